@@ -1,0 +1,96 @@
+//! The configuration as it was accepted: every value checked, every default filled in, every name resolved.
+//! Nothing here is looked at twice per request; rooms prepare what they need from it once.
+//!
+//! [`load`] reads it, [`problem`] says what is wrong with it.
+
+pub mod load;
+pub mod pattern;
+pub mod problem;
+pub mod secret;
+pub mod source;
+pub mod target;
+pub mod template;
+
+pub use pattern::Patterns;
+pub use secret::Secret;
+pub use source::{Ack, Dedupe, Respond, Route, SkipRule, Source, Verify};
+pub use target::{Target, WhenFull};
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+/// A whole configuration that passed every check.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where senders connect.
+    pub listen: SocketAddr,
+    /// The operator's side.
+    pub admin: Admin,
+    /// Where events are kept, and how many.
+    pub store: Store,
+    /// Bounds of the public side.
+    pub limits: Limits,
+    /// How a stop goes.
+    pub shutdown: Shutdown,
+    /// Who sends; paths and names are unique.
+    pub sources: Vec<Source>,
+    /// Where events go; names are unique. Made from `targets` and from the URLs in `forward`.
+    pub targets: Vec<Target>,
+    /// Hex SHA-256 of the file's text, for `config_info`.
+    pub hash: String,
+}
+
+/// The admin listener.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Where operators and Prometheus connect.
+    pub listen: SocketAddr,
+    /// Bearer token of the API; none when empty.
+    pub token: Option<Secret>,
+}
+
+/// Where events are kept.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// The directory; made if missing.
+    pub path: PathBuf,
+    /// Bound on live bytes: used pages plus the write-ahead log.
+    pub max_size_bytes: u64,
+    /// Bytes that stay free on the filesystem.
+    pub min_free_bytes: u64,
+    /// How long delivered payloads are kept.
+    pub retention: Duration,
+    /// How long dead letters are kept.
+    pub dead_retention: Duration,
+}
+
+/// Bounds of the public side.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Bytes of a body; a source may have its own.
+    pub body_bytes: u64,
+    /// Bytes of a request's head.
+    pub header_bytes: usize,
+    /// Header lines of a request.
+    pub headers: usize,
+    /// Connections open at one time.
+    pub connections: usize,
+    /// Bytes of bodies being received or awaiting their commit; as many again may wait in memory for delivery.
+    pub in_flight_bytes: u64,
+    /// From accept, or from the first byte of a later request, to the end of its head.
+    pub header_timeout: Duration,
+    /// From the end of the head to the end of the body.
+    pub body_timeout: Duration,
+    /// Between two requests of a connection.
+    pub idle_timeout: Duration,
+    /// Remembered keys over all sources.
+    pub dedupe_keys: usize,
+}
+
+/// How a stop goes.
+#[derive(Clone, Debug)]
+pub struct Shutdown {
+    /// How long events are still taken after the signal.
+    pub delay: Duration,
+    /// How long running commits and attempts may take to finish.
+    pub timeout: Duration,
+}

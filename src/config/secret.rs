@@ -1,0 +1,44 @@
+//! A secret: named, zeroed when dropped, never printed.
+
+use std::{fmt, sync::Arc};
+use zeroize::Zeroizing;
+
+/// A named secret. Its value appears in no `Debug`, log or error.
+#[derive(Clone)]
+pub struct Secret {
+    /// Its name in metrics and in the store: as configured, else its place in the list (`1`, `2` ...).
+    pub name: Arc<str>,
+    value: Arc<Zeroizing<Vec<u8>>>,
+}
+
+impl Secret {
+    /// A secret of these bytes.
+    pub fn new(name: &str, value: Vec<u8>) -> Self {
+        Self {
+            name: name.into(),
+            value: Arc::new(Zeroizing::new(value)),
+        }
+    }
+
+    /// The bytes. Only what signs, compares or sends them may ask.
+    pub fn expose(&self) -> &[u8] {
+        &self.value
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret({}, redacted)", self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_the_name_alone() {
+        let shown = format!("{:?}", Secret::new("old", b"hunter2".to_vec()));
+        assert_eq!(shown, "Secret(old, redacted)");
+    }
+}

@@ -1,0 +1,1 @@
+//! Deadlines around the socket that hyper lacks.

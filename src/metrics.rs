@@ -1,0 +1,454 @@
+//! Handles of every metric, made once: a series that the configuration makes known exists from the start, at 0.
+//!
+//! Each gateway has a recorder of its own, so that several can live in one process. Labels are only source,
+//! target, secret name and fixed words.
+
+use metrics::{Counter, Gauge, Histogram, Unit, with_local_recorder};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Bounds of every histogram in seconds.
+pub const BUCKETS_SECONDS: [f64; 16] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0,
+    10.0, 30.0,
+];
+
+/// Bounds of `store_commit_events`.
+const BUCKETS_EVENTS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+
+/// What becomes of a request to a source.
+pub const RESULTS: [&str; 5] = [
+    "accepted",
+    "duplicate",
+    "ignored",
+    "rejected",
+    "unavailable",
+];
+/// Why a request is rejected.
+pub const REJECTED: [&str; 6] = [
+    "missing_signature",
+    "bad_signature",
+    "stale",
+    "too_large",
+    "timeout",
+    "malformed",
+];
+/// Why a request is refused for now.
+pub const UNAVAILABLE: [&str; 4] = ["full", "store", "overloaded", "late"];
+/// The states of a target.
+pub const STATES: [&str; 4] = ["closed", "half_open", "open", "paused"];
+/// Why an attempt ended as it did: the status class of the answer, or why there is none.
+pub const REASONS: [&str; 10] = [
+    "2xx", "3xx", "4xx", "5xx", "1xx", "timeout", "connect", "tls", "dns", "closed",
+];
+
+/// Counters that differ in one fixed label value.
+#[derive(Clone, Debug)]
+pub struct Family(Arc<[(&'static str, Counter)]>);
+
+impl Family {
+    fn new(words: &[&'static str], make: impl Fn(&'static str) -> Counter) -> Self {
+        Self(words.iter().map(|word| (*word, make(word))).collect())
+    }
+
+    /// Counts one. `word` must be one that the family was made with; another is not counted.
+    pub fn increment(&self, word: &str) {
+        debug_assert!(
+            self.0.iter().any(|(known, _)| *known == word),
+            "unknown label value {word}"
+        );
+        if let Some((_, counter)) = self.0.iter().find(|(known, _)| *known == word) {
+            counter.increment(1);
+        }
+    }
+}
+
+/// All metrics of one gateway.
+pub struct Metrics {
+    recorder: PrometheusRecorder,
+    handle: PrometheusHandle,
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+/// Handles of one source.
+#[derive(Clone, Debug)]
+pub struct SourceMetrics {
+    /// `events_total{source,result}`
+    pub events: Family,
+    /// `requests_rejected_total{source,reason}`
+    pub rejected: Family,
+    /// `unavailable_total{source,reason}`
+    pub unavailable: Family,
+    /// `ack_duration_seconds{source}`: from the last byte of the request to the answer.
+    pub ack_duration: Histogram,
+    /// `last_event_timestamp_seconds{source}`
+    pub last_event: Gauge,
+    /// `dedupe_keys{source}`
+    pub dedupe_keys: Gauge,
+    /// `dedupe_conflicts_total{source}`
+    pub dedupe_conflicts: Counter,
+    /// `dedupe_window_seconds{source}`: the one in effect.
+    pub dedupe_window: Gauge,
+    requests: Arc<Requests>,
+    secrets: Arc<HashMap<Arc<str>, Counter>>,
+}
+
+/// Counters by status code, made when a code is first answered.
+#[derive(Debug)]
+struct Requests {
+    metrics: Arc<Metrics>,
+    source: String,
+    ok: Counter,
+    others: Mutex<HashMap<u16, Counter>>,
+}
+
+impl SourceMetrics {
+    /// `secret_matches_total{source,secret}`
+    pub fn secret_matched(&self, name: &str) {
+        if let Some(counter) = self.secrets.get(name) {
+            counter.increment(1);
+        }
+    }
+
+    /// `http_requests_total{source,code}`
+    pub fn answered(&self, code: u16) {
+        self.requests.answered(code);
+    }
+}
+
+impl Requests {
+    fn answered(&self, code: u16) {
+        if code == 200 {
+            self.ok.increment(1);
+            return;
+        }
+        let make = || self.metrics.http_requests(&self.source, code);
+        self.others
+            .lock()
+            .entry(code)
+            .or_insert_with(make)
+            .increment(1);
+    }
+}
+
+/// Handles of one target.
+#[derive(Clone, Debug)]
+pub struct TargetMetrics {
+    /// `attempts_total{target,outcome="delivered",reason}`
+    pub delivered: Counter,
+    /// `attempts_total{target,outcome="failed",reason}`
+    pub failed: Family,
+    /// `attempt_duration_seconds{target}`
+    pub attempt_duration: Histogram,
+    /// `delivery_delay_seconds{target}`: received to taken.
+    pub delivery_delay: Histogram,
+    /// `pending_deliveries{target}`
+    pub pending: Gauge,
+    /// `oldest_pending_seconds{target}`
+    pub oldest_pending: Gauge,
+    /// `dead_letters_total{target,reason}`
+    pub dead_total: Family,
+    /// `dead_letters{target}`: kept now.
+    pub dead: Gauge,
+    states: Arc<[(&'static str, Gauge)]>,
+}
+
+impl TargetMetrics {
+    /// `target_state{target,state}`: 1 for `state`, 0 for the others.
+    pub fn state(&self, state: &str) {
+        for (name, gauge) in self.states.iter() {
+            gauge.set(if *name == state { 1.0 } else { 0.0 });
+        }
+    }
+}
+
+/// Handles of the store.
+#[derive(Clone, Debug)]
+pub struct StoreMetrics {
+    /// `store_commit_duration_seconds`
+    pub commit_duration: Histogram,
+    /// `store_commit_events`: events a commit.
+    pub commit_events: Histogram,
+    /// `store_used_bytes`: live bytes.
+    pub used_bytes: Gauge,
+    /// `store_limit_bytes`
+    pub limit_bytes: Gauge,
+    /// `store_filesystem_avail_bytes`
+    pub filesystem_avail_bytes: Gauge,
+    /// `store_wal_bytes`
+    pub wal_bytes: Gauge,
+}
+
+/// Handles of the process as a whole.
+#[derive(Clone, Debug)]
+pub struct ProcessMetrics {
+    /// `connections`
+    pub connections: Gauge,
+    /// `dedupe_evictions_total`
+    pub dedupe_evictions: Counter,
+}
+
+impl Metrics {
+    /// A recorder with nothing in it.
+    pub fn new() -> Arc<Self> {
+        let recorder = PrometheusBuilder::new()
+            .set_buckets(&BUCKETS_SECONDS)
+            .and_then(|builder| {
+                let commit_events = metrics_exporter_prometheus::Matcher::Full(
+                    "hookgate_store_commit_events".into(),
+                );
+                builder.set_buckets_for_metric(commit_events, &BUCKETS_EVENTS)
+            })
+            .expect("the bucket lists above are not empty")
+            .build_recorder();
+        let handle = recorder.handle();
+        let metrics = Arc::new(Self { recorder, handle });
+        metrics.describe();
+        metrics
+    }
+
+    /// The text that Prometheus reads.
+    pub fn render(&self) -> String {
+        // `process_*` are read from the system at this moment.
+        with_local_recorder(&self.recorder, || {
+            metrics_process::Collector::default().collect()
+        });
+        self.handle.render()
+    }
+
+    /// Folds what histograms have gathered; to be called every few seconds, or memory grows between scrapes.
+    pub fn upkeep(&self) {
+        self.handle.run_upkeep();
+    }
+
+    /// Handles for a source and its secrets' names.
+    pub fn source<'a>(
+        self: &Arc<Self>,
+        source: &str,
+        secrets: impl IntoIterator<Item = &'a Arc<str>>,
+    ) -> SourceMetrics {
+        let s = source.to_owned();
+        let ok = self.http_requests(source, 200);
+        with_local_recorder(&self.recorder, || SourceMetrics {
+            events: Family::new(
+                &RESULTS,
+                |w| metrics::counter!("hookgate_events_total", "source" => s.clone(), "result" => w),
+            ),
+            rejected: Family::new(
+                &REJECTED,
+                |w| metrics::counter!("hookgate_requests_rejected_total", "source" => s.clone(), "reason" => w),
+            ),
+            unavailable: Family::new(
+                &UNAVAILABLE,
+                |w| metrics::counter!("hookgate_unavailable_total", "source" => s.clone(), "reason" => w),
+            ),
+            ack_duration: metrics::histogram!("hookgate_ack_duration_seconds", "source" => s.clone()),
+            last_event: zero(
+                metrics::gauge!("hookgate_last_event_timestamp_seconds", "source" => s.clone()),
+            ),
+            dedupe_keys: zero(metrics::gauge!("hookgate_dedupe_keys", "source" => s.clone())),
+            dedupe_conflicts: metrics::counter!("hookgate_dedupe_conflicts_total", "source" => s.clone()),
+            dedupe_window: zero(
+                metrics::gauge!("hookgate_dedupe_window_seconds", "source" => s.clone()),
+            ),
+            requests: Arc::new(Requests {
+                metrics: Arc::clone(self),
+                source: s.clone(),
+                ok,
+                others: Mutex::default(),
+            }),
+            secrets: Arc::new(
+                secrets
+                    .into_iter()
+                    .map(|name| {
+                        let labels = [("source", s.clone()), ("secret", name.to_string())];
+                        (
+                            Arc::clone(name),
+                            metrics::counter!("hookgate_secret_matches_total", &labels),
+                        )
+                    })
+                    .collect(),
+            ),
+        })
+    }
+
+    /// Handles for a target.
+    pub fn target(&self, target: &str) -> TargetMetrics {
+        let t = target.to_owned();
+        with_local_recorder(&self.recorder, || {
+            let attempt = |outcome: &'static str, reason: &'static str| metrics::counter!("hookgate_attempts_total", "target" => t.clone(), "outcome" => outcome, "reason" => reason);
+            TargetMetrics {
+                delivered: attempt("delivered", "2xx"),
+                failed: Family::new(&REASONS, |reason| attempt("failed", reason)),
+                attempt_duration: metrics::histogram!("hookgate_attempt_duration_seconds", "target" => t.clone()),
+                delivery_delay: metrics::histogram!("hookgate_delivery_delay_seconds", "target" => t.clone()),
+                pending: zero(metrics::gauge!("hookgate_pending_deliveries", "target" => t.clone())),
+                oldest_pending: zero(metrics::gauge!("hookgate_oldest_pending_seconds", "target" => t.clone())),
+                dead_total: Family::new(&["expired", "corrupt", "backlog", "removed"], |w| {
+                    metrics::counter!("hookgate_dead_letters_total", "target" => t.clone(), "reason" => w)
+                }),
+                dead: zero(metrics::gauge!("hookgate_dead_letters", "target" => t.clone())),
+                states: STATES
+                    .iter()
+                    .map(|w| (*w, zero(metrics::gauge!("hookgate_target_state", "target" => t.clone(), "state" => *w))))
+                    .collect(),
+            }
+        })
+    }
+
+    /// Handles for the store.
+    pub fn store(&self) -> StoreMetrics {
+        with_local_recorder(&self.recorder, || StoreMetrics {
+            commit_duration: metrics::histogram!("hookgate_store_commit_duration_seconds"),
+            commit_events: metrics::histogram!("hookgate_store_commit_events"),
+            used_bytes: zero(metrics::gauge!("hookgate_store_used_bytes")),
+            limit_bytes: zero(metrics::gauge!("hookgate_store_limit_bytes")),
+            filesystem_avail_bytes: zero(metrics::gauge!("hookgate_store_filesystem_avail_bytes")),
+            wal_bytes: zero(metrics::gauge!("hookgate_store_wal_bytes")),
+        })
+    }
+
+    /// Handles for the process; says what runs (`config_hash`, hex) and since when (Unix seconds).
+    pub fn process(&self, config_hash: &str, now_seconds: f64) -> ProcessMetrics {
+        with_local_recorder(&self.recorder, || {
+            metrics::gauge!("hookgate_config_last_reload_successful").set(1.0);
+            metrics::gauge!("hookgate_config_last_reload_success_timestamp_seconds")
+                .set(now_seconds);
+            metrics::gauge!("hookgate_config_info", "hash" => config_hash.to_owned()).set(1.0);
+            metrics::gauge!("hookgate_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+            ProcessMetrics {
+                connections: zero(metrics::gauge!("hookgate_connections")),
+                dedupe_evictions: metrics::counter!("hookgate_dedupe_evictions_total"),
+            }
+        })
+    }
+
+    fn http_requests(&self, source: &str, code: u16) -> Counter {
+        let labels = [("source", source.to_owned()), ("code", code.to_string())];
+        with_local_recorder(&self.recorder, || {
+            metrics::counter!("hookgate_http_requests_total", &labels)
+        })
+    }
+
+    fn describe(&self) {
+        use metrics::{
+            describe_counter as counter, describe_gauge as gauge, describe_histogram as histogram,
+        };
+        with_local_recorder(&self.recorder, || {
+            counter!(
+                "hookgate_events_total",
+                "Requests to a source, by what became of them."
+            );
+            counter!(
+                "hookgate_requests_rejected_total",
+                "Requests that were refused for good, by reason."
+            );
+            counter!(
+                "hookgate_unavailable_total",
+                "Requests that were refused for now (503), by reason."
+            );
+            counter!(
+                "hookgate_http_requests_total",
+                "Answers to requests, by status code."
+            );
+            histogram!(
+                "hookgate_ack_duration_seconds",
+                Unit::Seconds,
+                "From the last byte of a request to its answer."
+            );
+            gauge!("hookgate_connections", "Open connections of senders.");
+            counter!(
+                "hookgate_secret_matches_total",
+                "Requests that verified, by the secret that matched."
+            );
+            gauge!(
+                "hookgate_last_event_timestamp_seconds",
+                "When the source's last event was received, Unix time."
+            );
+            gauge!("hookgate_dedupe_keys", "Keys remembered.");
+            counter!(
+                "hookgate_dedupe_conflicts_total",
+                "Duplicates whose body differed from the original's."
+            );
+            counter!(
+                "hookgate_dedupe_evictions_total",
+                "Keys forgotten before their window ended, because of limits.dedupe_keys."
+            );
+            gauge!("hookgate_dedupe_window_seconds", "The window in effect.");
+            histogram!(
+                "hookgate_store_commit_duration_seconds",
+                Unit::Seconds,
+                "Time of one commit, its fsync included."
+            );
+            histogram!(
+                "hookgate_store_commit_events",
+                "Events admitted by one commit."
+            );
+            gauge!(
+                "hookgate_store_used_bytes",
+                "Live bytes: used pages plus the write-ahead log."
+            );
+            gauge!("hookgate_store_limit_bytes", "store.max_size.");
+            gauge!(
+                "hookgate_store_filesystem_avail_bytes",
+                "Bytes available on the store's filesystem."
+            );
+            gauge!("hookgate_store_wal_bytes", "Bytes of the write-ahead log.");
+            counter!(
+                "hookgate_attempts_total",
+                "Attempts at a target, by outcome and reason."
+            );
+            histogram!(
+                "hookgate_attempt_duration_seconds",
+                Unit::Seconds,
+                "Time of one attempt."
+            );
+            histogram!(
+                "hookgate_delivery_delay_seconds",
+                Unit::Seconds,
+                "From receipt to the app's 2xx."
+            );
+            gauge!("hookgate_pending_deliveries", "Deliveries that wait.");
+            gauge!(
+                "hookgate_oldest_pending_seconds",
+                "Age of the oldest delivery that waits."
+            );
+            counter!(
+                "hookgate_dead_letters_total",
+                "Deliveries given up, by reason."
+            );
+            gauge!("hookgate_dead_letters", "Dead letters that are kept.");
+            gauge!(
+                "hookgate_target_state",
+                "1 for the state that the target is in."
+            );
+            gauge!(
+                "hookgate_config_last_reload_successful",
+                "Whether the last load of the configuration succeeded."
+            );
+            gauge!(
+                "hookgate_config_last_reload_success_timestamp_seconds",
+                "When the configuration was last loaded, Unix time."
+            );
+            gauge!(
+                "hookgate_config_info",
+                "SHA-256 of the configuration that runs."
+            );
+            gauge!("hookgate_build_info", "Version that runs.");
+            metrics_process::Collector::default().describe();
+        });
+    }
+}
+
+/// A gauge is shown only once it was set.
+fn zero(gauge: Gauge) -> Gauge {
+    gauge.set(0.0);
+    gauge
+}
