@@ -144,10 +144,16 @@ impl OpenError {
 
     fn sqlite(path: &Path, doing: &'static str) -> impl FnOnce(rusqlite::Error) -> Self {
         let path = path.display().to_string();
-        move |source| Self::Sqlite {
-            path,
-            doing,
-            source,
+        move |source| match source.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::NotADatabase) => Self::Format {
+                path,
+                why: "not a database, or its first page is damaged".into(),
+            },
+            _ => Self::Sqlite {
+                path,
+                doing,
+                source,
+            },
         }
     }
 

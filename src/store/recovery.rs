@@ -21,6 +21,9 @@ const READER_CACHE_KIB: i64 = 2 * 1024;
 /// What the log is cut to when it starts over after it grew beyond its bound.
 const LOG_KEPT_BYTES: i64 = 64 * 1024 * 1024;
 
+/// `PRAGMA synchronous` as it reads back: every commit is synced.
+const SYNCHRONOUS_FULL: i64 = 2;
+
 /// Opens the file for writing, recovers what a crash left in the log, and makes it durable.
 pub(super) fn open(directory: &Directory) -> Result<(Connection, schema::Identity), OpenError> {
     let path = directory.database();
@@ -30,12 +33,13 @@ pub(super) fn open(directory: &Directory) -> Result<(Connection, schema::Identit
         return Err(OpenError::format(&path, why));
     }
     let mut connection = connect(&path, WRITER_CACHE_KIB)?;
+    let owner = schema::owner(&connection, &path)?;
     schema::set_page_size(&connection).map_err(OpenError::sqlite(&path, "set page_size"))?;
     write_ahead(&connection, &path)?;
     // Frames that were read back from the page cache after a crash may never have been synced: they count only
     // once the checkpoint has synced the log and the database.
     checkpoint_all(&connection, &path)?;
-    let identity = schema::prepare(&mut connection, &path)?;
+    let identity = schema::prepare(&mut connection, &path, owner)?;
     checkpoint_all(&connection, &path)?;
     Ok((connection, identity))
 }
@@ -65,10 +69,7 @@ fn connect(path: &Path, cache_kib: i64) -> Result<Connection, OpenError> {
         connection.pragma_update(None, "cache_size", -cache_kib)?;
         Ok(connection)
     };
-    configure().map_err(|e| match rusqlite::Error::sqlite_error_code(&e) {
-        Some(rusqlite::ErrorCode::NotADatabase) => not_a_database(path),
-        _ => OpenError::sqlite(path, "open the database")(e),
-    })
+    configure().map_err(OpenError::sqlite(path, "open the database"))
 }
 
 fn write_ahead(connection: &Connection, path: &Path) -> Result<(), OpenError> {
@@ -81,23 +82,12 @@ fn write_ahead(connection: &Connection, path: &Path) -> Result<(), OpenError> {
         let synchronous = connection.pragma_query_value(None, "synchronous", |row| row.get(0))?;
         Ok((mode, synchronous))
     };
-    match set() {
-        Ok((mode, 2)) if mode == "wal" => Ok(()),
-        Ok((mode, synchronous)) => {
-            let why = format!(
-                "journal_mode is {mode} (not wal) or synchronous is {synchronous} (not 2, full)"
-            );
-            Err(OpenError::format(path, why))
-        }
-        Err(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) => {
-            Err(not_a_database(path))
-        }
-        Err(e) => Err(OpenError::sqlite(path, "set journal_mode")(e)),
+    let (mode, synchronous) = set().map_err(OpenError::sqlite(path, "set journal_mode"))?;
+    if mode == "wal" && synchronous == SYNCHRONOUS_FULL {
+        return Ok(());
     }
-}
-
-fn not_a_database(path: &Path) -> OpenError {
-    OpenError::format(path, "not a database, or its first page is damaged".into())
+    let why = format!("journal_mode is {mode}, not wal, or synchronous is {synchronous}, not full");
+    Err(OpenError::format(path, why))
 }
 
 fn checkpoint_all(connection: &Connection, path: &Path) -> Result<(), OpenError> {

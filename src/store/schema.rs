@@ -83,19 +83,40 @@ pub(super) struct Identity {
     pub(super) tag: StoreTag,
 }
 
-/// Makes the tables in an empty database, or checks that they are ours and of a format that this release reads.
-pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<Identity, OpenError> {
-    let application_id: i64 = connection
-        .query_row("PRAGMA application_id", [], |row| row.get(0))
-        .map_err(OpenError::sqlite(path, "read application_id"))?;
-    let tables = names_of_tables(connection).map_err(OpenError::sqlite(path, "read the schema"))?;
-    match application_id {
-        0 if tables.is_empty() => make(connection, path)?,
-        APPLICATION_ID => check(connection, path, &tables)?,
-        _ => {
-            let why = format!("another program's database (application_id {application_id:#010x})");
-            return Err(OpenError::format(path, why));
+/// Whose database this is, found by reading alone: another program's is not touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// Nobody's: it is empty.
+    Nobody,
+    /// Ours.
+    Hookgate,
+}
+
+/// Says whose the database is, or that it is another program's.
+pub(super) fn owner(connection: &Connection, path: &Path) -> Result<Owner, OpenError> {
+    let read = || -> rusqlite::Result<(i64, usize)> {
+        let id = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+        Ok((id, names_of_tables(connection)?.len()))
+    };
+    match read().map_err(OpenError::sqlite(path, "read the schema"))? {
+        (0, 0) => Ok(Owner::Nobody),
+        (APPLICATION_ID, _) => Ok(Owner::Hookgate),
+        (id, _) => {
+            let why = format!("another program's database (application_id {id:#010x})");
+            Err(OpenError::format(path, why))
         }
+    }
+}
+
+/// Makes the tables in an empty database, or checks that they are of a format that this release reads.
+pub(super) fn prepare(
+    connection: &mut Connection,
+    path: &Path,
+    owner: Owner,
+) -> Result<Identity, OpenError> {
+    match owner {
+        Owner::Nobody => make(connection, path)?,
+        Owner::Hookgate => check(connection, path)?,
     }
     identity(connection, path)
 }
@@ -137,7 +158,8 @@ fn make(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
     make(connection).map_err(OpenError::sqlite(path, "make the tables"))
 }
 
-fn check(connection: &Connection, path: &Path, tables: &[String]) -> Result<(), OpenError> {
+fn check(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let tables = names_of_tables(connection).map_err(OpenError::sqlite(path, "read the schema"))?;
     let missing = TABLES
         .iter()
         .find(|(name, _)| !tables.iter().any(|t| t == name));

@@ -43,7 +43,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// Between two tries while the disk is full or the database is locked, and to empty the log meanwhile.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// Between two warnings that the log cannot start over.
+/// Between two warnings of the same kind.
 const WARN_EVERY: Duration = Duration::from_secs(10);
 
 /// Bytes of a page's header in the log (the format is at <https://sqlite.org/fileformat2.html#walformat>).
@@ -58,6 +58,20 @@ pub(super) struct Writer {
     pub(super) metrics: StoreMetrics,
     pub(super) books: Books,
     pub(super) bounds: Bounds,
+}
+
+/// Warnings of one kind, at most one for each [`WARN_EVERY`].
+#[derive(Default)]
+struct Warnings(Option<Instant>);
+
+impl Warnings {
+    fn is_due(&mut self) -> bool {
+        let is_due = self.0.is_none_or(|at| at.elapsed() >= WARN_EVERY);
+        if is_due {
+            self.0 = Some(Instant::now());
+        }
+        is_due
+    }
 }
 
 /// Why and until when nothing is admitted.
@@ -111,7 +125,8 @@ struct Round<'w, 'c> {
     cramped: bool,
     committed_at: Instant,
     emptied_at: Instant,
-    warned_at: Option<Instant>,
+    full_warnings: Warnings,
+    log_warnings: Warnings,
 }
 
 impl<'w, 'c> Round<'w, 'c> {
@@ -126,7 +141,8 @@ impl<'w, 'c> Round<'w, 'c> {
             cramped: false,
             committed_at: Instant::now(),
             emptied_at: Instant::now(),
-            warned_at: None,
+            full_warnings: Warnings::default(),
+            log_warnings: Warnings::default(),
         }
     }
 
@@ -249,7 +265,7 @@ impl<'w, 'c> Round<'w, 'c> {
             let events = admitted.len() as f64;
             self.writer.metrics.commit_events.record(events);
         }
-        if cramped && !self.cramped {
+        if cramped && self.full_warnings.is_due() {
             tracing::warn!(
                 "store is full: events are refused until deliveries settle or payloads expire"
             );
@@ -351,10 +367,9 @@ impl<'w, 'c> Round<'w, 'c> {
     }
 
     fn warn_of_log(&mut self) {
-        if self.warned_at.is_some_and(|at| at.elapsed() < WARN_EVERY) {
+        if !self.log_warnings.is_due() {
             return;
         }
-        self.warned_at = Some(Instant::now());
         let log_bytes = self.writer.books.space.log_bytes();
         tracing::warn!(
             log_bytes,

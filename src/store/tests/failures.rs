@@ -23,7 +23,7 @@ async fn files_that_are_not_ours_are_refused_and_left_alone() {
         let why = why(&place);
         assert!(why.contains(expected), "{why}");
         let after = std::fs::read(place.database()).expect("read");
-        assert_eq!(before.len(), after.len(), "{sql}");
+        assert!(before == after, "{sql}");
         assert_eq!(count(&place.shell(), "SELECT count(*) FROM t"), 0);
     }
 }
