@@ -1,7 +1,5 @@
 //! What hyper lets pass and a gateway must not: read from the parsed head, before the body.
 
-use http::request::Parts;
-
 /// What is wrong with a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
@@ -23,6 +21,6 @@ pub enum Malformed {
 }
 
 /// Checks a head.
-pub fn check(_head: &Parts) -> Result<(), Malformed> {
+pub fn check<B>(_head: &http::Request<B>) -> Result<(), Malformed> {
     todo!()
 }

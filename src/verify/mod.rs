@@ -25,6 +25,11 @@ impl Verified {
         &self.headers
     }
 
+    /// The same, to be made ready for the app. The body has no such door: it stays what was authenticated.
+    pub fn headers_mut(&mut self) -> &mut HeaderMap {
+        &mut self.headers
+    }
+
     /// The authenticated bytes.
     pub fn body(&self) -> &Bytes {
         &self.body
