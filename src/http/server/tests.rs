@@ -379,6 +379,20 @@ async fn an_answer_to_an_unread_body_is_not_lost_to_a_reset() {
 }
 
 #[tokio::test]
+async fn a_closing_connection_takes_what_still_comes() {
+    let server = Server::start(settings()).await;
+    let mut raw = server.connect().await;
+    raw.send(b"POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n")
+        .await;
+    raw.expect("HTTP/1.1 401 Unauthorized", "early").await;
+    assert_eq!(raw.rest().await, "");
+    // A socket that is gone answers the first of these with a reset, and the others fail.
+    for _ in 0..6 {
+        raw.send(&[b'a'; 10_000]).await;
+    }
+}
+
+#[tokio::test]
 async fn silence_is_closed_silently_and_half_a_head_is_answered() {
     let server = Server::start(Settings {
         header_timeout: SHORT,
