@@ -56,6 +56,7 @@ where
     let mut drain = pin!(house.stage.drained());
     let mut listening = false;
     let mut drained = false;
+    let mut was_idle = false;
     loop {
         let event = poll_fn(|cx| {
             if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
@@ -73,12 +74,17 @@ where
         })
         .await;
         match event {
-            Event::Drain => Pin::new(&mut connection).graceful_shutdown(),
+            Event::Drain => {
+                was_idle = deadline.is_quiet(&facts);
+                Pin::new(&mut connection).graceful_shutdown();
+            }
             Event::Ended(ended) => {
                 if let Err(error) = ended {
                     tracing::debug!(%peer, %error, "connection ended");
                 }
-                if !facts.ended() && !deadline.is_quiet(&facts) {
+                // Only an idle connection that the server's stop has ended has surely nothing unread.
+                let nothing_unread = was_idle && deadline.is_quiet(&facts);
+                if !facts.ended() && !nothing_unread {
                     let stream = connection.into_parts().io.into_inner().into_stream();
                     close(stream, &[]).await;
                 }

@@ -143,7 +143,7 @@ impl Deadline {
         later
     }
 
-    /// Whether the connection has done nothing since it was last seen waiting in quiet.
+    /// Whether the connection was last seen waiting in quiet, and has done nothing since.
     pub(super) fn is_quiet(&self, facts: &Facts) -> bool {
         self.seen.0.is_quiet() && self.seen == facts.now()
     }
