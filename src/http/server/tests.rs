@@ -261,6 +261,9 @@ async fn http_1_0_ends_after_its_answer_and_half_closed_peers_get_theirs() {
     let mut raw = server.connect().await;
     raw.send(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n").await;
     raw.0.shutdown().await.expect("closed for writing");
+    soon(server.waiting.acquire()).await.expect("open").forget();
+    let waits = tokio::time::timeout(SHORT, raw.0.peek(&mut [0])).await;
+    assert!(waits.is_err());
     server.gate.add_permits(1);
     raw.expect("HTTP/1.1 200 OK", "GET /wait []").await;
     assert_eq!(raw.rest().await, "");
@@ -496,6 +499,21 @@ async fn a_peer_that_does_not_read_is_dropped() {
     let mut raw = server.connect().await;
     raw.send(GET).await;
     raw.expect("HTTP/1.1 200 OK", "GET /a []").await;
+}
+
+#[tokio::test]
+async fn a_peer_that_reads_late_gets_its_whole_answer() {
+    let server = Server::start(Settings {
+        header_timeout: SHORT,
+        ..settings()
+    })
+    .await;
+    let mut slow = server.connect().await;
+    slow.send(b"GET /huge HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    // What waits is not a head: its timeout passes meanwhile.
+    tokio::time::sleep(SHORT * 3).await;
+    let (_, _, body) = slow.answer().await;
+    assert_eq!(body.len(), HUGE_ANSWER);
 }
 
 #[tokio::test]
