@@ -1,6 +1,8 @@
 //! Nothing is acknowledged before it is durable: shown by the system calls, not assumed.
 
-use crate::support::{App, Request, gate::Home, hmac_sha256_hex, sender::Connection, tools, wait_until};
+use crate::support::{
+    App, Request, gate::Home, hmac_sha256_hex, sender::Connection, tools, wait_until,
+};
 
 const SECRET: &str = "durable-secret";
 /// Events that a traced gateway gets.
@@ -16,7 +18,8 @@ fn configuration(app: &App) -> String {
 
 fn order(n: usize) -> Request {
     let body = format!(r#"{{"event":"order.created","marker":"body-{n:06}-marker"}}"#);
-    Request::new("/hooks/shop", body.clone()).header("X-Signature", &hmac_sha256_hex(SECRET, &[body.as_bytes()]))
+    Request::new("/hooks/shop", body.clone())
+        .header("X-Signature", &hmac_sha256_hex(SECRET, &[body.as_bytes()]))
 }
 
 /// One line of `strace -f -y -ttt`: what was called, on which file.
@@ -35,10 +38,18 @@ fn calls(trace: &str) -> Vec<Call<'_>> {
             let rest = line.split_once(' ')?.1.trim_start();
             if let Some(resumed) = rest.strip_prefix("<... ") {
                 let name = resumed.split(' ').next()?;
-                return Some(Call { name, text: rest, done: true });
+                return Some(Call {
+                    name,
+                    text: rest,
+                    done: true,
+                });
             }
             let name = rest.split('(').next()?;
-            Some(Call { name, text: rest, done: !rest.ends_with("<unfinished ...>") })
+            Some(Call {
+                name,
+                text: rest,
+                done: !rest.ends_with("<unfinished ...>"),
+            })
         })
         .collect()
 }
@@ -52,16 +63,23 @@ fn acknowledged_before_sync(trace: &str, events: usize) -> (usize, usize) {
     for n in 0..events {
         let marker = format!("body-{n:06}-marker");
         // The last write to the write-ahead log that carries the event's body.
-        let written = calls.iter().rposition(|call| call.name == "pwrite64" && call.text.contains("hookgate.db-wal") && call.text.contains(&marker));
+        let written = calls.iter().rposition(|call| {
+            call.name == "pwrite64"
+                && call.text.contains("hookgate.db-wal")
+                && call.text.contains(&marker)
+        });
         let Some(written) = written else { continue };
         let answered = calls.iter().skip(written).position(|call| {
-            matches!(call.name, "write" | "writev" | "sendto" | "sendmsg") && call.text.contains("HTTP/1.1 200")
+            matches!(call.name, "write" | "writev" | "sendto" | "sendmsg")
+                && call.text.contains("HTTP/1.1 200")
         });
-        let Some(answered) = answered.map(|offset| written + offset) else { continue };
+        let Some(answered) = answered.map(|offset| written + offset) else {
+            continue;
+        };
         seen += 1;
-        let synced = calls[written..answered]
-            .iter()
-            .any(|call| matches!(call.name, "fdatasync" | "fsync") && call.done && call.text.ends_with("= 0"));
+        let synced = calls[written..answered].iter().any(|call| {
+            matches!(call.name, "fdatasync" | "fsync") && call.done && call.text.ends_with("= 0")
+        });
         uncovered += usize::from(!synced);
     }
     (seen, uncovered)
@@ -74,7 +92,9 @@ fn traced(more: &[&str]) -> (usize, usize) {
     let app = App::start();
     let trace = tempfile::NamedTempFile::new().expect("a temporary file");
     let path = trace.path().to_str().expect("UTF-8").to_owned();
-    let strace = ["strace", "-f", "-y", "-s", "100000", "-e", CALLS, "-o", &path];
+    let strace = [
+        "strace", "-f", "-y", "-s", "100000", "-e", CALLS, "-o", &path,
+    ];
     let home = Home::new(&configuration(&app)).wrapped(&[&strace, more].concat());
     let gate = home.start();
     for n in 0..EVENTS {
@@ -82,7 +102,10 @@ fn traced(more: &[&str]) -> (usize, usize) {
     }
     app.wait_for(EVENTS);
     drop(gate);
-    acknowledged_before_sync(&String::from_utf8_lossy(&std::fs::read(path).expect("strace wrote it")), EVENTS)
+    acknowledged_before_sync(
+        &String::from_utf8_lossy(&std::fs::read(path).expect("strace wrote it")),
+        EVENTS,
+    )
 }
 
 #[test]
@@ -90,7 +113,11 @@ fn a_sync_completes_between_the_last_write_of_an_event_and_its_2xx() {
     if !tools::has("strace", &["-V"]) {
         return;
     }
-    assert_eq!(traced(&[]), (EVENTS, 0), "every event was seen, and every one was synced");
+    assert_eq!(
+        traced(&[]),
+        (EVENTS, 0),
+        "every event was seen, and every one was synced"
+    );
 }
 
 /// The negative control: where syncs do nothing (as with `synchronous=OFF`), the test above must notice.
@@ -112,7 +139,16 @@ fn a_failing_sync_gives_no_2xx_exit_74_and_a_clean_restart() {
     let home = Home::new(&configuration(&app));
     // The failure is injected in each thread from its 25th sync on: opening takes fewer, and some events get through.
     let inject = "inject=fdatasync,fsync:error=EIO:when=25+";
-    let failing = home.wrapped(&["strace", "-f", "-o", "/dev/null", "-e", "trace=fdatasync,fsync", "-e", inject]);
+    let failing = home.wrapped(&[
+        "strace",
+        "-f",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=fdatasync,fsync",
+        "-e",
+        inject,
+    ]);
     let gate = failing.start();
     let mut acknowledged = Vec::new();
     for n in 0..200 {
@@ -128,17 +164,29 @@ fn a_failing_sync_gives_no_2xx_exit_74_and_a_clean_restart() {
     }
     let (status, log) = gate.ended();
     assert_eq!(status.code(), Some(74), "{log}");
-    assert!(!acknowledged.is_empty() && acknowledged.len() < 200, "the failure came under way: {}", acknowledged.len());
-    assert!(log.lines().any(|line| line.contains("ERROR")), "it says so:\n{log}");
+    assert!(
+        !acknowledged.is_empty() && acknowledged.len() < 200,
+        "the failure came under way: {}",
+        acknowledged.len()
+    );
+    assert!(
+        log.lines().any(|line| line.contains("ERROR")),
+        "it says so:\n{log}"
+    );
 
     let home = failing.wrapped(&[]);
     let gate = home.start();
     for n in &acknowledged {
-        assert!(gate.send(&order(*n)).is_duplicate(), "{n} was acknowledged, so it is there");
+        assert!(
+            gate.send(&order(*n)).is_duplicate(),
+            "{n} was acknowledged, so it is there"
+        );
     }
     wait_until("every acknowledged event reaches the app", || {
         let got = app.got();
-        acknowledged.iter().all(|n| got.iter().any(|got| got.body == order(*n).body))
+        acknowledged
+            .iter()
+            .all(|n| got.iter().any(|got| got.body == order(*n).body))
     });
     assert!(gate.stop().0.success());
 }

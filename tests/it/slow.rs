@@ -17,7 +17,10 @@ fn linger(gate: &Gate, bytes: &[u8]) -> (Vec<u16>, Duration) {
     let mut connection = Connection::open(gate.public);
     connection.write(bytes);
     let replies = connection.read_to_close().expect("closed in order");
-    (replies.iter().map(|reply| reply.status).collect(), start.elapsed())
+    (
+        replies.iter().map(|reply| reply.status).collect(),
+        start.elapsed(),
+    )
 }
 
 #[test]
@@ -27,14 +30,25 @@ fn every_phase_has_its_deadline() {
     let gate = home.start();
     let whole = String::from_utf8(Request::new("/hooks/open", "{}").bytes()).expect("text");
     let half_body = "POST /hooks/open HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n{\"a\"";
-    let half_chunk = "POST /hooks/open HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"a\"";
+    let half_chunk =
+        "POST /hooks/open HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"a\"";
     let cases: [(&str, String, &[u16], u64); 6] = [
         ("nothing sent", String::new(), &[], 400),
-        ("half a head", "POST /hooks/open HTT".to_owned(), &[408], 400),
+        (
+            "half a head",
+            "POST /hooks/open HTT".to_owned(),
+            &[408],
+            400,
+        ),
         ("half a body", half_body.to_owned(), &[408], 500),
         ("half a chunk", half_chunk.to_owned(), &[408], 500),
         ("idle after a request", whole.clone(), &[200], 600),
-        ("half a head behind a request", format!("{whole}POST /hoo"), &[200, 408], 400),
+        (
+            "half a head behind a request",
+            format!("{whole}POST /hoo"),
+            &[200, 408],
+            400,
+        ),
     ];
     std::thread::scope(|scope| {
         for (name, bytes, statuses, least_ms) in &cases {
@@ -42,12 +56,22 @@ fn every_phase_has_its_deadline() {
             scope.spawn(move || {
                 let (got, took) = linger(gate, bytes.as_bytes());
                 assert_eq!(&got, statuses, "{name}");
-                assert!(took >= Duration::from_millis(*least_ms), "{name}: closed after {took:?}");
-                assert!(took < Duration::from_secs(10), "{name}: closed after {took:?}");
+                assert!(
+                    took >= Duration::from_millis(*least_ms),
+                    "{name}: closed after {took:?}"
+                );
+                assert!(
+                    took < Duration::from_secs(10),
+                    "{name}: closed after {took:?}"
+                );
             });
         }
     });
-    assert_eq!(gate.metric(r#"hookgate_requests_rejected_total{source="open",reason="timeout"}"#), 2.0, "two bodies");
+    assert_eq!(
+        gate.metric(r#"hookgate_requests_rejected_total{source="open",reason="timeout"}"#),
+        2.0,
+        "two bodies"
+    );
 }
 
 #[test]
@@ -58,13 +82,19 @@ fn slow_senders_do_not_hold_up_the_others() {
     let slow: Vec<Connection> = (0..200)
         .map(|_| {
             let mut connection = Connection::open(gate.public);
-            connection.write(b"POST /hooks/open HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{");
+            connection
+                .write(b"POST /hooks/open HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{");
             connection
         })
         .collect();
     let mut connection = Connection::open(gate.public);
     for n in 0..100 {
-        assert_eq!(connection.send(&Request::new("/hooks/open", format!("{{\"n\":{n}}}"))).status, 200);
+        assert_eq!(
+            connection
+                .send(&Request::new("/hooks/open", format!("{{\"n\":{n}}}")))
+                .status,
+            200
+        );
     }
     app.wait_for(100);
     drop(slow);
@@ -102,5 +132,8 @@ fn the_answer_to_an_unread_body_is_not_lost() {
     let mut connection = Connection::open(gate.public);
     connection.write(b"POST /hooks/signed HTTP/1.1\r\nHost: a\r\nX-Signature: 00\r\nContent-Length: 10000000\r\n\r\n");
     connection.write(&vec![b'x'; 60_000]);
-    assert_eq!(connection.read_to_close().expect("closed in order")[0].status, 413);
+    assert_eq!(
+        connection.read_to_close().expect("closed in order")[0].status,
+        413
+    );
 }

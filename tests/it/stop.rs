@@ -35,18 +35,33 @@ fn during_the_delay_events_are_taken_unready_and_with_close() {
     let gate = home.start();
     assert_eq!(gate.admin_get("/readyz").status, 200);
     let mut kept = Connection::open(gate.public);
-    assert_eq!(kept.send(&event(1)).header("connection"), None, "kept alive while running");
+    assert_eq!(
+        kept.send(&event(1)).header("connection"),
+        None,
+        "kept alive while running"
+    );
     gate.signal("TERM");
     wait_until("unready", || gate.admin_get("/readyz").status == 503);
     let reply = kept.send(&event(2));
-    assert_eq!((reply.status, reply.header("connection")), (200, Some("close")), "accepted as usual");
+    assert_eq!(
+        (reply.status, reply.header("connection")),
+        (200, Some("close")),
+        "accepted as usual"
+    );
     assert!(kept.read_reply().expect("closed in order").is_none());
     let reply = gate.send(&event(3));
-    assert_eq!((reply.status, reply.header("connection")), (200, Some("close")), "new connections too");
+    assert_eq!(
+        (reply.status, reply.header("connection")),
+        (200, Some("close")),
+        "new connections too"
+    );
     let public = gate.public;
     let (status, log) = gate.ended();
     assert_eq!(status.code(), Some(0), "{log}");
-    assert!(std::net::TcpStream::connect(public).is_err(), "the listener is closed");
+    assert!(
+        std::net::TcpStream::connect(public).is_err(),
+        "the listener is closed"
+    );
     app.wait_for(3);
 }
 
@@ -63,8 +78,14 @@ fn running_attempts_finish_and_a_cut_one_is_not_counted() {
     app.behave(Behaviour::Status(200));
     let gate = home.start();
     let got = app.wait_for(2);
-    assert_eq!(got[1].header("hookgate-attempt"), "1", "the attempt that was cut off did not count");
-    wait_until("delivered", || gate.metric(r#"hookgate_pending_deliveries{target="app"}"#) == 0.0);
+    assert_eq!(
+        got[1].header("hookgate-attempt"),
+        "1",
+        "the attempt that was cut off did not count"
+    );
+    wait_until("delivered", || {
+        gate.metric(r#"hookgate_pending_deliveries{target="app"}"#) == 0.0
+    });
 }
 
 #[test]
@@ -79,7 +100,11 @@ fn a_dead_app_is_not_waited_for() {
     let start = Instant::now();
     let (status, log) = gate.stop();
     assert_eq!(status.code(), Some(0), "{log}");
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?} for events that nobody takes", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(10),
+        "{:?} for events that nobody takes",
+        start.elapsed()
+    );
     app.come_back();
     let _gate = home.start();
     app.wait_for(20);
@@ -99,7 +124,11 @@ fn a_second_signal_exits_at_once_and_loses_nothing() {
     gate.signal("TERM");
     let (status, _) = gate.ended();
     assert!(start.elapsed() < Duration::from_secs(10));
-    assert_ne!(status.code(), Some(0), "it did not finish what it was asked to");
+    assert_ne!(
+        status.code(),
+        Some(0),
+        "it did not finish what it was asked to"
+    );
     app.behave(Behaviour::Status(200));
     let _gate = home.start();
     app.wait_for(2);

@@ -20,7 +20,10 @@ struct Vendor {
 }
 
 fn now_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("after 1970")
+        .as_secs()
 }
 
 fn vowchat(request: Request, secret: &str, timestamp: u64, delivery: &str) -> Request {
@@ -123,7 +126,10 @@ fn configuration(app: &App) -> String {
 
 impl Vendor {
     fn request(&self, entity: u32, minute: u32) -> Request {
-        Request::new(&format!("/hooks/{}", self.name), (self.body)(entity, minute))
+        Request::new(
+            &format!("/hooks/{}", self.name),
+            (self.body)(entity, minute),
+        )
     }
 
     fn proven(&self, entity: u32, minute: u32) -> Request {
@@ -131,7 +137,10 @@ impl Vendor {
     }
 
     fn counted(&self, gate: &Gate, result: &str) -> f64 {
-        gate.metric(&format!("hookgate_events_total{{source=\"{}\",result=\"{result}\"}}", self.name))
+        gate.metric(&format!(
+            "hookgate_events_total{{source=\"{}\",result=\"{result}\"}}",
+            self.name
+        ))
     }
 }
 
@@ -147,7 +156,11 @@ fn each_vendor_is_taken_and_its_forgeries_are_not() {
 
         let refused = |what: &str, request: &Request| {
             let reply = gate.send(request);
-            assert_eq!((reply.status, reply.body.as_str()), (401, r#"{"error":"invalid signature"}"#), "{name}: {what}");
+            assert_eq!(
+                (reply.status, reply.body.as_str()),
+                (401, r#"{"error":"invalid signature"}"#),
+                "{name}: {what}"
+            );
         };
         let mut tampered = vendor.proven(2, 1);
         // A token says who sends, not what: only a signature covers the body.
@@ -157,27 +170,63 @@ fn each_vendor_is_taken_and_its_forgeries_are_not() {
             refused("tampered body", &tampered);
         }
         let mut forged = vendor.proven(2, 2);
-        let signature = forged.headers.iter_mut().find(|(header, _)| header == vendor.header).expect("it is signed");
+        let signature = forged
+            .headers
+            .iter_mut()
+            .find(|(header, _)| header == vendor.header)
+            .expect("it is signed");
         let last = signature.1.pop().expect("not empty");
         signature.1.push(if last == '0' { '1' } else { '0' });
         refused("tampered signature", &forged);
-        refused("other secret", &(vendor.prove)(vendor.request(2, 3), "another-secret"));
+        refused(
+            "other secret",
+            &(vendor.prove)(vendor.request(2, 3), "another-secret"),
+        );
         refused("missing header", &vendor.request(2, 4));
         let mut doubled = vendor.proven(2, 5);
-        let signature = doubled.headers.iter().find(|(header, _)| header == vendor.header).expect("it is signed").clone();
+        let signature = doubled
+            .headers
+            .iter()
+            .find(|(header, _)| header == vendor.header)
+            .expect("it is signed")
+            .clone();
         doubled.headers.push(signature);
         refused("repeated header", &doubled);
         let mut empty = vendor.proven(2, 6);
-        empty.headers.iter_mut().find(|(header, _)| header == vendor.header).expect("it is signed").1.clear();
+        empty
+            .headers
+            .iter_mut()
+            .find(|(header, _)| header == vendor.header)
+            .expect("it is signed")
+            .1
+            .clear();
         refused("empty header", &empty);
         let mut long = vendor.proven(2, 7);
-        long.headers.iter_mut().find(|(header, _)| header == vendor.header).expect("it is signed").1 = "a".repeat(9_000);
+        long.headers
+            .iter_mut()
+            .find(|(header, _)| header == vendor.header)
+            .expect("it is signed")
+            .1 = "a".repeat(9_000);
         refused("over-long header", &long);
 
         let second = (vendor.prove)(vendor.request(3, 1), SECOND);
-        assert_eq!(gate.send(&second).status, 200, "{name}: second secret of two");
-        assert_eq!(gate.metric(&format!("hookgate_secret_matches_total{{source=\"{name}\",secret=\"next\"}}")), 1.0);
-        assert_eq!(gate.metric(&format!("hookgate_secret_matches_total{{source=\"{name}\",secret=\"1\"}}")), 1.0);
+        assert_eq!(
+            gate.send(&second).status,
+            200,
+            "{name}: second secret of two"
+        );
+        assert_eq!(
+            gate.metric(&format!(
+                "hookgate_secret_matches_total{{source=\"{name}\",secret=\"next\"}}"
+            )),
+            1.0
+        );
+        assert_eq!(
+            gate.metric(&format!(
+                "hookgate_secret_matches_total{{source=\"{name}\",secret=\"1\"}}"
+            )),
+            1.0
+        );
 
         let again = gate.send(&good);
         assert!(again.is_duplicate(), "{name}: {again:?}");
@@ -186,12 +235,23 @@ fn each_vendor_is_taken_and_its_forgeries_are_not() {
         assert_eq!(vendor.counted(&gate, "duplicate"), 1.0, "{name}");
     }
     let got = app.wait_for(2 * VENDORS.len());
-    assert_eq!(got.len(), 2 * VENDORS.len(), "nothing but the accepted events reached the app");
+    assert_eq!(
+        got.len(),
+        2 * VENDORS.len(),
+        "nothing but the accepted events reached the app"
+    );
     for vendor in &VENDORS {
-        let bodies: Vec<&[u8]> =
-            got.iter().filter(|got| got.header("hookgate-source") == vendor.name).map(|got| got.body.as_slice()).collect();
+        let bodies: Vec<&[u8]> = got
+            .iter()
+            .filter(|got| got.header("hookgate-source") == vendor.name)
+            .map(|got| got.body.as_slice())
+            .collect();
         for (entity, minute) in [(1, 1), (3, 1)] {
-            assert!(bodies.contains(&(vendor.body)(entity, minute).as_bytes()), "{}: byte for byte", vendor.name);
+            assert!(
+                bodies.contains(&(vendor.body)(entity, minute).as_bytes()),
+                "{}: byte for byte",
+                vendor.name
+            );
         }
     }
 }
@@ -202,7 +262,10 @@ fn duplicates_are_known_after_a_restart() {
     let home = Home::new(&configuration(&app));
     let gate = home.start();
     // A retry of VowChat's signs anew, with the same delivery id: its key is that id.
-    let ids: Vec<String> = VENDORS.iter().map(|vendor| gate.send(&vendor.proven(1, 1)).id()).collect();
+    let ids: Vec<String> = VENDORS
+        .iter()
+        .map(|vendor| gate.send(&vendor.proven(1, 1)).id())
+        .collect();
     assert!(gate.stop().0.success());
     let gate = home.start();
     for (vendor, id) in VENDORS.iter().zip(&ids) {
@@ -213,7 +276,11 @@ fn duplicates_are_known_after_a_restart() {
     gate.kill();
     let gate = home.start();
     for vendor in &VENDORS {
-        assert!(gate.send(&vendor.proven(1, 1)).is_duplicate(), "{}: after a kill", vendor.name);
+        assert!(
+            gate.send(&vendor.proven(1, 1)).is_duplicate(),
+            "{}: after a kill",
+            vendor.name
+        );
     }
     app.wait_for(VENDORS.len());
 }
@@ -224,9 +291,15 @@ fn events_that_share_an_entity_are_events_of_their_own() {
     let home = Home::new(&configuration(&app));
     let gate = home.start();
     for vendor in &VENDORS {
-        let ids: std::collections::HashSet<String> =
-            (1..=5).map(|minute| gate.send(&vendor.proven(7, minute)).id()).collect();
-        assert_eq!(ids.len(), 5, "{}: five events about one entity", vendor.name);
+        let ids: std::collections::HashSet<String> = (1..=5)
+            .map(|minute| gate.send(&vendor.proven(7, minute)).id())
+            .collect();
+        assert_eq!(
+            ids.len(),
+            5,
+            "{}: five events about one entity",
+            vendor.name
+        );
         assert_eq!(vendor.counted(&gate, "duplicate"), 0.0, "{}", vendor.name);
     }
     app.wait_for(5 * VENDORS.len());
@@ -239,21 +312,35 @@ fn chatplugify_webhook_id_and_vowchat_id_swallow_nothing() {
     let gate = home.start();
     // The same subscription, two orders.
     let order = |id: u32| {
-        format!(r#"{{"event":"order.requested","timestamp":"2024-01-15T10:30:00Z","data":{{"id":"order_{id}"}},"webhookId":"webhook_abc"}}"#)
+        format!(
+            r#"{{"event":"order.requested","timestamp":"2024-01-15T10:30:00Z","data":{{"id":"order_{id}"}},"webhookId":"webhook_abc"}}"#
+        )
     };
     for id in 1..=3 {
         let request = Request::new("/hooks/chatplugify", order(id)).header("X-Api-Token", SECRET);
         assert!(!gate.send(&request).is_duplicate());
     }
     // The same conversation resolved, opened, resolved: same id, same event, byte-identical first and last.
-    let status = |status: &str| format!(r#"{{"event":"conversation_status_changed","id":789,"status":"{status}","account":{{"id":11}}}}"#);
+    let status = |status: &str| {
+        format!(
+            r#"{{"event":"conversation_status_changed","id":789,"status":"{status}","account":{{"id":11}}}}"#
+        )
+    };
     for (n, text) in ["resolved", "open", "resolved"].into_iter().enumerate() {
         let request = Request::new("/hooks/vowchat", status(text));
-        let reply = gate.send(&vowchat(request, SECRET, now_seconds(), &format!("delivery-{n}")));
+        let reply = gate.send(&vowchat(
+            request,
+            SECRET,
+            now_seconds(),
+            &format!("delivery-{n}"),
+        ));
         assert!(!reply.is_duplicate(), "{n}: {reply:?}");
     }
     let got = app.wait_for(6);
-    let keys: std::collections::HashSet<&str> = got.iter().map(|got| got.header("hookgate-dedupe-key")).collect();
+    let keys: std::collections::HashSet<&str> = got
+        .iter()
+        .map(|got| got.header("hookgate-dedupe-key"))
+        .collect();
     assert_eq!(keys.len(), 6, "the app's idempotency key differs for each");
 }
 
@@ -263,21 +350,47 @@ fn a_captured_vowchat_request_is_caught_under_another_delivery_id() {
     let home = Home::new(&configuration(&app));
     let gate = home.start();
     let body = r#"{"event":"message_created","id":"123","content":"Hi"}"#;
-    let captured = vowchat(Request::new("/hooks/vowchat", body), SECRET, now_seconds(), "real");
+    let captured = vowchat(
+        Request::new("/hooks/vowchat", body),
+        SECRET,
+        now_seconds(),
+        "real",
+    );
     let id = gate.send(&captured).id();
     let mut replayed = captured;
-    replayed.headers.iter_mut().find(|(name, _)| name == "X-Chatwoot-Delivery").expect("there").1 = "forged".to_owned();
+    replayed
+        .headers
+        .iter_mut()
+        .find(|(name, _)| name == "X-Chatwoot-Delivery")
+        .expect("there")
+        .1 = "forged".to_owned();
     let reply = gate.send(&replayed);
     assert!(reply.is_duplicate(), "{reply:?}");
     assert_eq!(reply.id(), id);
     // The same body signed at another second is another event (a person wrote "Hi" twice).
-    let later = vowchat(Request::new("/hooks/vowchat", body), SECRET, now_seconds() - 2, "later");
+    let later = vowchat(
+        Request::new("/hooks/vowchat", body),
+        SECRET,
+        now_seconds() - 2,
+        "later",
+    );
     assert!(!gate.send(&later).is_duplicate());
     // A stale timestamp, rightly signed, is refused like a wrong signature.
-    let stale = vowchat(Request::new("/hooks/vowchat", body), SECRET, now_seconds() - 400, "stale");
+    let stale = vowchat(
+        Request::new("/hooks/vowchat", body),
+        SECRET,
+        now_seconds() - 400,
+        "stale",
+    );
     let reply = gate.send(&stale);
-    assert_eq!((reply.status, reply.body.as_str()), (401, r#"{"error":"invalid signature"}"#));
-    assert_eq!(gate.metric(r#"hookgate_requests_rejected_total{source="vowchat",reason="stale"}"#), 1.0);
+    assert_eq!(
+        (reply.status, reply.body.as_str()),
+        (401, r#"{"error":"invalid signature"}"#)
+    );
+    assert_eq!(
+        gate.metric(r#"hookgate_requests_rejected_total{source="vowchat",reason="stale"}"#),
+        1.0
+    );
     app.wait_for(2);
 }
 
@@ -287,13 +400,28 @@ fn vowchat_typing_is_never_a_duplicate() {
     let home = Home::new(&configuration(&app));
     let gate = home.start();
     let body = r#"{"event":"conversation_typing_on","account":{"id":11},"is_private":false}"#;
-    let request = vowchat(Request::new("/hooks/vowchat", body), SECRET, now_seconds(), "same");
+    let request = vowchat(
+        Request::new("/hooks/vowchat", body),
+        SECRET,
+        now_seconds(),
+        "same",
+    );
     for _ in 0..15 {
-        assert!(!gate.send(&request).is_duplicate(), "a signed exemption has no bound");
+        assert!(
+            !gate.send(&request).is_duplicate(),
+            "a signed exemption has no bound"
+        );
     }
     let got = app.wait_for(15);
-    let keys: std::collections::HashSet<&str> = got.iter().map(|got| got.header("hookgate-dedupe-key")).collect();
-    assert_eq!(keys.len(), 15, "the app's idempotency key must not drop them either");
+    let keys: std::collections::HashSet<&str> = got
+        .iter()
+        .map(|got| got.header("hookgate-dedupe-key"))
+        .collect();
+    assert_eq!(
+        keys.len(),
+        15,
+        "the app's idempotency key must not drop them either"
+    );
 }
 
 #[test]
@@ -304,9 +432,16 @@ fn live_chat_test_requests_are_seen_each_time_within_bounds() {
     let live_chat = &VENDORS[3];
     let button = live_chat.proven(1, 1).header("X-Webhook-Test", "true");
     assert!(!gate.send(&button).is_duplicate());
-    assert!(!gate.send(&button).is_duplicate(), "a person presses the button twice and sees two");
+    assert!(
+        !gate.send(&button).is_duplicate(),
+        "a person presses the button twice and sees two"
+    );
     let got = app.wait_for(2);
-    assert_eq!(got[1].header("x-webhook-test"), "true", "the mark goes on to the app");
+    assert_eq!(
+        got[1].header("x-webhook-test"),
+        "true",
+        "the mark goes on to the app"
+    );
 
     // A captured order does not come in again by adding the mark.
     let order = live_chat.proven(2, 2);
@@ -316,7 +451,9 @@ fn live_chat_test_requests_are_seen_each_time_within_bounds() {
     assert_eq!(replayed.id(), id);
 
     // And the exemption is for ten events a minute: two are used up.
-    let fresh = (0..20).filter(|_| !gate.send(&button).is_duplicate()).count();
+    let fresh = (0..20)
+        .filter(|_| !gate.send(&button).is_duplicate())
+        .count();
     assert!(fresh <= 9, "{fresh} more exempted events");
     wait_until("the app has what was taken", || app.count() == 3 + fresh);
 }
@@ -331,20 +468,44 @@ fn chatplugify_secret_never_reaches_the_disk_and_is_put_back() {
     ));
     let gate = home.start();
     let chatplugify = &VENDORS[2];
-    assert_eq!(gate.send(&chatplugify.request(1, 1).header("X-Api-Token", CANARY)).status, 200);
-    let bearer = Request::new("/hooks/api", r#"{"a":1}"#).header("Authorization", &format!("bEaReR {CANARY}"));
+    assert_eq!(
+        gate.send(&chatplugify.request(1, 1).header("X-Api-Token", CANARY))
+            .status,
+        200
+    );
+    let bearer = Request::new("/hooks/api", r#"{"a":1}"#)
+        .header("Authorization", &format!("bEaReR {CANARY}"));
     assert_eq!(gate.send(&bearer).status, 200);
     let got = app.wait_for(2);
-    let from = |source: &str| got.iter().find(|got| got.header("hookgate-source") == source).expect("delivered");
-    assert_eq!(from("chatplugify").header("x-api-token"), CANARY, "the app sees what the sender sent");
-    assert_eq!(from("api").header("authorization"), format!("Bearer {CANARY}"));
+    let from = |source: &str| {
+        got.iter()
+            .find(|got| got.header("hookgate-source") == source)
+            .expect("delivered")
+    };
+    assert_eq!(
+        from("chatplugify").header("x-api-token"),
+        CANARY,
+        "the app sees what the sender sent"
+    );
+    assert_eq!(
+        from("api").header("authorization"),
+        format!("Bearer {CANARY}")
+    );
 
     let metrics = gate.admin_get("/metrics").body;
     let (status, log) = gate.stop();
     assert!(status.success());
-    assert!(!metrics.contains(CANARY) && !log.contains(CANARY), "neither metrics nor log show it");
+    assert!(
+        !metrics.contains(CANARY) && !log.contains(CANARY),
+        "neither metrics nor log show it"
+    );
     for entry in std::fs::read_dir(home.path().join("data")).expect("the store") {
         let bytes = std::fs::read(entry.expect("an entry").path()).expect("readable");
-        assert!(!bytes.windows(CANARY.len()).any(|window| window == CANARY.as_bytes()), "the disk does not have it");
+        assert!(
+            !bytes
+                .windows(CANARY.len())
+                .any(|window| window == CANARY.as_bytes()),
+            "the disk does not have it"
+        );
     }
 }

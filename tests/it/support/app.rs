@@ -88,9 +88,17 @@ impl App {
             connections: 0,
             streams: Vec::new(),
         };
-        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), down: AtomicBool::new(false) });
+        let shared = Arc::new(Shared {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            down: AtomicBool::new(false),
+        });
         let accepting = Some(accept(listener, Arc::clone(&shared)));
-        Self { shared, address, accepting }
+        Self {
+            shared,
+            address,
+            accepting,
+        }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -98,7 +106,10 @@ impl App {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.shared.state.lock().expect("no test thread panicked with it")
+        self.shared
+            .state
+            .lock()
+            .expect("no test thread panicked with it")
     }
 
     /// Does this with every request from now on.
@@ -132,7 +143,10 @@ impl App {
     /// Waits until it has got `count` requests, and returns all.
     #[track_caller]
     pub(crate) fn wait_for(&self, count: usize) -> Vec<Got> {
-        super::wait_until(&format!("app gets {count} requests (has {})", self.count()), || self.count() >= count);
+        super::wait_until(
+            &format!("app gets {count} requests (has {})", self.count()),
+            || self.count() >= count,
+        );
         self.got()
     }
 
@@ -142,7 +156,9 @@ impl App {
         // Wakes the accepting thread, which then drops the listener.
         drop(TcpStream::connect(self.address));
         if let Some(accepting) = self.accepting.take() {
-            accepting.join().expect("the accepting thread does not panic");
+            accepting
+                .join()
+                .expect("the accepting thread does not panic");
         }
         let mut state = self.state();
         state.changes += 1;
@@ -155,7 +171,9 @@ impl App {
 
     /// Listens again at the same address.
     pub(crate) fn come_back(&mut self) {
-        let listener = super::eventually("the app's port is free again", || TcpListener::bind(self.address).ok());
+        let listener = super::eventually("the app's port is free again", || {
+            TcpListener::bind(self.address).ok()
+        });
         self.shared.down.store(false, Ordering::SeqCst);
         self.accepting = Some(accept(listener, Arc::clone(&self.shared)));
     }
@@ -178,9 +196,14 @@ fn accept(listener: TcpListener, shared: Arc<Shared>) -> JoinHandle<()> {
             let Ok(stream) = stream else { continue };
             stream.set_nodelay(true).expect("a TCP socket");
             let connection = {
-                let mut state = shared.state.lock().expect("no test thread panicked with it");
+                let mut state = shared
+                    .state
+                    .lock()
+                    .expect("no test thread panicked with it");
                 state.connections += 1;
-                state.streams.push(stream.try_clone().expect("a second handle"));
+                state
+                    .streams
+                    .push(stream.try_clone().expect("a second handle"));
                 state.connections - 1
             };
             let shared = Arc::clone(&shared);
@@ -193,9 +216,18 @@ fn accept(listener: TcpListener, shared: Arc<Shared>) -> JoinHandle<()> {
 fn serve(mut stream: TcpStream, connection: usize, shared: &Shared) -> std::io::Result<()> {
     let mut buffer = Vec::new();
     while let Some((head, body)) = read_request(&mut stream, &mut buffer)? {
-        let mut got = Got { target: head.target, headers: head.headers, body, connection, answered: 0 };
+        let mut got = Got {
+            target: head.target,
+            headers: head.headers,
+            body,
+            connection,
+            answered: 0,
+        };
         let (behaviour, changes) = {
-            let mut state = shared.state.lock().expect("no test thread panicked with it");
+            let mut state = shared
+                .state
+                .lock()
+                .expect("no test thread panicked with it");
             let behaviour = (state.choose)(&got);
             if let Behaviour::Status(status) = behaviour {
                 got.answered = status;
@@ -204,15 +236,25 @@ fn serve(mut stream: TcpStream, connection: usize, shared: &Shared) -> std::io::
             (behaviour, state.changes)
         };
         match behaviour {
-            Behaviour::Status(status) => write!(stream, "HTTP/1.1 {status} Scripted\r\nContent-Length: 0\r\n\r\n")?,
+            Behaviour::Status(status) => write!(
+                stream,
+                "HTTP/1.1 {status} Scripted\r\nContent-Length: 0\r\n\r\n"
+            )?,
             Behaviour::Raw(bytes) => stream.write_all(&bytes)?,
             Behaviour::RawThenClose(bytes) => {
                 stream.write_all(&bytes)?;
                 return stream.shutdown(Shutdown::Both);
             }
             Behaviour::Hang => {
-                let state = shared.state.lock().expect("no test thread panicked with it");
-                drop(shared.changed.wait_while(state, |state| state.changes == changes));
+                let state = shared
+                    .state
+                    .lock()
+                    .expect("no test thread panicked with it");
+                drop(
+                    shared
+                        .changed
+                        .wait_while(state, |state| state.changes == changes),
+                );
                 return stream.shutdown(Shutdown::Both);
             }
             Behaviour::Close => return stream.shutdown(Shutdown::Both),
@@ -228,11 +270,20 @@ fn serve(mut stream: TcpStream, connection: usize, shared: &Shared) -> std::io::
     Ok(())
 }
 
-fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> std::io::Result<Option<(Head, Vec<u8>)>> {
+fn read_request(
+    stream: &mut TcpStream,
+    buffer: &mut Vec<u8>,
+) -> std::io::Result<Option<(Head, Vec<u8>)>> {
     loop {
         if let Some((head, used)) = Head::parse(buffer) {
-            let length: usize = head.headers.get("content-length").map_or(0, |v| v[0].parse().expect("a length"));
-            assert!(!head.headers.contains_key("transfer-encoding"), "the gateway sends lengths");
+            let length: usize = head
+                .headers
+                .get("content-length")
+                .map_or(0, |v| v[0].parse().expect("a length"));
+            assert!(
+                !head.headers.contains_key("transfer-encoding"),
+                "the gateway sends lengths"
+            );
             if buffer.len() >= used + length {
                 let rest = buffer.split_off(used + length);
                 let body = buffer.split_off(used);

@@ -24,19 +24,27 @@ impl Home {
     /// its own may be given too; its path is `./data` in the directory.
     pub(crate) fn new(sources_and_targets: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let home = Self { dir, environment: Vec::new(), wrapper: Vec::new() };
+        let home = Self {
+            dir,
+            environment: Vec::new(),
+            wrapper: Vec::new(),
+        };
         home.configure(sources_and_targets);
         home
     }
 
     /// Writes the configuration anew; gateways that run keep theirs.
     pub(crate) fn configure(&self, sources_and_targets: &str) {
-        let store = if sources_and_targets.contains("\nstore:") || sources_and_targets.starts_with("store:") {
+        let store = if sources_and_targets.contains("\nstore:")
+            || sources_and_targets.starts_with("store:")
+        {
             ""
         } else {
             "store: { path: ./data, min_free: 1MiB }\n"
         };
-        let text = format!("listen: 127.0.0.1:0\nadmin: {{ listen: 127.0.0.1:0 }}\n{store}{sources_and_targets}");
+        let text = format!(
+            "listen: 127.0.0.1:0\nadmin: {{ listen: 127.0.0.1:0 }}\n{store}{sources_and_targets}"
+        );
         std::fs::write(self.file(), text).expect("a writable directory");
     }
 
@@ -64,23 +72,37 @@ impl Home {
 
     /// A command that runs the binary here.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut words = self.wrapper.iter().map(String::as_str).chain([HOOKGATE]).chain(args.iter().copied());
+        let mut words = self
+            .wrapper
+            .iter()
+            .map(String::as_str)
+            .chain([HOOKGATE])
+            .chain(args.iter().copied());
         let mut command = Command::new(words.next().expect("at least the binary"));
-        command.args(words).current_dir(self.path()).envs(self.environment.iter().map(|(n, v)| (n, v)));
+        command
+            .args(words)
+            .current_dir(self.path())
+            .envs(self.environment.iter().map(|(n, v)| (n, v)));
         command
     }
 
     /// Starts a gateway and waits until it is ready.
     #[track_caller]
     pub(crate) fn start(&self) -> Gate {
-        self.try_start().unwrap_or_else(|(status, log)| panic!("the gateway ended with {status} before it was ready:\n{log}"))
+        self.try_start().unwrap_or_else(|(status, log)| {
+            panic!("the gateway ended with {status} before it was ready:\n{log}")
+        })
     }
 
     /// Starts a gateway, or returns how it ended instead.
     #[track_caller]
     pub(crate) fn try_start(&self) -> Result<Gate, (ExitStatus, String)> {
         let mut command = self.command(&["run", "-c", "hookgate.yaml", "--log-format", "json"]);
-        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+        let mut child = command
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
         let log = Arc::new(Mutex::new(String::new()));
         let reading = {
             let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
@@ -100,7 +122,13 @@ impl Home {
             addresses(&log.lock().expect("no test thread panicked with it")).map(Ok)
         });
         match found {
-            Ok((public, admin)) => Ok(Gate { child, public, admin, log, reading: Some(reading) }),
+            Ok((public, admin)) => Ok(Gate {
+                child,
+                public,
+                admin,
+                log,
+                reading: Some(reading),
+            }),
             Err(status) => {
                 reading.join().expect("the reading thread does not panic");
                 let log = log.lock().expect("no test thread panicked with it").clone();
@@ -114,7 +142,10 @@ impl Home {
 fn addresses(log: &str) -> Option<(SocketAddr, SocketAddr)> {
     log.lines().find_map(|line| {
         let line: serde_json::Value = serde_json::from_str(line).ok()?;
-        Some((line["listen"].as_str()?.parse().ok()?, line["admin"].as_str()?.parse().ok()?))
+        Some((
+            line["listen"].as_str()?.parse().ok()?,
+            line["admin"].as_str()?.parse().ok()?,
+        ))
     })
 }
 
@@ -128,14 +159,12 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// The process; under a wrapper, the wrapper's.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Everything it has logged so far.
     pub(crate) fn log(&self) -> String {
-        self.log.lock().expect("no test thread panicked with it").clone()
+        self.log
+            .lock()
+            .expect("no test thread panicked with it")
+            .clone()
     }
 
     /// Sends a request on a connection of its own.
@@ -148,8 +177,13 @@ impl Gate {
     #[track_caller]
     pub(crate) fn admin_get(&self, path: &str) -> Reply {
         let mut connection = Connection::open(self.admin);
-        connection.write(format!("GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n").as_bytes());
-        connection.read_reply().expect("readable").expect("an answer")
+        connection.write(
+            format!("GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n").as_bytes(),
+        );
+        connection
+            .read_reply()
+            .expect("readable")
+            .expect("an answer")
     }
 
     /// The value of a series, such as `hookgate_events_total{source="a",result="accepted"}`; labels in any order.
@@ -161,7 +195,9 @@ impl Gate {
 
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: &str) {
-        let status = Command::new("kill").args([&format!("-{signal}"), &self.child.id().to_string()]).status();
+        let status = Command::new("kill")
+            .args([&format!("-{signal}"), &self.child.id().to_string()])
+            .status();
         assert!(status.expect("kill runs").success(), "the gateway is alive");
     }
 
@@ -181,8 +217,14 @@ impl Gate {
     /// Waits for its end.
     #[track_caller]
     pub(crate) fn ended(mut self) -> (ExitStatus, String) {
-        let status = eventually("the gateway ends", || self.child.try_wait().expect("a child of ours"));
-        self.reading.take().expect("only taken here").join().expect("the reading thread does not panic");
+        let status = eventually("the gateway ends", || {
+            self.child.try_wait().expect("a child of ours")
+        });
+        self.reading
+            .take()
+            .expect("only taken here")
+            .join()
+            .expect("the reading thread does not panic");
         (status, self.log())
     }
 }
@@ -198,14 +240,22 @@ impl Drop for Gate {
 /// The value of a series in Prometheus text; its labels may stand in any order.
 pub(crate) fn find_series(text: &str, series: &str) -> Option<f64> {
     fn parts(series: &str) -> (&str, Vec<&str>) {
-        let Some((name, labels)) = series.split_once('{') else { return (series, Vec::new()) };
-        let mut labels: Vec<&str> = labels.trim_end_matches('}').split(',').filter(|label| !label.is_empty()).collect();
+        let Some((name, labels)) = series.split_once('{') else {
+            return (series, Vec::new());
+        };
+        let mut labels: Vec<&str> = labels
+            .trim_end_matches('}')
+            .split(',')
+            .filter(|label| !label.is_empty())
+            .collect();
         labels.sort_unstable();
         (name, labels)
     }
     let wanted = parts(series);
-    text.lines().filter(|line| !line.starts_with('#')).find_map(|line| {
-        let (found, value) = line.rsplit_once(' ')?;
-        (parts(found) == wanted).then(|| value.parse().expect("a number"))
-    })
+    text.lines()
+        .filter(|line| !line.starts_with('#'))
+        .find_map(|line| {
+            let (found, value) = line.rsplit_once(' ')?;
+            (parts(found) == wanted).then(|| value.parse().expect("a number"))
+        })
 }

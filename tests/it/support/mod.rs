@@ -22,7 +22,10 @@ pub(crate) fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) ->
         if let Some(found) = probe() {
             return found;
         }
-        assert!(start.elapsed() < PATIENCE, "did not happen within {PATIENCE:?}: {what}");
+        assert!(
+            start.elapsed() < PATIENCE,
+            "did not happen within {PATIENCE:?}: {what}"
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
 }

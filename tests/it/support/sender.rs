@@ -24,7 +24,10 @@ impl Head {
         let mut headers: HashMap<String, Vec<String>> = HashMap::new();
         for line in lines {
             let (name, value) = line.split_once(':').expect("a header line has a colon");
-            headers.entry(name.to_ascii_lowercase()).or_default().push(value.trim().to_owned());
+            headers
+                .entry(name.to_ascii_lowercase())
+                .or_default()
+                .push(value.trim().to_owned());
         }
         Some((Self { target, headers }, end + 4))
     }
@@ -57,7 +60,10 @@ impl Reply {
     #[track_caller]
     pub(crate) fn id(&self) -> String {
         assert_eq!(self.status, 200, "{self:?}");
-        self.json()["id"].as_str().unwrap_or_else(|| panic!("no id in {self:?}")).to_owned()
+        self.json()["id"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no id in {self:?}"))
+            .to_owned()
     }
 
     /// Whether it says that the event was there before.
@@ -76,7 +82,11 @@ pub(crate) struct Request {
 
 impl Request {
     pub(crate) fn new(path: &str, body: impl Into<Vec<u8>>) -> Self {
-        Self { path: path.to_owned(), headers: Vec::new(), body: body.into() }
+        Self {
+            path: path.to_owned(),
+            headers: Vec::new(),
+            body: body.into(),
+        }
     }
 
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
@@ -86,7 +96,11 @@ impl Request {
 
     /// The bytes on the wire, with Host and Content-Length.
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        let mut out = format!("POST {} HTTP/1.1\r\nHost: gate.test\r\nContent-Length: {}\r\n", self.path, self.body.len());
+        let mut out = format!(
+            "POST {} HTTP/1.1\r\nHost: gate.test\r\nContent-Length: {}\r\n",
+            self.path,
+            self.body.len()
+        );
         for (name, value) in &self.headers {
             out += &format!("{name}: {value}\r\n");
         }
@@ -116,8 +130,13 @@ impl Connection {
     /// Over a socket that is open already.
     pub(crate) fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("a TCP socket");
-        stream.set_read_timeout(Some(super::PATIENCE)).expect("a TCP socket");
-        Self { stream, buffer: Vec::new() }
+        stream
+            .set_read_timeout(Some(super::PATIENCE))
+            .expect("a TCP socket");
+        Self {
+            stream,
+            buffer: Vec::new(),
+        }
     }
 
     /// Sends a request and reads its answer.
@@ -129,7 +148,8 @@ impl Connection {
     /// The same, where the gateway may go away.
     pub(crate) fn try_send(&mut self, request: &Request) -> std::io::Result<Reply> {
         self.stream.write_all(&request.bytes())?;
-        self.read_reply()?.ok_or_else(|| std::io::ErrorKind::UnexpectedEof.into())
+        self.read_reply()?
+            .ok_or_else(|| std::io::ErrorKind::UnexpectedEof.into())
     }
 
     /// Writes bytes as they are.
@@ -148,7 +168,10 @@ impl Connection {
         loop {
             if let Some((head, used)) = Head::parse(&self.buffer) {
                 let status: u16 = head.target.parse().expect("a status");
-                let length: usize = head.headers.get("content-length").map_or(0, |v| v[0].parse().expect("a length"));
+                let length: usize = head
+                    .headers
+                    .get("content-length")
+                    .map_or(0, |v| v[0].parse().expect("a length"));
                 if self.buffer.len() >= used + length {
                     let rest = self.buffer.split_off(used + length);
                     let body = String::from_utf8(self.buffer.split_off(used)).expect("UTF-8");
@@ -156,7 +179,11 @@ impl Connection {
                     if status == 100 {
                         continue;
                     }
-                    return Ok(Some(Reply { status, headers: head.headers, body }));
+                    return Ok(Some(Reply {
+                        status,
+                        headers: head.headers,
+                        body,
+                    }));
                 }
             }
             let mut chunk = [0; 8192];
@@ -174,7 +201,10 @@ impl Connection {
         const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
         let mut got = vec![0; CONTINUE.len()];
         self.stream.read_exact(&mut got).expect("100 Continue");
-        assert_eq!(String::from_utf8_lossy(&got), String::from_utf8_lossy(CONTINUE));
+        assert_eq!(
+            String::from_utf8_lossy(&got),
+            String::from_utf8_lossy(CONTINUE)
+        );
     }
 
     /// Reads answers until the gateway closes.
