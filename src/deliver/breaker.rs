@@ -171,7 +171,7 @@ mod tests {
         Breaker::new(Backoff {
             first,
             factor: 2.0,
-            max: Duration::from_secs(600),
+            max: Duration::from_mins(10),
         })
     }
 
@@ -284,7 +284,7 @@ mod tests {
         let now = Instant::now();
         let mut breaker = opened(now);
         for _ in 0..5 {
-            breaker.tick(now + Duration::from_secs(60));
+            breaker.tick(now + Duration::from_mins(1));
             breaker.ended(Absent, true, now);
         }
         breaker.ended(Answered, false, now);

@@ -22,7 +22,7 @@ const CONCURRENCY: usize = 3;
 const RETRY: Backoff = Backoff {
     first: Duration::from_secs(1),
     factor: 2.0,
-    max: Duration::from_secs(60),
+    max: Duration::from_mins(1),
 };
 
 #[derive(Clone, Debug)]
@@ -384,7 +384,7 @@ impl World {
             End::Unclear => Reach::Unclear,
         };
         if let Some((_, gone)) = self.scheduler.ended(reach, job.probe, self.now()) {
-            gone.iter().for_each(|job| job.tell(false));
+            tell_all(&gone);
         }
         true
     }
@@ -400,9 +400,10 @@ impl World {
             Op::End(0, End::Delivered),
         ];
         for _ in 0..20_000 {
-            let busy = steps
-                .iter()
-                .fold(false, |busy, step| self.run(step) || busy);
+            let mut busy = false;
+            for step in &steps {
+                busy |= self.run(step);
+            }
             if busy {
                 continue;
             }
@@ -422,6 +423,12 @@ impl World {
             job::tell(event, true);
             assert!(told.try_recv().is_ok(), "never told: {:?}", event.seq);
         }
+    }
+}
+
+fn tell_all(gone: &VecDeque<Job>) {
+    for job in gone {
+        job.tell(false);
     }
 }
 
@@ -563,7 +570,7 @@ fn a_stop_lets_go_of_what_is_queued() {
     world.run(&Op::Look(0));
     let gone = world.scheduler.stop();
     assert_eq!(gone.len(), 9);
-    gone.iter().for_each(|job| job.tell(false));
+    tell_all(&gone);
     let now = world.now();
     assert!(matches!(world.scheduler.plan(0, now).0, Plan::Stop));
     assert!(world.scheduler.summon().is_none());

@@ -80,7 +80,9 @@ async fn show_oldest(target: &Target, running: &Running) -> Result<(), NotStored
 /// Tells all targets once the stop drains.
 pub(super) async fn stop(targets: Vec<Arc<Target>>, mut running: Running) {
     running.stop.reached(Phase::Draining).await;
-    targets.iter().for_each(|target| target.stop());
+    for target in &targets {
+        target.stop();
+    }
 }
 
 /// Waits; false if the stop drains before the time is over.

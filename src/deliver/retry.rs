@@ -64,7 +64,7 @@ mod tests {
             backoff: Backoff {
                 first: Duration::from_secs(1),
                 factor: 2.0,
-                max: Duration::from_secs(600),
+                max: Duration::from_mins(10),
             },
             give_up_after,
         }
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn an_event_is_given_up_at_its_age_and_not_before() {
-        let patience = patience(Duration::from_secs(60));
+        let patience = patience(Duration::from_mins(1));
         let dead = |now_ms| {
             matches!(
                 patience.after_failure(9, 1_000, now_ms, None),

@@ -100,7 +100,7 @@ impl Target {
             (scheduler.stop(), scheduler.parked())
         };
         self.reader.notify_one();
-        parked.iter().for_each(|bell| bell.notify_one());
+        ring_all(&parked);
         tell_all(&gone);
     }
 
@@ -129,7 +129,9 @@ impl Target {
     pub(super) fn settled(self: &Arc<Self>, settlements: &[Settlement]) {
         let reader = {
             let mut scheduler = self.scheduler.lock();
-            settlements.iter().for_each(|one| scheduler.settled(one));
+            for settlement in settlements {
+                scheduler.settled(settlement);
+            }
             scheduler.wants_reader()
         };
         for settlement in settlements {
@@ -219,7 +221,7 @@ impl Target {
     /// Lets workers go that had nothing to do for a while.
     pub(super) fn dismiss_stale(&self) {
         let stale = self.scheduler.lock().stale(Instant::now());
-        stale.iter().for_each(|bell| bell.notify_one());
+        ring_all(&stale);
     }
 
     fn summon_all(self: &Arc<Self>) {
@@ -258,7 +260,15 @@ impl Target {
 }
 
 fn tell_all(gone: &VecDeque<Job>) {
-    gone.iter().for_each(|job| job.tell(false));
+    for job in gone {
+        job.tell(false);
+    }
+}
+
+fn ring_all(bells: &[Arc<Notify>]) {
+    for bell in bells {
+        bell.notify_one();
+    }
 }
 
 #[expect(
