@@ -542,6 +542,28 @@ fn an_app_that_is_not_there_gets_one_probe_at_a_time() {
 }
 
 #[test]
+fn the_next_event_of_a_half_open_target_is_its_probe() {
+    let mut world = World::new(0, 10_000);
+    for _ in 0..5 {
+        // As `passthrough` reports it: nothing of the store's is involved.
+        let now = world.now();
+        world.scheduler.ended(Reach::Absent, false, now);
+    }
+    world.run(&Op::Pass(6_001));
+    while world.run(&Op::Plan) {}
+    assert_eq!(world.scheduler.state(), "half_open");
+    for _ in 0..3 {
+        world.run(&Op::Admit);
+    }
+    world.run(&Op::Commit);
+    while world.run(&Op::Announce) {}
+    while world.run(&Op::Plan) && world.run(&Op::Arrive) {}
+    assert_eq!(work(&mut world, End::Unclear), 1);
+    world.settle_down();
+    world.assert_told_once();
+}
+
+#[test]
 fn fresh_and_due_are_served_in_turn() {
     let mut world = World::new(120, 10_000);
     world.run(&Op::Plan);
