@@ -25,6 +25,13 @@ pub enum Field {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pointer(Vec<String>);
 
+impl Pointer {
+    /// The names on the way, unescaped; none for the whole document.
+    pub fn names(&self) -> &[String] {
+        &self.0
+    }
+}
+
 /// Alternatives: the first that is present counts. Each is a list of fields that are joined; a join that lacks
 /// one of them is absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
