@@ -97,10 +97,14 @@ pub struct Shutdown {
 
 /// Stand-in for the presets, by name.
 pub fn presets() -> &'static [(&'static str, &'static str)] {
-    const HMAC: &str = "verify: { hmac: { header: X-Signature, algorithm: sha256 } }\nsender_timeout: 30s\n";
+    const HMAC: &str =
+        "verify: { hmac: { header: X-Signature, algorithm: sha256 } }\nsender_timeout: 30s\n";
     &[
         ("chatmefy", HMAC),
-        ("chatplugify", "verify: { token: {} }\nsender_timeout: 10s\n"),
+        (
+            "chatplugify",
+            "verify: { token: {} }\nsender_timeout: 10s\n",
+        ),
         ("chatsvia", HMAC),
         ("live-chat", HMAC),
         ("vowchat", HMAC),
