@@ -5,9 +5,8 @@ use crate::config::{self, load::Options, problem::Problem};
 
 /// What `--help` says at length.
 pub(super) const LONG: &str = "\
-Validates a configuration and prints what would run.
-
-Everything that is wrong is reported at once, each problem with its file, line and column, key, value and
+Validates a configuration and prints what would run.\n\n\
+Everything that is wrong is reported at once, each problem with its file, line and column, key, value and \
 what would be accepted; the exit code is 78 then. Warnings go to stderr and leave it at 0.";
 
 const EXAMPLES: &str = "\

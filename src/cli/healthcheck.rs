@@ -28,8 +28,7 @@ const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST
 
 /// What `--help` says at length.
 pub(super) const LONG: &str = "\
-Asks a running gateway whether it is ready: exit code 0 if /readyz answers 200, 1 with a line why if not.
-
+Asks a running gateway whether it is ready: exit code 0 if /readyz answers 200, 1 with a line why if not.\n\n\
 The admin address comes from the configuration; without one it is 127.0.0.1:9444. Secrets need not be set.";
 
 const EXAMPLES: &str = "\

@@ -10,8 +10,7 @@ use std::fmt::Write as _;
 
 /// What `--help` says at length.
 pub(super) const LONG: &str = "\
-Lists the presets, or prints one as YAML.
-
+Lists the presets, or prints one as YAML.\n\n\
 A preset is a piece of a source's configuration; every key of it can be overridden in the source.";
 
 const EXAMPLES: &str = "\

@@ -19,10 +19,9 @@ use tokio::{
 
 /// What `--help` says at length.
 pub(super) const LONG: &str = "\
-Runs the gateway: with a configuration file, or with one source spelled out here.
-
-SIGTERM and SIGINT start an orderly stop as `shutdown` configures it, which ends with exit code 0. A second
-signal ends the process at once, with 128 and the signal's number (143, 130): what was acknowledged is
+Runs the gateway: with a configuration file, or with one source spelled out here.\n\n\
+SIGTERM and SIGINT start an orderly stop as `shutdown` configures it, which ends with exit code 0. A second \
+signal ends the process at once, with 128 and the signal's number (143, 130): what was acknowledged is \
 durable by then, what was not will be sent again.";
 
 const EXAMPLES: &str = "\

@@ -34,10 +34,9 @@ use tokio::sync::oneshot;
 
 /// What `--help` says at length.
 pub(super) const LONG: &str = "\
-Starts a gateway with five vendors and a small app in one process, on loopback and a temporary store, and
-sends real signed events through it: good ones, repeated ones, forged ones, and some while the app is down.
-Then it stays up for events of yours, until Ctrl-C. Logs are off unless RUST_LOG is set.
-
+Starts a gateway with five vendors and a small app in one process, on loopback and a temporary store, and \
+sends real signed events through it: good ones, repeated ones, forged ones, and some while the app is down. \
+Then it stays up for events of yours, until Ctrl-C. Logs are off unless RUST_LOG is set.\n\n\
 With --exit it ends after the last scene: exit code 0 if everything went as promised, 1 if not.";
 
 /// Options of `demo`.

@@ -27,13 +27,11 @@ use tokio::time::Instant;
 
 /// What `--help` says at length.
 pub(super) const LONG: &str = "\
-Plays the vendor: sends its sample payload with its headers, signed as it signs with the source's first
-secret, and prints the answer. Each event gets a fresh id and time.
-
-SOURCE is a source of the configuration. Without a configuration file, and with --to and HOOKGATE_SECRET, it
-is the name of a preset. A source without samples gets a small JSON body in which it finds its event id and
-type, or the body of --data.
-
+Plays the vendor: sends its sample payload with its headers, signed as it signs with the source's first \
+secret, and prints the answer. Each event gets a fresh id and time.\n\n\
+SOURCE is a source of the configuration. Without a configuration file, and with --to and HOOKGATE_SECRET, it \
+is the name of a preset. A source without samples gets a small JSON body in which it finds its event id and \
+type, or the body of --data.\n\n\
 Exit code 0 if every answer was 2xx, with --tamper if every answer was 401; 1 otherwise.";
 
 const EXAMPLES: &str = "\
