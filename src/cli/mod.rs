@@ -247,7 +247,6 @@ mod tests {
             "hookgate send a --count 5 --rate NaN",
             "hookgate send a --connections 5",
             "hookgate send a --count 2 --repeat",
-            "hookgate send a --tamper --repeat",
             "hookgate send a --to nonsense",
             "hookgate providers stripes",
             "hookgate healthcheck --url http://a/ -c b",

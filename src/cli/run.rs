@@ -138,7 +138,7 @@ pub(super) fn not_opened(error: OpenError) -> Failure {
 }
 
 /// Resolves at the first SIGTERM or SIGINT. The second one ends the process.
-fn on_signal() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
+pub(super) fn on_signal() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
     let listen = |kind| signal(kind).context("cannot listen for signals");
     let (mut terminate, mut interrupt) = (
         listen(SignalKind::terminate())?,

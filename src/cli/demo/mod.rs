@@ -10,7 +10,7 @@ mod tally;
 
 use super::{
     Failure, origin,
-    run::not_opened,
+    run::{not_opened, on_signal},
     runtime,
     send::{Post, Vendor},
 };
@@ -49,24 +49,13 @@ pub(super) struct Args {
 
 /// Runs the command.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    runtime()?.block_on(async {
-        let interrupted = pin!(interrupt());
-        perform(args.exit, interrupted).await
-    })
-}
-
-/// Resolves at Ctrl-C.
-async fn interrupt() -> Result<(), Failure> {
-    let pressed = tokio::signal::ctrl_c().await;
-    pressed.context("cannot listen for Ctrl-C")?;
-    Ok(())
+    runtime()?.block_on(perform(args.exit))
 }
 
 /// Sets the stage, plays, and takes everything down again; the temporary directory goes with its owner.
-async fn perform(
-    exit: bool,
-    interrupted: impl Future<Output = Result<(), Failure>> + Unpin,
-) -> Result<(), Failure> {
+async fn perform(exit: bool) -> Result<(), Failure> {
+    // Taken from the start: the temporary directory has to go, whenever Ctrl-C comes.
+    let interrupted = pin!(on_signal()?);
     let directory = tempfile::Builder::new()
         .prefix("hookgate-demo-")
         .tempdir()
@@ -148,22 +137,21 @@ async fn show(
     stage: &mut Stage,
     setup: &Setup,
     exit: bool,
-    mut interrupted: impl Future<Output = Result<(), Failure>> + Unpin,
+    mut interrupted: impl Future<Output = ()> + Unpin,
 ) -> Result<(), Failure> {
     tokio::select! {
         played = scenes::play(stage) => played?,
-        pressed = &mut interrupted => return pressed,
+        () = &mut interrupted => return Ok(()),
     }
     let audience = &mut stage.audience;
     let figures = std::mem::take(&mut audience.tally).close();
     report(audience.screen, &figures)?;
-    if exit {
-        return verdict(&figures);
-    }
-    invite(audience.screen, setup)?;
-    tokio::select! {
-        watched = watch(audience) => watched?,
-        pressed = &mut interrupted => pressed?,
+    invite(audience.screen, setup, exit)?;
+    if !exit {
+        tokio::select! {
+            watched = watch(audience) => watched?,
+            () = interrupted => {}
+        }
     }
     verdict(&figures)
 }
@@ -208,8 +196,12 @@ fn report(screen: Screen, figures: &Figures) -> Result<(), Failure> {
     Ok(())
 }
 
-fn invite(screen: Screen, setup: &Setup) -> Result<(), Failure> {
-    screen.heading("Now you: paste this into another terminal, twice if you like")?;
+fn invite(screen: Screen, setup: &Setup, exit: bool) -> Result<(), Failure> {
+    screen.heading(if exit {
+        "Without --exit the gateway stays up now, and takes events of yours"
+    } else {
+        "Now you: paste this into another terminal, twice if you like"
+    })?;
     for text in setup.curl().lines().chain([
         "",
         &setup.send(""),
@@ -217,6 +209,9 @@ fn invite(screen: Screen, setup: &Setup) -> Result<(), Failure> {
         &setup.send(" --tamper"),
     ]) {
         line(text)?;
+    }
+    if exit {
+        return Ok(());
     }
     screen.heading("What the app gets (Ctrl-C ends)")
 }

@@ -78,7 +78,7 @@ pub(super) struct Args {
     #[arg(long)]
     tamper: bool,
     /// Send the same bytes twice, as a vendor that retries
-    #[arg(long, conflicts_with_all = ["count", "tamper"])]
+    #[arg(long, conflicts_with = "count")]
     repeat: bool,
 }
 
