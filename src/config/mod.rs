@@ -94,3 +94,24 @@ pub struct Shutdown {
     /// How long running commits and attempts may take to finish.
     pub timeout: Duration,
 }
+
+/// Stand-in for the presets, by name.
+pub fn presets() -> &'static [(&'static str, &'static str)] {
+    const HMAC: &str =
+        "verify: { hmac: { header: X-Signature, algorithm: sha256 } }\nsender_timeout: 30s\n";
+    &[
+        ("chatmefy", HMAC),
+        (
+            "chatplugify",
+            "verify: { token: {} }\nsender_timeout: 10s\n",
+        ),
+        ("chatsvia", HMAC),
+        ("live-chat", HMAC),
+        ("vowchat", HMAC),
+    ]
+}
+
+/// Stand-in for what `check` prints.
+pub fn summary(_config: &Config) -> String {
+    todo!()
+}
