@@ -25,6 +25,13 @@ pub enum Field {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pointer(Vec<String>);
 
+impl Pointer {
+    /// The names on the way, unescaped; none for the whole document.
+    pub fn names(&self) -> &[String] {
+        &self.0
+    }
+}
+
 /// Alternatives: the first that is present counts. Each is a list of fields that are joined; a join that lacks
 /// one of them is absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,8 +56,23 @@ pub struct BadField;
 impl std::str::FromStr for Field {
     type Err = BadField;
 
-    fn from_str(_text: &str) -> Result<Self, BadField> {
-        todo!()
+    fn from_str(text: &str) -> Result<Self, BadField> {
+        let field = match text.split_once(':') {
+            None if text == "body" => Field::Body,
+            Some(("header", name)) => Field::Header(name.parse().map_err(|_| BadField)?),
+            Some(("query", name)) if !name.is_empty() => Field::Query(name.to_owned()),
+            Some(("json", "")) => Field::Json(Pointer(Vec::new())),
+            Some(("json", pointer)) => {
+                let steps = pointer.strip_prefix('/').ok_or(BadField)?.split('/');
+                Field::Json(Pointer(
+                    steps
+                        .map(|step| step.replace("~1", "/").replace("~0", "~"))
+                        .collect(),
+                ))
+            }
+            _ => return Err(BadField),
+        };
+        Ok(field)
     }
 }
 
