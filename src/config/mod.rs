@@ -5,15 +5,33 @@
 
 pub mod load;
 pub mod pattern;
+pub mod presets;
 pub mod problem;
 pub mod secret;
 pub mod source;
+pub mod summary;
 pub mod target;
 pub mod template;
 
+// From text to values, in the order in which it happens.
+mod check;
+mod locate;
+mod read;
+mod reader;
+mod report;
+mod substitute;
+mod suggest;
+mod value;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
+
 pub use pattern::Patterns;
+pub use presets::presets;
 pub use secret::Secret;
 pub use source::{Ack, Dedupe, Respond, Route, SkipRule, Source, Verify};
+pub use summary::summary;
 pub use target::{Target, WhenFull};
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -93,25 +111,4 @@ pub struct Shutdown {
     pub delay: Duration,
     /// How long running commits and attempts may take to finish.
     pub timeout: Duration,
-}
-
-/// Stand-in for the presets, by name.
-pub fn presets() -> &'static [(&'static str, &'static str)] {
-    const HMAC: &str =
-        "verify: { hmac: { header: X-Signature, algorithm: sha256 } }\nsender_timeout: 30s\n";
-    &[
-        ("chatmefy", HMAC),
-        (
-            "chatplugify",
-            "verify: { token: {} }\nsender_timeout: 10s\n",
-        ),
-        ("chatsvia", HMAC),
-        ("live-chat", HMAC),
-        ("vowchat", HMAC),
-    ]
-}
-
-/// Stand-in for what `check` prints.
-pub fn summary(_config: &Config) -> String {
-    todo!()
 }
