@@ -56,9 +56,9 @@ impl Actor {
 /// Everybody who plays. Its parts are taken apart by the scenes, so that one can be watched while another acts.
 #[derive(Debug)]
 pub(super) struct Stage {
-    /// Chatsvia, `VowChat`, Chatplugify, Live Chat, Chatmefy.
+    /// Chatsvia, VowChat, Chatplugify, Live Chat, Chatmefy.
     pub(super) actors: Vec<Actor>,
-    /// Sends `VowChat`'s changes of a conversation's status.
+    /// Sends VowChat's changes of a conversation's status.
     pub(super) conversation: Actor,
     /// The app behind the gateway.
     pub(super) app: App,
@@ -132,7 +132,7 @@ async fn forged(actors: &[Actor], audience: &mut Audience) -> Result<(), Failure
     Ok(())
 }
 
-/// `VowChat` names the conversation, not the event: three changes of one are three events.
+/// VowChat names the conversation, not the event: three changes of one are three events.
 async fn same_id(conversation: &Actor, audience: &mut Audience) -> Result<(), Failure> {
     let screen = audience.screen;
     screen
@@ -177,7 +177,7 @@ async fn app_down(stage: &mut Stage) -> Result<(), Failure> {
     line("the app is down")?;
     let mut waiting = Vec::new();
     for number in 1..=ORDERS {
-        if let Some(id) = audience.waits(shop, shop.vendor.next()).await? {
+        if let Some(id) = audience.waits(shop, number).await? {
             waiting.push((number, id, Instant::now()));
         }
     }
@@ -234,15 +234,15 @@ impl Audience {
     }
 
     /// Sends what has to be accepted although the app is away. Returns its id.
-    async fn waits(&mut self, actor: &Actor, request: Request) -> Result<Option<String>, Failure> {
-        let answered = self.send(actor, request).await?;
+    async fn waits(&mut self, actor: &Actor, number: usize) -> Result<Option<String>, Failure> {
+        let answered = self.send(actor, actor.vendor.next()).await?;
         let verdict = self.tally.answered(&answered);
         let id = match &verdict {
             Verdict::Accepted(id) => Some(id.clone()),
             _ => None,
         };
-        let event = actor.event();
-        self.show(actor, event, &answered, &verdict, id.is_some(), "waits")?;
+        let event = numbered(actor.event(), number);
+        self.show(actor, &event, &answered, &verdict, id.is_some(), "waits")?;
         Ok(id)
     }
 
@@ -263,25 +263,22 @@ impl Audience {
         }
         came.sort_by_key(|(_, _, arrival)| arrival.at);
         for (number, taken_at, arrival) in &came {
-            let app = format!(
-                "app has it {} after the app is back, attempt {}",
-                millis(arrival.at.saturating_duration_since(back_at)),
-                arrival.attempt
-            );
-            let waited = format!(
-                "waited {}",
-                millis(arrival.at.saturating_duration_since(*taken_at))
-            );
             self.screen.step(&Step {
                 source: &arrival.source,
-                event: &format!("{} {number}", arrival.event_type),
-                answer: &waited,
+                event: &numbered(&arrival.event_type, *number),
+                answer: &format!("waited {}", millis(arrival.at - *taken_at)),
                 tone: Tone::Good,
                 took: None,
-                app: &app,
+                app: &format!("app has it, attempt {}", arrival.attempt),
             })?;
         }
-        Ok(())
+        match came.last() {
+            Some((_, _, last)) => line(&format!(
+                "the last one came {} after the app was back",
+                millis(last.at - back_at)
+            )),
+            None => Ok(()),
+        }
     }
 
     async fn send(&self, actor: &Actor, request: Request) -> Result<Answered, Failure> {
@@ -332,6 +329,10 @@ impl Audience {
             self.tally.arrived(arrival);
         }
     }
+}
+
+fn numbered(event: &str, number: usize) -> String {
+    format!("{event} #{number}")
 }
 
 /// The same payload with another `status`.

@@ -134,7 +134,7 @@ impl Setup {
         format!(
             "body='{{\"event\":\"lead.created\",\"data\":{{\"id\":\"lead_1\",\"name\":\"you\"}}}}'\n\
              sig=$(printf %s \"$body\" | openssl dgst -sha256 -hmac {secret} | sed 's/.* //')\n\
-             curl -i http://{}/hooks/{CURL_SOURCE} -H \"X-Chatmefy-Signature: sha256=$sig\" -d \"$body\"",
+             curl -si http://{}/hooks/{CURL_SOURCE} -H \"X-Chatmefy-Signature: sha256=$sig\" -d \"$body\"",
             self.public
         )
     }

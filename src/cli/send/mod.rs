@@ -1,5 +1,6 @@
 //! `hookgate send`: plays the vendor, once or as a load run.
 
+mod generic;
 mod load;
 mod samples;
 mod vendor;

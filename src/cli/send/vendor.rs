@@ -1,12 +1,14 @@
 //! A source's vendor, played: its payloads, its headers, its signature. What it makes is what the real one would
 //! send, down to the bytes; [`forge`](Vendor::forge) then spoils it as somebody without the secret would.
 
-use super::samples::{self, Sample};
+use super::{
+    generic,
+    samples::{self, Sample},
+};
 use crate::{
     cli::Failure,
     clock::{rfc3339, unix_ms},
     config::{Source, Verify},
-    extract::{Field, KeyExpr},
     verify::Verifier,
 };
 use bytes::Bytes;
@@ -14,7 +16,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{CONTENT_TYPE, USER_AGENT},
 };
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// The event type of a source that has no samples, where the user names none.
 const GENERIC_EVENT: &str = "test.event";
@@ -97,7 +99,7 @@ impl Vendor {
         let body = match &self.payload {
             Payload::Sample(sample) => sample.fresh(),
             Payload::File { body, .. } => body.clone(),
-            Payload::Generic { event } => generic_body(&self.source, event),
+            Payload::Generic { event } => generic::body(&self.source, event),
         };
         self.signed(body)
     }
@@ -109,7 +111,7 @@ impl Vendor {
         headers.insert(USER_AGENT, AGENT);
         self.add_vendor_headers(&mut headers);
         if let Payload::Generic { event } = &self.payload {
-            add_expressed_headers(&self.source, event, &mut headers);
+            generic::add_headers(&self.source, event, &mut headers);
         }
         self.verifier.sign(0, &mut headers, &body, unix_ms());
         Request { headers, body }
@@ -176,64 +178,9 @@ fn event_of(body: &[u8]) -> Option<String> {
     fits_header(event).then(|| event.to_owned())
 }
 
-/// A body in which the source finds an id, a type and a time, where it looks for them in JSON.
-fn generic_body(source: &Source, event: &str) -> Bytes {
-    let mut body = Value::Object(Map::new());
-    for (field, value) in expressed(source, event) {
-        if let Field::Json(pointer) = field {
-            put(&mut body, pointer.names(), value);
-        }
-    }
-    if let Some(fields) = body.as_object_mut() {
-        let fresh = || Value::from(format!("test_{}", samples::fresh_number()));
-        fields.entry("hookgate_test").or_insert_with(fresh);
-    }
-    body.to_string().into()
-}
-
-fn add_expressed_headers(source: &Source, event: &str, headers: &mut HeaderMap) {
-    for (field, value) in expressed(source, event) {
-        if let Field::Header(name) = field {
-            put_header(headers, name.clone(), &value);
-        }
-    }
-}
-
-/// The places where the source looks first, each with what it should find there.
-fn expressed<'a>(source: &'a Source, event: &str) -> impl Iterator<Item = (&'a Field, String)> {
-    let first = |expression: &'a KeyExpr| expression.0.first().into_iter().flatten();
-    let id = format!("evt_{}", samples::fresh_number());
-    let event = event.to_owned();
-    let time = rfc3339(unix_ms());
-    // Ids come first: where a joined id contains the type, the type's own text has the last word.
-    first(&source.event_id)
-        .map(move |field| (field, id.clone()))
-        .chain(first(&source.event_type).map(move |field| (field, event.clone())))
-        .chain(first(&source.event_time).map(move |field| (field, time.clone())))
-}
-
-/// Puts `value` where the names lead, through objects made on the way.
-fn put(mut place: &mut Value, names: &[String], value: String) {
-    for name in names {
-        if !place.is_object() {
-            *place = Value::Object(Map::new());
-        }
-        place = &mut place[name.as_str()];
-    }
-    if !names.is_empty() {
-        *place = value.into();
-    }
-}
-
 /// Adds a header whose name is known at compile time.
 fn add(headers: &mut HeaderMap, name: &'static str, value: &str) {
-    put_header(headers, HeaderName::from_static(name), value);
-}
-
-/// Adds a header. Ids and times are ours, event types were checked by [`Vendor::new`].
-fn put_header(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    let value = HeaderValue::from_bytes(value.as_bytes()).expect("no control characters");
-    headers.insert(name, value);
+    generic::put_header(headers, HeaderName::from_static(name), value);
 }
 
 /// Whether an event type can stand in a header (RFC 9110 5.5).
@@ -274,6 +221,10 @@ fn flip_last(text: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        config::load::{Options, Origin, load},
+        extract::{Parts, event_time_ms},
+    };
 
     #[test]
     fn a_forged_body_is_other_json() {
@@ -297,22 +248,6 @@ mod tests {
     }
 
     #[test]
-    fn values_are_put_where_pointers_lead() {
-        let names = |pointer: &str| -> Vec<String> {
-            pointer.split('/').skip(1).map(str::to_owned).collect()
-        };
-        let mut body = Value::Object(Map::new());
-        put(&mut body, &names("/data/id"), "1".into());
-        put(&mut body, &names("/data/at"), "2".into());
-        put(&mut body, &names("/data/id/deep"), "3".into());
-        put(&mut body, &[], "whole".into());
-        assert_eq!(
-            body,
-            serde_json::json!({"data": {"id": {"deep": "3"}, "at": "2"}})
-        );
-    }
-
-    #[test]
     fn the_event_of_a_file_is_found() {
         assert_eq!(event_of(br#"{"event":"a.b"}"#).as_deref(), Some("a.b"));
         for body in ["", "[]", r#"{"event":7}"#, r#"{"event":"a\nb"}"#] {
@@ -326,5 +261,148 @@ mod tests {
         assert_ne!(a, b);
         let parsed = uuid::Uuid::parse_str(&a).expect("a UUID");
         assert_eq!(parsed.get_version_num(), 4);
+    }
+
+    const SOURCES: &str = r#"
+        sources:
+          chatsvia: { provider: chatsvia, secret: s1, forward: "http://127.0.0.1:3000/" }
+          vowchat: { provider: vowchat, secret: s2, forward: "http://127.0.0.1:3000/" }
+          chatplugify:
+            provider: chatplugify
+            verify: { token: { header: X-Token } }
+            secret: s3
+            forward: "http://127.0.0.1:3000/"
+          live-chat: { provider: live-chat, secret: s4, forward: "http://127.0.0.1:3000/" }
+          chatmefy: { provider: chatmefy, secret: s5, forward: "http://127.0.0.1:3000/" }
+          erp:
+            verify: { hmac: { header: X-Signature, signed: "{header:X-Id}.{body}" } }
+            secret: s6
+            event: { id: [[header:X-Id, json:/data/id]], type: json:/data/type, time: header:X-Time }
+            forward: "http://127.0.0.1:3000/"
+          open: { verify: none, forward: "http://127.0.0.1:3000/" }
+    "#;
+
+    fn source(name: &str) -> Source {
+        let origin = Origin::Text {
+            name: "test".into(),
+            text: SOURCES.into(),
+        };
+        let (config, _) = load(&origin, Options::default()).expect("valid");
+        let mut sources = config.sources.into_iter();
+        sources.find(|source| *source.name == *name).expect("named")
+    }
+
+    fn vendor(name: &str, event: Option<&str>) -> Vendor {
+        Vendor::new(&source(name), event, None).expect("an event of the vendor's")
+    }
+
+    fn is_believed(vendor: &Vendor, request: &Request) -> bool {
+        let Request { headers, body } = request.clone();
+        vendor.verifier.verify(headers, body, unix_ms()).is_ok()
+    }
+
+    #[test]
+    fn every_event_of_every_vendor_is_believed_until_it_is_forged() {
+        for name in [
+            "chatsvia",
+            "vowchat",
+            "chatplugify",
+            "live-chat",
+            "chatmefy",
+            "erp",
+        ] {
+            let events = samples::of(name)
+                .into_iter()
+                .map(|sample| Some(sample.event));
+            for event in events.chain([None]) {
+                let vendor = vendor(name, event.as_deref());
+                let request = vendor.next();
+                assert!(is_believed(&vendor, &request), "{name} {event:?}");
+                let forged = vendor.forge(request).expect("there is a proof to spoil");
+                assert!(!is_believed(&vendor, &forged), "{name} {event:?}");
+            }
+        }
+        let open = vendor("open", None);
+        assert!(matches!(open.forge(open.next()), Err(Failure::Usage(_))));
+    }
+
+    #[test]
+    fn headers_are_those_of_the_guides() {
+        let header = |request: &Request, name: &str| {
+            let value = request
+                .headers
+                .get(name)
+                .and_then(|value| value.to_str().ok());
+            value.map(str::to_owned)
+        };
+        let live_chat = vendor("live-chat", Some("conversation.started")).next();
+        assert_eq!(
+            header(&live_chat, "x-webhook-event").as_deref(),
+            Some("conversation.started")
+        );
+        let time = header(&live_chat, "x-webhook-timestamp").expect("there");
+        time.parse::<jiff::Timestamp>().expect("ISO 8601");
+        assert_eq!(header(&live_chat, "x-webhook-test"), None);
+
+        let vowchat = vendor("vowchat", None);
+        let (first, second) = (vowchat.next(), vowchat.next());
+        let delivery = |request: &Request| header(request, "x-chatwoot-delivery").expect("there");
+        assert_ne!(delivery(&first), delivery(&second));
+        assert!(header(&first, "x-chatwoot-timestamp").is_some());
+        assert_eq!(
+            header(&first, "content-type").as_deref(),
+            Some("application/json")
+        );
+    }
+
+    #[test]
+    fn a_source_without_samples_finds_what_it_looks_for() {
+        let erp = vendor("erp", Some("order.paid"));
+        let (first, second) = (erp.next(), erp.next());
+        let key = |request: &Request| {
+            let parts = Parts {
+                headers: &request.headers,
+                query: None,
+                body: &request.body,
+            };
+            assert_eq!(
+                erp.source.event_type.text(parts).as_deref(),
+                Some("order.paid")
+            );
+            let time = erp.source.event_time.text(parts).expect("there");
+            assert!(event_time_ms(&time).is_some(), "{time}");
+            let (key, by_body_alone) = erp.source.event_id.key("erp", parts);
+            assert!(!by_body_alone);
+            key
+        };
+        assert_ne!(key(&first), key(&second));
+        assert_ne!(
+            vendor("open", None).next().body,
+            vendor("open", None).next().body
+        );
+    }
+
+    #[test]
+    fn a_file_is_sent_as_it_is() {
+        let data = Bytes::from_static(b"{ \"event\" : \"lead.lost\" }\n");
+        let own = Vendor::new(&source("chatmefy"), None, Some(data.clone())).expect("any event");
+        assert_eq!(own.event(), Some("lead.lost"));
+        let request = own.next();
+        assert_eq!(request.body, data);
+        assert!(is_believed(&own, &request));
+    }
+
+    #[test]
+    fn an_event_that_the_vendor_does_not_send_is_named_with_those_it_does() {
+        let refused = Vendor::new(&source("live-chat"), Some("order.created"), None);
+        match refused {
+            Err(Failure::Usage(message)) => assert_eq!(
+                message,
+                "live-chat sends no event \"order.created\"; it sends: message.received, conversation.started"
+            ),
+            other => panic!("{other:?}"),
+        }
+        let control = Vendor::new(&source("erp"), Some("a\nb"), None);
+        assert!(matches!(control, Err(Failure::Usage(_))));
     }
 }
