@@ -12,6 +12,7 @@ use crate::cli::{
 };
 use anyhow::Context as _;
 use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 use tokio::{
     sync::mpsc,
@@ -138,8 +139,9 @@ async fn same_id(conversation: &Actor, audience: &mut Audience) -> Result<(), Fa
     screen
         .heading("4  One conversation is opened, resolved, opened again: one id, three events")?;
     let first = conversation.vendor.next().body;
-    for status in ["open", "resolved", "open"] {
-        let body = with_status(&first, status).context("the sample is a JSON object")?;
+    for (status, minutes_ago) in [("open", 2), ("resolved", 1), ("open", 0)] {
+        let body = status_change(&first, status, minutes_ago);
+        let body = body.context("the sample has a status and a time")?;
         let request = conversation.vendor.signed(body);
         let shown = format!("status changed to {status}");
         audience.accepted(conversation, &shown, request).await?;
@@ -335,9 +337,36 @@ fn numbered(event: &str, number: usize) -> String {
     format!("{event} #{number}")
 }
 
-/// The same payload with another `status`.
-fn with_status(body: &Bytes, status: &str) -> Option<Bytes> {
-    let mut payload: serde_json::Value = serde_json::from_slice(body).ok()?;
+/// The same conversation in another state. Time and state together make the body another one: the same bytes
+/// signed within the same second have the same signature, which is what a replayed request looks like.
+fn status_change(sample: &Bytes, status: &str, minutes_ago: i64) -> Option<Bytes> {
+    let changed_at = Timestamp::now() - SignedDuration::from_mins(minutes_ago);
+    let changed_at = changed_at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
+    let mut payload: serde_json::Value = serde_json::from_slice(sample).ok()?;
     *payload.get_mut("status")? = status.into();
+    *payload.get_mut("changed_at")? = changed_at.into();
     Some(payload.to_string().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn changes_of_one_conversation_differ_in_state_and_time_alone() {
+        let sample = Bytes::from(r#"{"id":7,"status":"resolved","changed_at":"then"}"#);
+        let parse = |body: Bytes| serde_json::from_slice::<Value>(&body).expect("JSON");
+        let mut opened = parse(status_change(&sample, "open", 2).expect("has both"));
+        let mut again = parse(status_change(&sample, "open", 0).expect("has both"));
+        assert_ne!(opened, again);
+        for change in [&mut opened, &mut again] {
+            change["changed_at"] = json!("then");
+            assert_eq!(
+                *change,
+                json!({"id": 7, "status": "open", "changed_at": "then"})
+            );
+        }
+        assert!(status_change(&Bytes::from("{}"), "open", 0).is_none());
+    }
 }
