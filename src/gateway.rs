@@ -4,9 +4,9 @@ use crate::admin::{Admin, Readiness, State};
 use crate::budget::Budget;
 use crate::clock;
 use crate::config::{self, Config, Secret, Verify};
-use crate::dedupe::{Dedupe, Windows};
+use crate::dedupe::{Dedupe, Kind, Windows};
 use crate::deliver::{Deliver, SecretHeaders, Setup};
-use crate::event::{SourceId, TargetId};
+use crate::event::{Seq, SourceId, TargetId};
 use crate::http::server;
 use crate::metrics::{Metrics, ProcessMetrics, SourceMetrics};
 use crate::receive::{Receive, Source, service};
@@ -90,7 +90,7 @@ impl Gateway {
             &shutdown,
         );
 
-        let (opened, dedupe) = open_store(config.clone()).await?;
+        let (opened, dedupe, forgotten) = open_store(config.clone()).await?;
         let sources = numbers(opened.sources());
         let process = metrics.process(&config.hash, seconds(clock::unix_ms()));
         let source_metrics: HashMap<SourceId, SourceMetrics> = config
@@ -138,6 +138,7 @@ impl Gateway {
             Arc::clone(&deliver) as Arc<dyn store::Feed>,
             metrics.store(),
         );
+        store.forget(forgotten);
         // After the store: what is read back from the page cache is made durable before anybody can be answered.
         let public = bind(config.listen).await?;
         deliver.start(store.clone(), shutdown.listen());
@@ -261,7 +262,8 @@ fn address(listener: &TcpListener, address: SocketAddr) -> Result<SocketAddr, Op
 }
 
 /// Opens the store and fills the memory of keys from it, off the runtime's threads.
-async fn open_store(config: Config) -> Result<(Opened, Arc<Dedupe>), OpenError> {
+/// The third value is what it does not remember any more, and the store need not either.
+async fn open_store(config: Config) -> Result<(Opened, Arc<Dedupe>, Vec<(Seq, Kind)>), OpenError> {
     let open = move || {
         let settings = OpenSettings {
             store: &config.store,
@@ -294,10 +296,13 @@ async fn open_store(config: Config) -> Result<(Opened, Arc<Dedupe>), OpenError> 
             &windows,
         );
         let now_ms = clock::unix_ms();
+        let mut forgotten = Vec::new();
         opened.for_each_key(|key| {
-            dedupe.restore(key, now_ms);
+            if !dedupe.restore(key, now_ms) {
+                forgotten.push((key.seq, key.kind));
+            }
         })?;
-        Ok((opened, dedupe))
+        Ok((opened, dedupe, forgotten))
     };
     match tokio::task::spawn_blocking(open).await {
         Ok(result) => result,
