@@ -106,20 +106,20 @@ mod tests {
         backlogs
     }
 
-    fn bound(bytes: u64) -> Option<Bound> {
-        Some(Bound {
+    fn bound(bytes: u64) -> Bound {
+        Bound {
             bytes,
             when_full: WhenFull::Refuse,
-        })
+        }
     }
 
     #[test]
     fn the_bound_is_reached_and_left() {
         let cases = [
-            (0, bound(100), 1_000, None),
-            (40, bound(100), 60, None),
-            (40, bound(100), 61, Some(WhenFull::Refuse)),
-            (u64::MAX, bound(100), u64::MAX, Some(WhenFull::Refuse)),
+            (0, Some(bound(100)), 1_000, None),
+            (40, Some(bound(100)), 60, None),
+            (40, Some(bound(100)), 61, Some(WhenFull::Refuse)),
+            (u64::MAX, Some(bound(100)), u64::MAX, Some(WhenFull::Refuse)),
             (u64::MAX, None, u64::MAX, None),
         ];
         for (held, bound, more, expected) in cases {
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_batch_counts_within_itself_and_is_undone_as_a_whole() {
-        let mut backlogs = backlogs(0, bound(100));
+        let mut backlogs = backlogs(0, Some(bound(100)));
         backlogs.add(TARGET, 60);
         assert!(backlogs.overflow(TARGET, 60).is_some());
         backlogs.roll_back();

@@ -12,7 +12,7 @@ use std::{
 /// Of the directory that we make.
 const DIRECTORY_MODE: u32 = 0o700;
 
-/// Of every file in it. `SQLite` gives its `-wal` and `-shm` the mode of the database.
+/// Of every file in it. SQLite gives its `-wal` and `-shm` the mode of the database.
 const FILE_MODE: u32 = 0o600;
 
 /// Filesystems whose locks or syncs cannot be relied on, by `f_type` of statfs(2).
@@ -77,7 +77,7 @@ impl Directory {
         self.path.join("hookgate.db-wal")
     }
 
-    /// Makes the file before `SQLite` opens it, for its mode. Never later: closing a second descriptor of
+    /// Makes the file before SQLite opens it, for its mode. Never later: closing a second descriptor of
     /// the file would drop the locks of every other one (POSIX).
     fn make_database(&self) -> Result<(), OpenError> {
         let path = self.database();

@@ -1,4 +1,4 @@
-//! Whether the store may still be trusted, and what an error of `SQLite` means for that.
+//! Whether the store may still be trusted, and what an error of SQLite means for that.
 //!
 //! Invariant: a poisoned store stays poisoned, and commits nothing any more.
 

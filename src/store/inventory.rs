@@ -2,12 +2,13 @@
 //!
 //! Invariant: it is taken before the writer starts, so it is whole.
 
-use super::names::{self, NameOf, Named};
-use super::{Backlog, Known, OpenError, OpenSettings, schema};
+use super::names::{self, Configured, NameOf, Named};
+use super::{Backlog, Known, OpenError, schema};
+use crate::config;
 use crate::dedupe::{Kind, Remembered};
 use crate::event::{Seq, SourceId, TargetId};
 use rusqlite::{Connection, TransactionBehavior};
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 /// Names, and what waits for them.
 #[derive(Debug)]
@@ -24,10 +25,15 @@ impl Inventory {
     pub(super) fn take(
         connection: &mut Connection,
         path: &Path,
-        settings: &OpenSettings<'_>,
+        sources: Vec<Configured>,
+        targets: &[config::Target],
     ) -> Result<Self, OpenError> {
-        let (sources, targets) =
-            settle_names(connection, settings).map_err(OpenError::sqlite(path, "settle names"))?;
+        let targets = targets
+            .iter()
+            .map(|target| (Arc::clone(&target.name), target.replaces.clone()))
+            .collect();
+        let (sources, targets) = settle_names(connection, sources, targets)
+            .map_err(OpenError::sqlite(path, "settle names"))?;
         let mut backlogs =
             backlogs(connection).map_err(OpenError::sqlite(path, "sum what waits"))?;
         let last_received_ms = sources
@@ -68,22 +74,13 @@ impl Known<u32> {
 
 fn settle_names(
     connection: &mut Connection,
-    settings: &OpenSettings<'_>,
+    sources: Vec<Configured>,
+    targets: Vec<Configured>,
 ) -> rusqlite::Result<(Vec<Named>, Vec<Named>)> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let sources: Vec<_> = settings
-        .sources
-        .iter()
-        .map(|(name, replaces)| (name, replaces.as_ref()))
-        .collect();
-    let targets: Vec<_> = settings
-        .targets
-        .iter()
-        .map(|target| (&target.name, target.replaces.as_ref()))
-        .collect();
     let named = (
-        names::settle_names(&transaction, NameOf::Source, &sources)?,
-        names::settle_names(&transaction, NameOf::Target, &targets)?,
+        names::settle_names(&transaction, NameOf::Source, sources)?,
+        names::settle_names(&transaction, NameOf::Target, targets)?,
     );
     transaction.commit()?;
     Ok(named)

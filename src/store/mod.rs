@@ -290,7 +290,7 @@ impl Drop for Threads {
     }
 }
 
-/// The largest event, in bytes of [`Event::weight`]: half of what `SQLite` puts into one row
+/// The largest event, in bytes of [`Event::weight`]: half of what SQLite puts into one row
 /// (`SQLITE_MAX_LENGTH`, 10^9 by default).
 const EVENT_BYTES_MAX: u64 = 500_000_000;
 

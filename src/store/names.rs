@@ -14,7 +14,7 @@ pub(super) enum NameOf {
 }
 
 /// A name that the configuration has, and the one it replaces.
-pub(super) type Configured<'a> = (&'a Arc<str>, Option<&'a Arc<str>>);
+pub(super) type Configured = (Arc<str>, Option<Arc<str>>);
 
 /// A row of `names`.
 #[derive(Debug)]
@@ -28,13 +28,14 @@ pub(super) struct Named {
 pub(super) fn settle_names(
     connection: &Connection,
     of: NameOf,
-    configured: &[Configured<'_>],
+    configured: Vec<Configured>,
 ) -> rusqlite::Result<Vec<Named>> {
-    let names: HashSet<&str> = configured.iter().map(|(name, _)| &***name).collect();
-    for (name, replaces) in configured {
+    let (names, replaces): (Vec<_>, Vec<_>) = configured.into_iter().unzip();
+    let configured: HashSet<&str> = names.iter().map(|name| &**name).collect();
+    for (name, replaces) in names.iter().zip(&replaces) {
         // A name that is still configured is not given away.
-        let old = replaces.filter(|old| !names.contains(&***old));
-        give_number(connection, of, name, old.map(|old| &**old))?;
+        let old = replaces.as_deref().filter(|old| !configured.contains(old));
+        give_number(connection, of, name, old)?;
     }
     connection
         .prepare("SELECT id, name, last_received_ms FROM names WHERE kind = ?1 ORDER BY id")?
@@ -43,7 +44,7 @@ pub(super) fn settle_names(
             Ok(Named {
                 known: Known {
                     id: row.get(0)?,
-                    configured: names.contains(&*name),
+                    configured: configured.contains(&*name),
                     name,
                 },
                 last_received_ms: row.get::<_, Option<i64>>(2)?.map(i64::cast_unsigned),
@@ -107,15 +108,14 @@ mod tests {
             .expect("made");
         let mut last = Vec::new();
         for names in openings {
-            let configured: Vec<(Arc<str>, Option<Arc<str>>)> = names
+            let configured = names
                 .split_whitespace()
                 .map(|word| match word.split_once('<') {
                     Some((new, old)) => (new.into(), Some(old.into())),
                     None => (word.into(), None),
                 })
                 .collect();
-            let configured: Vec<_> = configured.iter().map(|(n, r)| (n, r.as_ref())).collect();
-            last = settle_names(&connection, NameOf::Target, &configured).expect("settled");
+            last = settle_names(&connection, NameOf::Target, configured).expect("settled");
         }
         let shown: Vec<String> = last
             .iter()

@@ -52,18 +52,24 @@ pub struct OpenSettings<'a> {
 impl Opened {
     /// Opens or makes the store: directory, lock, recovery, checkpoint. Everything found is durable when this returns.
     pub fn open(settings: OpenSettings<'_>) -> Result<Self, OpenError> {
-        let directory = Arc::new(Directory::claim(&settings.store.path)?);
+        let OpenSettings {
+            store,
+            sources,
+            targets,
+        } = settings;
+        let directory = Arc::new(Directory::claim(&store.path)?);
         let (mut connection, identity) = recovery::open(&directory)?;
-        let inventory = Inventory::take(&mut connection, &directory.database(), &settings)?;
+        let path = directory.database();
+        let inventory = Inventory::take(&mut connection, &path, sources, targets)?;
         let mut backlogs = Backlogs::default();
         for (known, backlog) in &inventory.targets {
-            let bound = bound(settings.targets, &known.name);
+            let bound = bound(targets, &known.name);
             backlogs.insert(known.id, backlog.bytes, bound);
         }
         Ok(Self {
             reading: recovery::open_beside(&directory)?,
             checkpointing: recovery::open_beside(&directory)?,
-            settings: settings.store.clone(),
+            settings: store.clone(),
             directory,
             connection,
             identity,

@@ -6,7 +6,7 @@ use super::{OpenError, checkpoint, directory::Directory, schema};
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use std::{path::Path, time::Duration};
 
-/// The first release of `SQLite` without a known way to lose a commit in WAL mode (the WAL-reset bug).
+/// The first release of SQLite without a known way to lose a commit in WAL mode (the WAL-reset bug).
 const SQLITE_MIN: i32 = 3_051_003;
 
 /// How long an operator's shell may hold a lock before we refuse.

@@ -89,10 +89,10 @@ impl Decoder {
             return Ok(None);
         };
         // A column of another type than ours is damage too, not an error of the store.
-        Ok(Row::of(found, seq).ok().and_then(|row| self.decode(row?)))
+        Ok(Row::of(found, seq).ok().and_then(|row| self.decode(&row?)))
     }
 
-    fn decode(&self, row: Row<'_>) -> Option<Event> {
+    fn decode(&self, row: &Row<'_>) -> Option<Event> {
         let secret_header = match (row.secret_header, row.secret_name) {
             (Some(header), Some(secret)) => Some(SecretHeader {
                 header: HeaderName::from_bytes(header.as_bytes()).ok()?,

@@ -7,7 +7,7 @@ use crate::event::StoreTag;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::path::Path;
 
-/// `PRAGMA application_id`: `hkgt` in ASCII, so that `file` and `SQLite` tell our database from another program's.
+/// `PRAGMA application_id`: `hkgt` in ASCII, so that `file` and SQLite tell our database from another program's.
 const APPLICATION_ID: i64 = 0x686b_6774;
 
 /// What this release writes.

@@ -17,18 +17,19 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// An event's bytes on disk for each of its own: half-empty pages, and keys and rows that its weight leaves out.
 const GROWTH: u64 = 2;
 
-/// What was measured.
+/// What was measured, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Measured {
-    page_bytes: u64,
-    /// Bytes of used pages.
-    used_bytes: u64,
-    /// Bytes of free pages inside the file.
-    free_bytes: u64,
-    /// Bytes of the log's file.
-    log_bytes: u64,
-    /// Bytes that the filesystem has for us.
-    available_bytes: u64,
+    /// One page.
+    page: u64,
+    /// Used pages.
+    used: u64,
+    /// Free pages inside the file.
+    free: u64,
+    /// The log's file.
+    log: u64,
+    /// What the filesystem has for us.
+    available: u64,
 }
 
 /// The space left.
@@ -71,20 +72,20 @@ impl Space {
     /// Whether events of `bytes` fit.
     pub(super) fn fits(&self, bytes: u64) -> bool {
         let Measured {
-            used_bytes,
-            free_bytes,
-            log_bytes,
-            available_bytes,
+            used,
+            free,
+            log,
+            available,
             ..
         } = self.measured;
         let more = self
             .admitted_bytes
             .saturating_add(bytes)
             .saturating_mul(GROWTH);
-        let live = used_bytes.saturating_add(log_bytes).saturating_add(more);
-        let free = available_bytes
-            .saturating_add(free_bytes)
-            .saturating_sub(log_bytes)
+        let live = used.saturating_add(log).saturating_add(more);
+        let free = available
+            .saturating_add(free)
+            .saturating_sub(log)
             .saturating_sub(more);
         live <= self.max_size_bytes && free >= self.min_free_bytes
     }
@@ -102,12 +103,12 @@ impl Space {
 
     /// Bytes of the log's file.
     pub(super) fn log_bytes(&self) -> u64 {
-        self.measured.log_bytes
+        self.measured.log
     }
 
     /// Bytes of a page.
     pub(super) fn page_bytes(&self) -> u64 {
-        self.measured.page_bytes
+        self.measured.page
     }
 
     /// Measures again if the last time is long ago or much was admitted since.
@@ -127,14 +128,14 @@ impl Space {
                 .query_row([], |row| row.get(0))?;
             Ok(number.max(0).cast_unsigned())
         };
-        let page_bytes = number("PRAGMA page_size")?;
+        let page = number("PRAGMA page_size")?;
         let free_pages = number("PRAGMA freelist_count")?;
         let pages = number("PRAGMA page_count")?;
-        self.measured.page_bytes = page_bytes;
-        self.measured.used_bytes = pages.saturating_sub(free_pages) * page_bytes;
-        self.measured.free_bytes = free_pages * page_bytes;
+        self.measured.page = page;
+        self.measured.used = pages.saturating_sub(free_pages) * page;
+        self.measured.free = free_pages * page;
         // There is no log yet before the first commit.
-        self.measured.log_bytes = std::fs::metadata(&self.log).map_or(0, |log| log.len());
+        self.measured.log = std::fs::metadata(&self.log).map_or(0, |log| log.len());
         self.measured_at = Some(Instant::now());
         self.admitted_bytes = 0;
         self.ask_filesystem();
@@ -152,7 +153,7 @@ impl Space {
         self.asked_filesystem_at = Some(Instant::now());
         match rustix::fs::statvfs(&self.directory) {
             Ok(status) => {
-                self.measured.available_bytes = status.f_bavail.saturating_mul(status.f_frsize);
+                self.measured.available = status.f_bavail.saturating_mul(status.f_frsize);
             }
             // The last answer still stands; the next commit says whether the disk is gone.
             Err(error) => tracing::warn!(%error, "cannot ask for the free space"),
@@ -162,16 +163,14 @@ impl Space {
     #[expect(clippy::cast_precision_loss, reason = "gauges")]
     fn show(&self) {
         let Measured {
-            used_bytes,
-            log_bytes,
-            available_bytes,
+            used,
+            log,
+            available,
             ..
         } = self.measured;
-        self.metrics.used_bytes.set((used_bytes + log_bytes) as f64);
-        self.metrics.wal_bytes.set(log_bytes as f64);
-        self.metrics
-            .filesystem_avail_bytes
-            .set(available_bytes as f64);
+        self.metrics.used_bytes.set((used + log) as f64);
+        self.metrics.wal_bytes.set(log as f64);
+        self.metrics.filesystem_avail_bytes.set(available as f64);
     }
 }
 
@@ -189,13 +188,13 @@ mod tests {
         };
         let metrics = crate::metrics::Metrics::new().store();
         let mut space = Space::new(&settings, "/nowhere".into(), "/nowhere".into(), metrics);
-        let [used_bytes, free_bytes, log_bytes, available_bytes] = measured;
+        let [used, free, log, available] = measured;
         space.measured = Measured {
-            page_bytes: 1,
-            used_bytes,
-            free_bytes,
-            log_bytes,
-            available_bytes,
+            page: 1,
+            used,
+            free,
+            log,
+            available,
         };
         space.admit(admitted);
         assert_eq!(

@@ -382,7 +382,7 @@ impl<'w, 'c> Round<'w, 'c> {
                 self.writer.health.poison("checkpoint the log", &e);
             }
             Err(error) => {
-                tracing::warn!(%error, "log was not checkpointed when the store was closed")
+                tracing::warn!(%error, "log was not checkpointed when the store was closed");
             }
         }
     }

@@ -17,13 +17,28 @@ async fn fill(running: &Running, from: u64, bytes: usize) -> u64 {
     unreachable!("a store that never is full")
 }
 
+/// The same until nothing fits although the log, which counts too, is empty.
+async fn fill_up(place: &Place, running: &Running, bytes: usize) -> u64 {
+    let mut fitted = 0;
+    for round in 1.. {
+        let log_was_empty = log_bytes(place) == 0;
+        let more = fill(running, 1_000_000 * round, bytes).await;
+        fitted += more;
+        if log_was_empty && more == 0 {
+            return fitted;
+        }
+        tokio::task::yield_now().await;
+    }
+    unreachable!("a store that never is full")
+}
+
 #[tokio::test]
 async fn a_full_store_refuses_and_takes_again_once_deliveries_settle() {
     let mut place = Place::new(&["app"]);
     place.store.max_size_bytes = 16 << 20;
     let running = place.start();
-    let fitted = fill(&running, 1, 64 * KIB).await;
-    assert!((32..256).contains(&fitted), "{fitted} of 64 KiB in 16 MiB");
+    let fitted = fill_up(&place, &running, 64 * KIB).await;
+    assert!((64..256).contains(&fitted), "{fitted} of 64 KiB in 16 MiB");
     let refused = fill(&running, 10_000, 64 * KIB).await;
     assert_eq!(refused, 0, "it stays full while nothing settles");
     // Nothing has expired, but what is delivered goes when space is needed.
@@ -51,7 +66,7 @@ async fn dead_letters_are_not_dropped_for_space() {
     let mut place = Place::new(&["app"]);
     place.store.max_size_bytes = 8 << 20;
     let running = place.start();
-    let fitted = fill(&running, 1, 64 * KIB).await;
+    let fitted = fill_up(&place, &running, 64 * KIB).await;
     for seq in 1..=fitted {
         running.settle("app", Seq(seq), EXPIRED);
     }

@@ -41,8 +41,8 @@ impl Place {
             path: directory.path().join("data"),
             max_size_bytes: 1 << 30,
             min_free_bytes: 0,
-            retention: Duration::from_secs(3600),
-            dead_retention: Duration::from_secs(7200),
+            retention: Duration::from_hours(1),
+            dead_retention: Duration::from_hours(2),
         };
         Self {
             directory,
@@ -90,7 +90,7 @@ fn target(name: &str) -> config::Target {
         retry: Backoff {
             first: Duration::from_secs(1),
             factor: 2.0,
-            max: Duration::from_secs(600),
+            max: Duration::from_mins(10),
         },
         give_up_after: PATIENCE,
         max_backlog_bytes: u64::MAX,
@@ -122,7 +122,7 @@ impl Running {
     fn start(opened: Opened) -> Self {
         let sources = opened.sources().to_vec();
         let targets = opened.targets().to_vec();
-        let window = Duration::from_secs(3600);
+        let window = Duration::from_hours(1);
         let windows = Windows {
             event: window,
             replay: window,
