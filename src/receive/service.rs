@@ -67,8 +67,8 @@ where
         ))
         // Before the trace, which shows it.
         .layer(SetRequestIdLayer::new(REQUEST_ID, Numbered::default()))
-        // Costs next to nothing unless `RUST_LOG` asks for `debug`.
-        .layer(TraceLayer::new_for_http())
+        // Costs next to nothing unless `RUST_LOG` asks for `debug`. A 503 of ours is said by its source, with its reason.
+        .layer(TraceLayer::new_for_http().on_failure(()))
         // Before anything trusts the head.
         .layer(layer_fn(move |inner| Strict {
             inner,

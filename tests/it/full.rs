@@ -131,22 +131,26 @@ fn bytes_in_flight_are_bounded() {
     ));
     let gate = home.start();
     // Two declared bodies that never come fill most of the budget.
-    let head = "POST /hooks/open HTTP/1.1\r\nHost: a\r\nContent-Length: 120000\r\n\r\n";
-    let mut first = Connection::open(gate.public);
-    first.write(head.as_bytes());
-    let mut second = Connection::open(gate.public);
-    second.write(head.as_bytes());
-    wait_until("a third is refused for now", || {
-        let reply = gate.send(&Request::new("/hooks/open", "x".repeat(50_000)));
-        if reply.status == 503 {
-            assert_eq!(
-                (reply.body.as_str(), reply.header("retry-after")),
-                (r#"{"error":"overloaded"}"#, Some("2"))
-            );
-        }
-        reply.status == 503
-    });
-    drop((first, second));
+    let head = "POST /hooks/open HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 120000\r\n\r\n";
+    let halves: Vec<Connection> = (0..2)
+        .map(|_| {
+            let mut half = Connection::open(gate.public);
+            half.write(head.as_bytes());
+            // Asked for once there is room for what was declared.
+            half.wait_for_continue();
+            half
+        })
+        .collect();
+    let reply = gate.send(&Request::new("/hooks/open", "x".repeat(50_000)));
+    assert_eq!(
+        (
+            reply.status,
+            reply.body.as_str(),
+            reply.header("retry-after")
+        ),
+        (503, r#"{"error":"overloaded"}"#, Some("2"))
+    );
+    drop(halves);
     wait_until("their room is given back", || {
         gate.send(&Request::new("/hooks/open", "x".repeat(50_001)))
             .status

@@ -46,6 +46,11 @@ fn open(lines: &str, body: &str) -> String {
     format!("POST /hooks/open HTTP/1.1\r\n{lines}\r\n{body}")
 }
 
+/// A request for the source that asks for signatures, without a right one.
+fn unsigned(lines: &str, body: &str) -> String {
+    format!("POST /hooks/shop HTTP/1.1\r\nX-Signature: 00\r\n{lines}\r\n{body}")
+}
+
 fn cases() -> Vec<Case> {
     let hidden = hidden();
     let chunked = "Host: a\r\nTransfer-Encoding: chunked\r\n";
@@ -90,10 +95,12 @@ fn cases() -> Vec<Case> {
             open("Host: a b\r\nContent-Length: 2\r\n", "{}"),
         ),
         // Framing (RFC 9112 6)
+        // hyper hides the length and closes after one answer (RFC 9112 6.3): to the unsigned request that it sees,
+        // that answer is 401 here.
         case(
             "length beside chunked",
             OneAnswer(400),
-            open(
+            unsigned(
                 &format!("{chunked}Content-Length: 5\r\n"),
                 &format!("0\r\n\r\n{hidden}"),
             ),
@@ -101,8 +108,8 @@ fn cases() -> Vec<Case> {
         case(
             "chunked beside length",
             OneAnswer(400),
-            open(
-                &format!("Host: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n"),
+            unsigned(
+                "Host: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n",
                 &format!("0\r\n\r\n{hidden}"),
             ),
         ),

@@ -326,12 +326,13 @@ fn chatplugify_webhook_id_and_vowchat_id_swallow_nothing() {
             r#"{{"event":"conversation_status_changed","id":789,"status":"{status}","account":{{"id":11}}}}"#
         )
     };
-    for (n, text) in ["resolved", "open", "resolved"].into_iter().enumerate() {
+    for (n, text) in [(0, "resolved"), (1, "open"), (2, "resolved")] {
+        // Signed at another second each, as things that a person does one after the other are.
         let request = Request::new("/hooks/vowchat", status(text));
         let reply = gate.send(&vowchat(
             request,
             SECRET,
-            now_seconds(),
+            now_seconds() - n,
             &format!("delivery-{n}"),
         ));
         assert!(!reply.is_duplicate(), "{n}: {reply:?}");

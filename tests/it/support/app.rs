@@ -19,6 +19,8 @@ pub(crate) enum Behaviour {
     RawThenClose(Vec<u8>),
     /// Answers nothing until the behaviour changes, then closes.
     Hang,
+    /// Answers nothing until the behaviour changes, then answers with this status.
+    Hold(u16),
     /// Closes the connection without an answer.
     Close,
     /// Writes a head with chunked coding, then body without end, until the peer goes away.
@@ -256,6 +258,21 @@ fn serve(mut stream: TcpStream, connection: usize, shared: &Shared) -> std::io::
                         .wait_while(state, |state| state.changes == changes),
                 );
                 return stream.shutdown(Shutdown::Both);
+            }
+            Behaviour::Hold(status) => {
+                let state = shared
+                    .state
+                    .lock()
+                    .expect("no test thread panicked with it");
+                drop(
+                    shared
+                        .changed
+                        .wait_while(state, |state| state.changes == changes),
+                );
+                write!(
+                    stream,
+                    "HTTP/1.1 {status} Held\r\nContent-Length: 0\r\n\r\n"
+                )?;
             }
             Behaviour::Close => return stream.shutdown(Shutdown::Both),
             Behaviour::Endless => {
