@@ -2,15 +2,46 @@
 //!
 //! The writer is one thread with group commit; an event and its keys are acknowledged after one committed,
 //! fsynced transaction, never before. Reads for deliveries run on a thread of their own.
+//!
+//! From the door inwards: `inbox` holds what waits for the `writer`, which commits it in a `batch` of rows
+//! (`row`, `settle`, `retention`) within its bounds (`backlog`, `space`); `checkpoint` keeps the log short and
+//! `read` serves deliveries. `directory`, `recovery`, `schema`, `names` and `inventory` open what is there.
+//! `health` says whether any of it may still be trusted.
+
+mod backlog;
+mod batch;
+mod checkpoint;
+mod directory;
+mod health;
+mod inbox;
+mod inventory;
+mod names;
+mod opened;
+mod read;
+mod recovery;
+mod retention;
+mod row;
+mod schema;
+mod settle;
+mod space;
+mod writer;
+
+#[cfg(test)]
+mod tests;
 
 use crate::budget::Charge;
-use crate::config;
-use crate::dedupe::{Kind, Remembered, Reservation};
-use crate::event::{Event, EventId, FirstAttempts, Seq, SourceId, StoreTag, TargetId};
-use crate::metrics::StoreMetrics;
+use crate::dedupe::{Kind, Reservation};
+use crate::event::{Event, EventId, FirstAttempts, Seq, SourceId, TargetId};
 use crate::verify::Verified;
-use std::{sync::Arc, time::Duration};
-use tokio::sync::oneshot;
+pub use opened::{OpenSettings, Opened};
+
+use checkpoint::Checkpoints;
+use health::Health;
+use inbox::{Abandon, Inbox};
+use parking_lot::Mutex;
+use read::Request;
+use std::{path::Path, sync::Arc, thread::JoinHandle, time::Duration};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// An event to be admitted. Once handed over it belongs to the writer: nobody's timeout or disconnect undoes it.
 #[derive(Debug)]
@@ -99,6 +130,33 @@ pub enum OpenError {
         /// In words.
         why: String,
     },
+}
+
+impl OpenError {
+    fn io(path: &Path, doing: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.display().to_string();
+        move |source| Self::Io {
+            path,
+            doing,
+            source,
+        }
+    }
+
+    fn sqlite(path: &Path, doing: &'static str) -> impl FnOnce(rusqlite::Error) -> Self {
+        let path = path.display().to_string();
+        move |source| Self::Sqlite {
+            path,
+            doing,
+            source,
+        }
+    }
+
+    fn format(path: &Path, why: String) -> Self {
+        Self::Format {
+            path: path.display().to_string(),
+            why,
+        }
+    }
 }
 
 /// One delivery that waits: an event at a target.
@@ -209,130 +267,145 @@ pub trait Feed: Send + Sync + 'static {
     fn refused(&self, target: TargetId, event: &Arc<Event>);
 }
 
-/// A store that is open and checked, and does not write yet.
-#[derive(Debug)]
-pub struct Opened {}
-
-/// What a store is opened with.
-#[derive(Debug)]
-pub struct OpenSettings<'a> {
-    /// Place and bounds.
-    pub store: &'a config::Store,
-    /// The configured sources: name, and the name they replace.
-    pub sources: Vec<(Arc<str>, Option<Arc<str>>)>,
-    /// The configured targets.
-    pub targets: &'a [config::Target],
-}
-
-impl Opened {
-    /// Opens or makes the store: directory, lock, recovery, checkpoint. Everything found is durable when this returns.
-    pub fn open(_settings: OpenSettings<'_>) -> Result<Self, OpenError> {
-        todo!()
-    }
-
-    /// Keys the hashes of `dedupe`.
-    pub fn secret(&self) -> &[u8; 32] {
-        todo!()
-    }
-
-    /// This store's part of every event id.
-    pub fn tag(&self) -> StoreTag {
-        todo!()
-    }
-
-    /// Every source that has left something here, and every configured one.
-    pub fn sources(&self) -> &[Known<SourceId>] {
-        todo!()
-    }
-
-    /// Every target that something waits for, and every configured one, with what waits.
-    pub fn targets(&self) -> &[(Known<TargetId>, Backlog)] {
-        todo!()
-    }
-
-    /// When each source's last event was received, Unix milliseconds.
-    pub fn last_received(&self) -> Result<Vec<(SourceId, u64)>, OpenError> {
-        todo!()
-    }
-
-    /// Every key that is kept, in order of `seq`.
-    pub fn for_each_key(&self, _each: impl FnMut(Remembered)) -> Result<(), OpenError> {
-        todo!()
-    }
-
-    /// Starts the threads. `feed` hears of everything from now on.
-    pub fn start(self, _feed: Arc<dyn Feed>, _metrics: StoreMetrics) -> Store {
-        todo!()
-    }
-}
-
 /// The door. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Store {}
+pub struct Store(Arc<Threads>);
+
+/// The threads behind the door. They end when the last door is dropped, too.
+#[derive(Debug)]
+struct Threads {
+    inbox: Arc<Inbox>,
+    health: Arc<Health>,
+    checkpoints: Arc<Checkpoints>,
+    reads: mpsc::Sender<Request>,
+    handles: Mutex<Vec<JoinHandle<()>>>,
+    /// Each thread holds a receiver as long as it lives.
+    alive: watch::Sender<()>,
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.inbox.close();
+        self.checkpoints.stop();
+    }
+}
+
+/// The largest event, in bytes of [`Event::weight`]: half of what `SQLite` puts into one row
+/// (`SQLITE_MAX_LENGTH`, 10^9 by default).
+const EVENT_BYTES_MAX: u64 = 500_000_000;
 
 impl Store {
-    /// Hands an event to the writer. The receiver gets its id after the commit and its fsync.
-    /// Dropping the receiver changes nothing.
+    /// Hands an event to the writer. The receiver gets its id after the commit and its fsync; an error of the
+    /// receiver itself means [`NotStored::Unavailable`]. Dropping the receiver changes nothing.
     pub fn admit(
         &self,
-        _admission: Admission,
+        admission: Admission,
     ) -> Result<oneshot::Receiver<Result<EventId, NotStored>>, NotStored> {
-        todo!()
+        if self.is_poisoned() {
+            return Err(NotStored::Unavailable);
+        }
+        if admission.verified.body().len() as u64 > EVENT_BYTES_MAX {
+            return Err(NotStored::Full);
+        }
+        self.0.inbox.admit(admission)
     }
 
     /// Hands settlements to the writer. They are never refused: the caller bounds how many are unsettled.
-    pub fn settle(&self, _settlement: Settlement) {
-        todo!()
+    /// A few milliseconds may pass before they are written; [`Feed::settled`] tells.
+    pub fn settle(&self, settlement: Settlement) {
+        self.0.inbox.settle(settlement);
     }
 
     /// Forgets keys that `dedupe` has forgotten.
-    pub fn forget(&self, _keys: Vec<(Seq, Kind)>) {
-        todo!()
+    pub fn forget(&self, keys: Vec<(Seq, Kind)>) {
+        self.0.inbox.forget(keys);
     }
 
-    /// Deliveries of `target` without an attempt, after `after`, in order, at most `most`.
+    /// Deliveries of `target` without an attempt, after `after`, in order, at most `most`. Large events end a
+    /// page early (at 16 MiB); it is empty only if there are none.
     pub async fn fresh(
         &self,
-        _target: TargetId,
-        _after: Seq,
-        _most: usize,
+        target: TargetId,
+        after: Seq,
+        most: usize,
     ) -> Result<Vec<Delivery>, NotStored> {
-        todo!()
+        self.read(|answer| Request::Fresh {
+            target,
+            after,
+            most,
+            answer,
+        })
+        .await
     }
 
     /// Deliveries of `target` whose retry is due at `now_ms`, earliest first, at most `most`, and the time of
-    /// the next one after these.
+    /// the next one after these. Large events end a page early (at 16 MiB): then that time is due already.
     pub async fn due(
         &self,
-        _target: TargetId,
-        _now_ms: u64,
-        _most: usize,
+        target: TargetId,
+        now_ms: u64,
+        most: usize,
     ) -> Result<(Vec<Delivery>, Option<u64>), NotStored> {
-        todo!()
+        self.read(|answer| Request::Due {
+            target,
+            now_ms,
+            most,
+            answer,
+        })
+        .await
     }
 
     /// When the oldest delivery that waits for `target` was received, Unix milliseconds.
-    pub async fn oldest(&self, _target: TargetId) -> Result<Option<u64>, NotStored> {
-        todo!()
+    pub async fn oldest(&self, target: TargetId) -> Result<Option<u64>, NotStored> {
+        self.read(|answer| Request::Oldest { target, answer }).await
+    }
+
+    async fn read<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Result<T, NotStored>>) -> Request,
+    ) -> Result<T, NotStored> {
+        let (answer, answered) = oneshot::channel();
+        let unavailable = |_| NotStored::Unavailable;
+        self.0
+            .reads
+            .send(request(answer))
+            .await
+            .map_err(|_| NotStored::Unavailable)?;
+        answered.await.map_err(unavailable)?
     }
 
     /// Deliveries of a target that is no longer configured, received before `before_ms`, become dead letters.
-    pub fn abandon(&self, _target: TargetId, _before_ms: u64) {
-        todo!()
+    pub fn abandon(&self, target: TargetId, before_ms: u64) {
+        self.0.inbox.abandon(Abandon { target, before_ms });
     }
 
     /// Resolves when the store is poisoned: nothing is committed any more, and the process has to stop (exit 74).
     pub async fn poisoned(&self) {
-        todo!()
+        self.0.health.poisoned().await;
     }
 
     /// Whether it is poisoned now.
     pub fn is_poisoned(&self) -> bool {
-        todo!()
+        self.0.health.is_poisoned()
     }
 
     /// Commits what was handed over, checkpoints, and stops the threads; waits at most `timeout`.
-    pub async fn close(&self, _timeout: Duration) {
-        todo!()
+    pub async fn close(&self, timeout: Duration) {
+        let threads = &*self.0;
+        threads.inbox.close();
+        threads.checkpoints.stop();
+        let ended = async {
+            // A reader that is gone needs no telling.
+            let _ = threads.reads.send(Request::Stop).await;
+            threads.alive.closed().await;
+        };
+        if tokio::time::timeout(timeout, ended).await.is_err() {
+            tracing::warn!("store is still busy: it is left to end by itself");
+            return;
+        }
+        for handle in threads.handles.lock().drain(..) {
+            // A thread that panicked has poisoned the store, which says more.
+            let _ = handle.join();
+        }
     }
 }

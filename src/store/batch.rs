@@ -1,0 +1,398 @@
+//! One transaction: what is settled, forgotten, expired and admitted together.
+//!
+//! Invariant: an event, its deliveries and its keys are written in one transaction, or none of them is.
+
+use super::backlog::Backlogs;
+use super::inbox::{Abandon, Reply};
+use super::retention::{self, Retention};
+use super::row::{self, Encoder};
+use super::settle::{self, Class};
+use super::space::Space;
+use super::{Admission, DeadReason, NotStored, Settlement};
+use crate::budget::Charge;
+use crate::config::WhenFull;
+use crate::dedupe::{Kind, Reservation};
+use crate::event::{DedupeKey, Event, EventId, Seq, SourceId, StoreTag, TargetId};
+use rusqlite::{Connection, Statement, params};
+use std::{collections::HashMap, sync::Arc};
+
+/// Slices of delivered payloads that one batch may drop to make room, and events in each.
+const ROOM_SLICES: usize = 16;
+const ROOM_SLICE: usize = 64;
+
+/// `names.last_received_ms` is written when it is this old: it feeds a gauge, nothing else.
+const LAST_RECEIVED_EVERY_MS: u64 = 1_000;
+
+/// An event in a transaction that is not yet committed. Dropped, its keys are free again.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    pub(super) event: Arc<Event>,
+    pub(super) reservation: Reservation,
+    pub(super) reply: Reply,
+    pub(super) waits_for: Vec<TargetId>,
+    /// Targets without room for it (`when_full: dead_letter`).
+    pub(super) refused_by: Vec<TargetId>,
+    /// Given back when this is dropped.
+    pub(super) _charge: Charge,
+    source: SourceId,
+}
+
+/// What the transactions need to know, from one to the next.
+#[derive(Debug)]
+pub(super) struct Books {
+    pub(super) tag: StoreTag,
+    /// The lowest number that no event has.
+    pub(super) next_seq: u64,
+    pub(super) backlogs: Backlogs,
+    pub(super) space: Space,
+    pub(super) retention: Retention,
+    /// What `names` says of each source.
+    pub(super) last_received_ms: HashMap<SourceId, u64>,
+}
+
+/// The statements.
+#[derive(Debug)]
+pub(super) struct Statements<'c> {
+    connection: &'c Connection,
+    begin: Statement<'c>,
+    commit: Statement<'c>,
+    add_event: Statement<'c>,
+    add_key: Statement<'c>,
+    remove_key: Statement<'c>,
+    keep_next_seq: Statement<'c>,
+    keep_last_received: Statement<'c>,
+    deliveries: settle::Statements<'c>,
+    expiry: retention::Statements<'c>,
+    encoder: Encoder,
+}
+
+impl<'c> Statements<'c> {
+    pub(super) fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
+        let prepare = |sql| connection.prepare(sql);
+        Ok(Self {
+            connection,
+            // Takes the write lock at once: a transaction that begins by reading could fail later.
+            begin: prepare("BEGIN IMMEDIATE")?,
+            commit: prepare("COMMIT")?,
+            add_event: prepare(row::INSERT)?,
+            add_key: prepare(
+                "INSERT INTO keys (id, source, received_ms, hash, body_check) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?,
+            remove_key: prepare("DELETE FROM keys WHERE id = ?1")?,
+            keep_next_seq: prepare("UPDATE meta SET value = ?1 WHERE name = 'next_seq'")?,
+            keep_last_received: prepare("UPDATE names SET last_received_ms = ?2 WHERE id = ?1")?,
+            deliveries: settle::Statements::prepare(connection)?,
+            expiry: retention::Statements::prepare(connection)?,
+            encoder: Encoder::default(),
+        })
+    }
+}
+
+/// A transaction that is open. What fails in it must be rolled back.
+pub(super) struct Batch<'b, 'c> {
+    rows: &'b mut Statements<'c>,
+    books: &'b mut Books,
+    now_ms: u64,
+    /// The next event's number; the books learn of it with the commit.
+    next_seq: u64,
+    admitted: Vec<Admitted>,
+    admitted_bytes: u64,
+    deleted: bool,
+    wrote: bool,
+    cramped: bool,
+}
+
+/// What a commit has made durable.
+#[derive(Debug)]
+pub(super) struct Committed {
+    pub(super) admitted: Vec<Admitted>,
+    /// Whether there was anything to write.
+    pub(super) wrote: bool,
+    /// Whether events were refused because there is no room.
+    pub(super) cramped: bool,
+}
+
+impl<'b, 'c> Batch<'b, 'c> {
+    pub(super) fn begin(
+        rows: &'b mut Statements<'c>,
+        books: &'b mut Books,
+        now_ms: u64,
+    ) -> rusqlite::Result<Self> {
+        rows.begin.execute([])?;
+        Ok(Self {
+            next_seq: books.next_seq,
+            rows,
+            books,
+            now_ms,
+            admitted: Vec::new(),
+            admitted_bytes: 0,
+            deleted: false,
+            wrote: false,
+            cramped: false,
+        })
+    }
+
+    /// Events and bytes that are admitted so far.
+    pub(super) fn size(&self) -> (usize, u64) {
+        (self.admitted.len(), self.admitted_bytes)
+    }
+
+    pub(super) fn settle(&mut self, settlements: &[Settlement]) -> rusqlite::Result<()> {
+        if settlements.is_empty() {
+            return Ok(());
+        }
+        self.wrote = true;
+        self.books.retention.settled();
+        for settlement in settlements {
+            let backlogs = &mut self.books.backlogs;
+            self.rows
+                .deliveries
+                .settle(settlement, self.now_ms, backlogs)?;
+        }
+        Ok(())
+    }
+
+    /// Gives up at most `most` deliveries of a removed target, and returns them.
+    pub(super) fn abandon(
+        &mut self,
+        abandon: Abandon,
+        most: usize,
+    ) -> rusqlite::Result<Vec<Settlement>> {
+        let settlements = self.rows.deliveries.abandoned(abandon, most)?;
+        self.settle(&settlements)?;
+        Ok(settlements)
+    }
+
+    pub(super) fn forget(&mut self, keys: &[(Seq, Kind)]) -> rusqlite::Result<()> {
+        for (seq, kind) in keys {
+            self.rows.remove_key.execute([key_id(*seq, *kind)])?;
+        }
+        self.deleted |= !keys.is_empty();
+        Ok(())
+    }
+
+    /// Deletes payloads that have expired, at most `most` of each class.
+    pub(super) fn expire(&mut self, most: usize) -> rusqlite::Result<usize> {
+        let deleted = self
+            .books
+            .retention
+            .expire(&mut self.rows.expiry, self.now_ms, most)?;
+        self.deleted |= deleted > 0;
+        Ok(deleted)
+    }
+
+    /// Drops a slice of the oldest delivered payloads before their time.
+    pub(super) fn drop_delivered(&mut self) -> rusqlite::Result<usize> {
+        let deleted = Retention::make_room(&mut self.rows.expiry, ROOM_SLICE)?;
+        self.deleted |= deleted > 0;
+        Ok(deleted)
+    }
+
+    /// Writes an event, or answers at once that there is no room for it.
+    pub(super) fn admit(&mut self, admission: Admission, reply: Reply) -> rusqlite::Result<()> {
+        let bytes = crate::event::weight(admission.verified.headers(), admission.verified.body());
+        // A number beyond its bits would repeat event ids; it takes centuries to get there.
+        if self.next_seq >> Seq::BITS != 0 || !self.has_room(bytes)? {
+            return refuse(reply);
+        }
+        let Some((waits_for, refused_by)) = self.placed(&admission.targets, bytes) else {
+            return refuse(reply);
+        };
+        self.books.space.admit(bytes);
+        self.admitted_bytes += bytes;
+        let admitted = Admitted::new(
+            admission,
+            Seq(self.next_seq),
+            self.books.tag,
+            reply,
+            waits_for,
+            refused_by,
+        );
+        self.next_seq += 1;
+        self.wrote = true;
+        self.admitted.push(admitted);
+        self.write_last(bytes)
+    }
+
+    /// Which targets the event waits for, and which have no room for it; `None` if one of these refuses it.
+    fn placed(&self, targets: &[TargetId], bytes: u64) -> Option<(Vec<TargetId>, Vec<TargetId>)> {
+        let mut waits_for = Vec::with_capacity(targets.len());
+        let mut refused_by = Vec::new();
+        for target in targets {
+            match self.books.backlogs.overflow(*target, bytes) {
+                None => waits_for.push(*target),
+                Some(WhenFull::DeadLetter) => refused_by.push(*target),
+                Some(WhenFull::Refuse) => return None,
+            }
+        }
+        Some((waits_for, refused_by))
+    }
+
+    /// Writes the rows of the event that was admitted last.
+    fn write_last(&mut self, bytes: u64) -> rusqlite::Result<()> {
+        let Some(admitted) = self.admitted.last() else {
+            return Ok(());
+        };
+        let (event, source) = (&*admitted.event, admitted.source);
+        let rows = &mut *self.rows;
+        let fan = admitted.waits_for.len() + admitted.refused_by.len();
+        // The common event has one target: its list needs no copy.
+        let all;
+        let targets: &[TargetId] = if admitted.refused_by.is_empty() {
+            &admitted.waits_for
+        } else {
+            all = [&*admitted.waits_for, &*admitted.refused_by].concat();
+            &all
+        };
+        rows.encoder
+            .insert(&mut rows.add_event, event, source, targets)?;
+        for (kind, hash) in admitted.reservation.keys() {
+            rows.add_key.execute(params![
+                key_id(event.seq, *kind),
+                source.0,
+                event.received_ms.cast_signed(),
+                hash,
+                admitted.reservation.body_check(),
+            ])?;
+        }
+        for target in &admitted.waits_for {
+            rows.deliveries.add(*target, event.seq, bytes, fan)?;
+            self.books.backlogs.add(*target, bytes);
+        }
+        for target in &admitted.refused_by {
+            rows.deliveries
+                .bury(*target, event.seq, DeadReason::Backlog, 0, self.now_ms)?;
+        }
+        if admitted.waits_for.is_empty() {
+            rows.deliveries
+                .finish(event.seq, Class::WithDeadLetter, self.now_ms)?;
+        }
+        let last = self.books.last_received_ms.entry(source).or_default();
+        if event.received_ms >= last.saturating_add(LAST_RECEIVED_EVERY_MS) {
+            *last = event.received_ms;
+            rows.keep_last_received
+                .execute(params![source.0, event.received_ms.cast_signed()])?;
+        }
+        Ok(())
+    }
+
+    /// Whether an event of `bytes` fits, if need be after the oldest delivered payloads are dropped.
+    fn has_room(&mut self, bytes: u64) -> rusqlite::Result<bool> {
+        if self.books.space.fits(bytes) || self.cramped {
+            return Ok(!self.cramped);
+        }
+        self.books.space.measure(self.rows.connection)?;
+        let wanted = bytes.saturating_add(self.books.space.margin_bytes());
+        for _ in 0..ROOM_SLICES {
+            if self.books.space.fits(wanted) || self.drop_delivered()? == 0 {
+                break;
+            }
+            self.books.space.measure(self.rows.connection)?;
+        }
+        self.cramped = !self.books.space.fits(bytes);
+        Ok(!self.cramped)
+    }
+
+    /// Makes all of it durable.
+    pub(super) fn commit(mut self) -> Result<Committed, Failed> {
+        let committed = self.keep_next_seq().and_then(|()| {
+            self.rows.commit.execute([])?;
+            Ok(())
+        });
+        if let Err(error) = committed {
+            return Err(self.failed(error));
+        }
+        self.books.next_seq = self.next_seq;
+        self.books.backlogs.commit();
+        Ok(Committed {
+            admitted: self.admitted,
+            wrote: self.wrote || self.deleted,
+            cramped: self.cramped,
+        })
+    }
+
+    /// Rows show which numbers were used; once they are deleted, this does.
+    fn keep_next_seq(&mut self) -> rusqlite::Result<()> {
+        if self.deleted {
+            self.rows
+                .keep_next_seq
+                .execute([self.next_seq.cast_signed()])?;
+        }
+        Ok(())
+    }
+
+    /// Undoes all of it.
+    pub(super) fn failed(self, error: rusqlite::Error) -> Failed {
+        self.books.backlogs.roll_back();
+        // Some errors roll back by themselves.
+        let rolled_back = if self.rows.connection.is_autocommit() {
+            Ok(())
+        } else {
+            self.rows.connection.execute_batch("ROLLBACK")
+        };
+        Failed {
+            error: rolled_back.err().unwrap_or(error),
+            admitted: self.admitted,
+        }
+    }
+}
+
+/// A transaction that was rolled back.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) error: rusqlite::Error,
+    /// What would have been admitted.
+    pub(super) admitted: Vec<Admitted>,
+}
+
+impl Admitted {
+    fn new(
+        admission: Admission,
+        seq: Seq,
+        tag: StoreTag,
+        reply: Reply,
+        waits_for: Vec<TargetId>,
+        refused_by: Vec<TargetId>,
+    ) -> Self {
+        let id = EventId::new(admission.received_ms, tag, seq);
+        let (headers, body, secret_header) = admission.verified.into_parts();
+        let key = admission
+            .key
+            .unwrap_or_else(|| DedupeKey::of_exempt(&admission.key_name, id));
+        let event = Event {
+            seq,
+            id,
+            received_ms: admission.received_ms,
+            source: admission.source_name,
+            event_type: admission.event_type,
+            key,
+            headers,
+            secret_header,
+            body,
+            first_attempts: admission.first_attempts,
+        };
+        Self {
+            event: Arc::new(event),
+            reservation: admission.reservation,
+            reply,
+            waits_for,
+            refused_by,
+            _charge: admission.charge,
+            source: admission.source,
+        }
+    }
+}
+
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "a refusal ends an admission as well as a success does"
+)]
+fn refuse(reply: Reply) -> rusqlite::Result<()> {
+    // Whoever has gone away needs no answer.
+    let _ = reply.send(Err(NotStored::Full));
+    Ok(())
+}
+
+fn key_id(seq: Seq, kind: Kind) -> i64 {
+    (seq.0 << 2 | kind as u64).cast_signed()
+}

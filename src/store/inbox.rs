@@ -1,0 +1,236 @@
+//! What waits for the writer.
+//!
+//! Invariants: admissions are bounded, and refused beyond that; settlements and what is to be forgotten are
+//! never refused, since their callers bound them. There is one way to wake the writer.
+
+use super::{Admission, NotStored, Settlement};
+use crate::dedupe::Kind;
+use crate::event::{EventId, Seq, TargetId};
+use parking_lot::{Condvar, Mutex};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+use tokio::sync::oneshot;
+
+/// Admissions that may wait: 40 ms of them at 100,000 a second; their bytes are bounded by `in_flight_bytes`.
+const ADMISSIONS_MAX: usize = 4096;
+
+/// Settlements that are worth a commit of their own.
+const SETTLEMENTS_WAKE: usize = 64;
+
+/// How long fewer settlements wait for company, since nobody waits for them. At most this much more is
+/// delivered again after a crash.
+const SETTLEMENTS_LINGER: Duration = Duration::from_millis(5);
+
+/// Tells a request what became of its event.
+pub(super) type Reply = oneshot::Sender<Result<EventId, NotStored>>;
+
+/// Deliveries of `target` that were received before `before_ms` are given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Abandon {
+    pub(super) target: TargetId,
+    pub(super) before_ms: u64,
+}
+
+/// Work for the writer.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    pub(super) admissions: VecDeque<(Admission, Reply)>,
+    pub(super) settlements: Vec<Settlement>,
+    pub(super) forgets: Vec<(Seq, Kind)>,
+    pub(super) abandons: Vec<Abandon>,
+}
+
+impl Work {
+    pub(super) fn is_empty(&self) -> bool {
+        self.admissions.is_empty()
+            && self.settlements.is_empty()
+            && self.forgets.is_empty()
+            && self.abandons.is_empty()
+    }
+
+    /// Takes over everything from `other`, whose buffers stay with it where that is free.
+    fn append(&mut self, other: &mut Self) {
+        if self.admissions.is_empty() {
+            std::mem::swap(&mut self.admissions, &mut other.admissions);
+        } else {
+            self.admissions.append(&mut other.admissions);
+        }
+        self.settlements.append(&mut other.settlements);
+        self.forgets.append(&mut other.forgets);
+        self.abandons.append(&mut other.abandons);
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    work: Work,
+    closed: bool,
+}
+
+/// The writer's queue.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+impl Inbox {
+    pub(super) fn admit(
+        &self,
+        admission: Admission,
+    ) -> Result<oneshot::Receiver<Result<EventId, NotStored>>, NotStored> {
+        let (reply, answer) = oneshot::channel();
+        let first = {
+            let mut state = self.state.lock();
+            if state.closed {
+                return Err(NotStored::Unavailable);
+            }
+            let waiting = &mut state.work.admissions;
+            if waiting.len() >= ADMISSIONS_MAX {
+                return Err(NotStored::Overloaded);
+            }
+            waiting.push_back((admission, reply));
+            waiting.len() == 1
+        };
+        // Later ones find the writer awake, or on its way.
+        if first {
+            self.wake.notify_one();
+        }
+        Ok(answer)
+    }
+
+    pub(super) fn settle(&self, settlement: Settlement) {
+        let waiting = {
+            let mut state = self.state.lock();
+            if state.closed {
+                // Delivered at least once: it is delivered again at the next start.
+                tracing::debug!(seq = settlement.seq.0, "settled after the store was closed");
+                return;
+            }
+            state.work.settlements.push(settlement);
+            state.work.settlements.len()
+        };
+        if waiting == 1 || waiting == SETTLEMENTS_WAKE {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Nobody waits for these: they go with the next commit, or with the writer's next round.
+    pub(super) fn forget(&self, keys: Vec<(Seq, Kind)>) {
+        let mut state = self.state.lock();
+        if !state.closed {
+            state.work.forgets.extend(keys);
+        }
+    }
+
+    /// As [`Self::forget`]. Asked again for the same target, the later time counts.
+    pub(super) fn abandon(&self, abandon: Abandon) {
+        let mut state = self.state.lock();
+        if state.closed {
+            return;
+        }
+        let waiting = &mut state.work.abandons;
+        match waiting.iter_mut().find(|a| a.target == abandon.target) {
+            Some(same) => same.before_ms = same.before_ms.max(abandon.before_ms),
+            None => waiting.push(abandon),
+        }
+    }
+
+    /// Nothing more is taken; what waits is still handed to the writer.
+    pub(super) fn close(&self) {
+        self.state.lock().closed = true;
+        self.wake.notify_one();
+    }
+
+    /// Moves what waits to `work`, after waiting for something worth a commit, at the longest until `deadline`.
+    /// False when nothing more will come.
+    pub(super) fn take(&self, work: &mut Work, deadline: Instant) -> bool {
+        let mut state = self.state.lock();
+        let mut linger_until: Option<Instant> = None;
+        while state.work.admissions.is_empty()
+            && state.work.settlements.len() < SETTLEMENTS_WAKE
+            && !state.closed
+        {
+            let now = Instant::now();
+            let until = if state.work.settlements.is_empty() {
+                deadline
+            } else {
+                deadline.min(*linger_until.get_or_insert(now + SETTLEMENTS_LINGER))
+            };
+            if now >= until {
+                break;
+            }
+            self.wake.wait_until(&mut state, until);
+        }
+        work.append(&mut state.work);
+        !state.closed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Outcome;
+    use std::sync::Arc;
+
+    fn settlement(seq: u64) -> Settlement {
+        Settlement {
+            target: TargetId(1),
+            seq: Seq(seq),
+            was_due_ms: None,
+            bytes: 0,
+            outcome: Outcome::Delivered,
+        }
+    }
+
+    fn far() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+
+    #[test]
+    fn a_lone_settlement_waits_only_a_little() {
+        let inbox = Arc::new(Inbox::default());
+        let writer = std::thread::spawn({
+            let inbox = Arc::clone(&inbox);
+            move || {
+                let mut work = Work::default();
+                let open = inbox.take(&mut work, far());
+                (open, work.settlements.len())
+            }
+        });
+        inbox.settle(settlement(1));
+        assert_eq!(writer.join().expect("ended"), (true, 1));
+    }
+
+    #[test]
+    fn what_nobody_waits_for_goes_at_the_deadline() {
+        let inbox = Inbox::default();
+        inbox.forget(vec![(Seq(1), Kind::Event)]);
+        let abandon = |before_ms| Abandon {
+            target: TargetId(1),
+            before_ms,
+        };
+        inbox.abandon(abandon(5));
+        inbox.abandon(abandon(7));
+        inbox.abandon(abandon(6));
+        let mut work = Work::default();
+        assert!(inbox.take(&mut work, Instant::now()));
+        assert_eq!(work.forgets, [(Seq(1), Kind::Event)]);
+        assert_eq!(work.abandons, [abandon(7)], "the later time counts");
+    }
+
+    #[test]
+    fn after_closing_what_waits_is_handed_over_and_nothing_more_is_taken() {
+        let inbox = Inbox::default();
+        inbox.settle(settlement(1));
+        inbox.close();
+        inbox.settle(settlement(2));
+        inbox.forget(vec![(Seq(1), Kind::Event)]);
+        let mut work = Work::default();
+        assert!(!inbox.take(&mut work, far()));
+        assert_eq!(work.settlements.len(), 1);
+        assert!(work.forgets.is_empty());
+    }
+}

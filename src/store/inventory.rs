@@ -1,0 +1,153 @@
+//! What a store holds when it is opened.
+//!
+//! Invariant: it is taken before the writer starts, so it is whole.
+
+use super::names::{self, NameOf, Named};
+use super::{Backlog, Known, OpenError, OpenSettings, schema};
+use crate::dedupe::{Kind, Remembered};
+use crate::event::{Seq, SourceId, TargetId};
+use rusqlite::{Connection, TransactionBehavior};
+use std::{collections::HashMap, path::Path};
+
+/// Names, and what waits for them.
+#[derive(Debug)]
+pub(super) struct Inventory {
+    pub(super) next_seq: u64,
+    pub(super) sources: Vec<Known<SourceId>>,
+    /// When each source's last event was received, Unix milliseconds.
+    pub(super) last_received_ms: Vec<(SourceId, u64)>,
+    /// Targets that are configured or that something waits for.
+    pub(super) targets: Vec<(Known<TargetId>, Backlog)>,
+}
+
+impl Inventory {
+    pub(super) fn take(
+        connection: &mut Connection,
+        path: &Path,
+        settings: &OpenSettings<'_>,
+    ) -> Result<Self, OpenError> {
+        let (sources, targets) =
+            settle_names(connection, settings).map_err(OpenError::sqlite(path, "settle names"))?;
+        let mut backlogs =
+            backlogs(connection).map_err(OpenError::sqlite(path, "sum what waits"))?;
+        let last_received_ms = sources
+            .iter()
+            .filter_map(|source| Some((SourceId(source.known.id), source.last_received_ms?)))
+            .collect();
+        let sources = sources
+            .into_iter()
+            .map(|source| source.known.with_id(SourceId))
+            .collect();
+        let targets = targets
+            .into_iter()
+            .map(|target| target.known.with_id(TargetId))
+            .map(|known| {
+                let backlog = backlogs.remove(&known.id).unwrap_or_default();
+                (known, backlog)
+            })
+            .filter(|(known, backlog)| known.configured || backlog.deliveries > 0)
+            .collect();
+        Ok(Self {
+            next_seq: schema::next_seq(connection, path)?,
+            sources,
+            last_received_ms,
+            targets,
+        })
+    }
+}
+
+impl Known<u32> {
+    fn with_id<Id>(self, id: impl Fn(u32) -> Id) -> Known<Id> {
+        Known {
+            id: id(self.id),
+            name: self.name,
+            configured: self.configured,
+        }
+    }
+}
+
+fn settle_names(
+    connection: &mut Connection,
+    settings: &OpenSettings<'_>,
+) -> rusqlite::Result<(Vec<Named>, Vec<Named>)> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let sources: Vec<_> = settings
+        .sources
+        .iter()
+        .map(|(name, replaces)| (name, replaces.as_ref()))
+        .collect();
+    let targets: Vec<_> = settings
+        .targets
+        .iter()
+        .map(|target| (&target.name, target.replaces.as_ref()))
+        .collect();
+    let named = (
+        names::settle_names(&transaction, NameOf::Source, &sources)?,
+        names::settle_names(&transaction, NameOf::Target, &targets)?,
+    );
+    transaction.commit()?;
+    Ok(named)
+}
+
+fn backlogs(connection: &Connection) -> rusqlite::Result<HashMap<TargetId, Backlog>> {
+    let mut backlogs: HashMap<TargetId, Backlog> = HashMap::new();
+    let mut sums = connection
+        .prepare("SELECT target, count(*), sum(bytes), max(seq) FROM deliveries GROUP BY target")?;
+    let mut rows = sums.query([])?;
+    while let Some(row) = rows.next()? {
+        let backlog = backlogs.entry(TargetId(row.get(0)?)).or_default();
+        backlog.deliveries = row.get::<_, i64>(1)?.cast_unsigned();
+        backlog.bytes = row.get::<_, i64>(2)?.cast_unsigned();
+        backlog.last = Some(Seq(row.get::<_, i64>(3)?.cast_unsigned()));
+    }
+    let mut next = connection.prepare("SELECT min(due_ms) FROM due WHERE target = ?1")?;
+    for (target, backlog) in &mut backlogs {
+        let due_ms: Option<i64> = next.query_row([target.0], |row| row.get(0))?;
+        backlog.next_due_ms = due_ms.map(i64::cast_unsigned);
+    }
+    let mut dead = connection.prepare("SELECT target, count(*) FROM dead GROUP BY target")?;
+    let mut rows = dead.query([])?;
+    while let Some(row) = rows.next()? {
+        let backlog = backlogs.entry(TargetId(row.get(0)?)).or_default();
+        backlog.dead = row.get::<_, i64>(1)?.cast_unsigned();
+    }
+    Ok(backlogs)
+}
+
+/// Every key that is kept, in order of `seq`.
+pub(super) fn for_each_key(
+    connection: &Connection,
+    path: &Path,
+    mut each: impl FnMut(Remembered),
+) -> Result<(), OpenError> {
+    let mut read = || -> rusqlite::Result<()> {
+        let mut keys = connection
+            .prepare("SELECT id, source, received_ms, hash, body_check FROM keys ORDER BY id")?;
+        let mut rows = keys.query([])?;
+        while let Some(row) = rows.next()? {
+            let id = row.get::<_, i64>(0)?.cast_unsigned();
+            // A number of no kind is damage: a key less means at worst a duplicate more.
+            let Some(kind) = kind_of(id) else {
+                tracing::warn!(id, "key of an unknown kind is left out");
+                continue;
+            };
+            each(Remembered {
+                source: SourceId(row.get(1)?),
+                kind,
+                hash: row.get(3)?,
+                seq: Seq(id >> 2),
+                received_ms: row.get::<_, i64>(2)?.cast_unsigned(),
+                body_check: row.get(4)?,
+            });
+        }
+        Ok(())
+    };
+    read().map_err(OpenError::sqlite(path, "read the keys"))
+}
+
+/// The kind in the low two bits of a key's number.
+fn kind_of(id: u64) -> Option<Kind> {
+    [Kind::Event, Kind::Replay, Kind::Body]
+        .into_iter()
+        .find(|kind| *kind as u64 == id & 0b11)
+}

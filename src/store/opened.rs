@@ -1,0 +1,210 @@
+//! From a directory to a running store.
+//!
+//! Invariant: nothing is written before [`Opened::start`] but the names of the configuration, and no thread
+//! runs; whatever can fail fails in [`Opened::open`].
+
+use super::backlog::{Backlogs, Bound};
+use super::batch::Books;
+use super::checkpoint::{self, Bounds, Checkpoints};
+use super::directory::Directory;
+use super::health::Health;
+use super::inbox::Inbox;
+use super::inventory::{self, Inventory};
+use super::retention::Retention;
+use super::row::Decoder;
+use super::space::Space;
+use super::writer::{self, Writer};
+use super::{Backlog, Feed, Known, OpenError, Store, Threads, read, recovery, schema};
+use crate::config;
+use crate::dedupe::Remembered;
+use crate::event::{SourceId, StoreTag, TargetId};
+use crate::metrics::StoreMetrics;
+use parking_lot::Mutex;
+use rusqlite::Connection;
+use std::{sync::Arc, thread::JoinHandle};
+use tokio::sync::{mpsc, watch};
+
+/// A store that is open and checked, and does not write yet.
+#[derive(Debug)]
+pub struct Opened {
+    directory: Arc<Directory>,
+    /// Writes, and reads what is there before the start.
+    pub(super) connection: Connection,
+    reading: Connection,
+    checkpointing: Connection,
+    settings: config::Store,
+    identity: schema::Identity,
+    inventory: Inventory,
+    backlogs: Backlogs,
+}
+
+/// What a store is opened with.
+#[derive(Debug)]
+pub struct OpenSettings<'a> {
+    /// Place and bounds.
+    pub store: &'a config::Store,
+    /// The configured sources: name, and the name they replace.
+    pub sources: Vec<(Arc<str>, Option<Arc<str>>)>,
+    /// The configured targets.
+    pub targets: &'a [config::Target],
+}
+
+impl Opened {
+    /// Opens or makes the store: directory, lock, recovery, checkpoint. Everything found is durable when this returns.
+    pub fn open(settings: OpenSettings<'_>) -> Result<Self, OpenError> {
+        let directory = Arc::new(Directory::claim(&settings.store.path)?);
+        let (mut connection, identity) = recovery::open(&directory)?;
+        let inventory = Inventory::take(&mut connection, &directory.database(), &settings)?;
+        let mut backlogs = Backlogs::default();
+        for (known, backlog) in &inventory.targets {
+            let bound = bound(settings.targets, &known.name);
+            backlogs.insert(known.id, backlog.bytes, bound);
+        }
+        Ok(Self {
+            reading: recovery::open_beside(&directory)?,
+            checkpointing: recovery::open_beside(&directory)?,
+            settings: settings.store.clone(),
+            directory,
+            connection,
+            identity,
+            inventory,
+            backlogs,
+        })
+    }
+
+    /// Keys the hashes of `dedupe`.
+    pub fn secret(&self) -> &[u8; 32] {
+        &self.identity.secret
+    }
+
+    /// This store's part of every event id.
+    pub fn tag(&self) -> StoreTag {
+        self.identity.tag
+    }
+
+    /// Every source that has left something here, and every configured one.
+    pub fn sources(&self) -> &[Known<SourceId>] {
+        &self.inventory.sources
+    }
+
+    /// Every target that something waits for, and every configured one, with what waits.
+    pub fn targets(&self) -> &[(Known<TargetId>, Backlog)] {
+        &self.inventory.targets
+    }
+
+    /// When each source's last event was received, Unix milliseconds; about a second late.
+    pub fn last_received(&self) -> Result<Vec<(SourceId, u64)>, OpenError> {
+        Ok(self.inventory.last_received_ms.clone())
+    }
+
+    /// Every key that is kept, in order of `seq`.
+    pub fn for_each_key(&self, each: impl FnMut(Remembered)) -> Result<(), OpenError> {
+        inventory::for_each_key(&self.connection, &self.directory.database(), each)
+    }
+
+    /// Starts the threads. `feed` hears of everything from now on.
+    pub fn start(self, feed: Arc<dyn Feed>, metrics: StoreMetrics) -> Store {
+        let health = Arc::new(Health::new());
+        let checkpoints = Arc::new(Checkpoints::default());
+        let inbox = Arc::new(Inbox::default());
+        let (reads, mut requests) = mpsc::channel(read::REQUESTS_MAX);
+        let (alive, _) = watch::channel(());
+
+        let decoder = Decoder {
+            tag: self.identity.tag,
+            sources: self
+                .inventory
+                .sources
+                .iter()
+                .map(|source| (source.id, Arc::clone(&source.name)))
+                .collect(),
+        };
+        let log = self.directory.log();
+        let place = self.directory.path().to_owned();
+        let mut writer = Writer {
+            inbox: Arc::clone(&inbox),
+            health: Arc::clone(&health),
+            checkpoints: Arc::clone(&checkpoints),
+            feed,
+            bounds: Bounds::of(self.settings.max_size_bytes),
+            books: Books {
+                tag: self.identity.tag,
+                next_seq: self.inventory.next_seq,
+                backlogs: self.backlogs,
+                space: Space::new(&self.settings, place, log, metrics.clone()),
+                retention: Retention::new(&self.settings),
+                last_received_ms: self.inventory.last_received_ms.iter().copied().collect(),
+            },
+            metrics,
+        };
+
+        let crew = Crew {
+            directory: self.directory,
+            health: Arc::clone(&health),
+            alive: alive.clone(),
+        };
+        let connection = self.connection;
+        let write = crew.spawn("store-writer", move |_| {
+            writer::serve(&connection, &mut writer);
+        });
+        let connection = self.reading;
+        let read = crew.spawn("store-reader", move |health| {
+            read::serve(&connection, &decoder, &mut requests, health);
+        });
+        let connection = self.checkpointing;
+        let asked = Arc::clone(&checkpoints);
+        let checkpoint = crew.spawn("store-checkpoint", move |health| {
+            checkpoint::serve(&connection, &asked, health);
+        });
+        Store(Arc::new(Threads {
+            inbox,
+            health,
+            checkpoints,
+            reads,
+            handles: Mutex::new([write, read, checkpoint].into_iter().flatten().collect()),
+            alive,
+        }))
+    }
+}
+
+fn bound(targets: &[config::Target], name: &str) -> Option<Bound> {
+    let target = targets.iter().find(|target| *target.name == *name)?;
+    Some(Bound {
+        bytes: target.max_backlog_bytes,
+        when_full: target.when_full,
+    })
+}
+
+/// What every thread of a store holds while it runs.
+struct Crew {
+    /// Locked until the last of them has ended.
+    directory: Arc<Directory>,
+    health: Arc<Health>,
+    alive: watch::Sender<()>,
+}
+
+impl Crew {
+    fn spawn(
+        &self,
+        name: &'static str,
+        run: impl FnOnce(&Health) + Send + 'static,
+    ) -> Option<JoinHandle<()>> {
+        let directory = Arc::clone(&self.directory);
+        let health = Arc::clone(&self.health);
+        let alive = self.alive.subscribe();
+        let spawned = std::thread::Builder::new()
+            .name(name.into())
+            .spawn(move || {
+                run(&health);
+                drop(directory);
+                drop(alive);
+            });
+        match spawned {
+            Ok(handle) => Some(handle),
+            Err(e) => {
+                self.health.poison("start a thread", &e);
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Reads what waits, on a thread and a connection of its own.
+//!
+//! Invariant: reads are short, or they would keep the log from starting over; a page of events is bounded in
+//! number and in bytes.
+
+use super::health::{Health, PoisonOnPanic, Trouble};
+use super::row::{self, Decoder};
+use super::{Delivery, NotStored};
+use crate::event::{Seq, TargetId};
+use rusqlite::{Connection, Statement, params};
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+
+/// Requests that may wait for the reader. Beyond it, who asks waits.
+pub(super) const REQUESTS_MAX: usize = 64;
+
+/// Bytes of events after which a page ends early; one event more may be in it.
+const PAGE_BYTES: u64 = 16 * 1024 * 1024;
+
+type Answer<T> = oneshot::Sender<Result<T, NotStored>>;
+
+/// Deliveries that are due, and when the next one after these is.
+pub(super) type Due = (Vec<Delivery>, Option<u64>);
+
+/// What the reader is asked.
+#[derive(Debug)]
+pub(super) enum Request {
+    Fresh {
+        target: TargetId,
+        after: Seq,
+        most: usize,
+        answer: Answer<Vec<Delivery>>,
+    },
+    Due {
+        target: TargetId,
+        now_ms: u64,
+        most: usize,
+        answer: Answer<Due>,
+    },
+    Oldest {
+        target: TargetId,
+        answer: Answer<Option<u64>>,
+    },
+    /// Nothing more comes.
+    Stop,
+}
+
+/// The thread.
+pub(super) fn serve(
+    connection: &Connection,
+    decoder: &Decoder,
+    requests: &mut mpsc::Receiver<Request>,
+    health: &Health,
+) {
+    let _guard = PoisonOnPanic(health);
+    let mut reader = match Reader::prepare(connection, decoder) {
+        Ok(reader) => reader,
+        Err(e) => return health.poison("prepare to read", &e),
+    };
+    while let Some(request) = requests.blocking_recv() {
+        // Whoever asked may have gone away: then nobody wants the answer.
+        match request {
+            Request::Fresh {
+                target,
+                after,
+                most,
+                answer,
+            } => {
+                let _ = answer.send(reader.read(health, |r| r.fresh(target, after, most)));
+            }
+            Request::Due {
+                target,
+                now_ms,
+                most,
+                answer,
+            } => {
+                let _ = answer.send(reader.read(health, |r| r.due(target, now_ms, most)));
+            }
+            Request::Oldest { target, answer } => {
+                let _ = answer.send(reader.read(health, |r| r.oldest(target)));
+            }
+            Request::Stop => break,
+        }
+    }
+}
+
+/// A delivery row that was found, without its event.
+struct Found {
+    seq: Seq,
+    attempts: u32,
+    due_ms: Option<u64>,
+}
+
+struct Reader<'c> {
+    connection: &'c Connection,
+    decoder: &'c Decoder,
+    fresh: Statement<'c>,
+    due: Statement<'c>,
+    oldest: Statement<'c>,
+    event: Statement<'c>,
+}
+
+impl<'c> Reader<'c> {
+    fn prepare(connection: &'c Connection, decoder: &'c Decoder) -> rusqlite::Result<Self> {
+        connection.pragma_update(None, "query_only", true)?;
+        Ok(Self {
+            connection,
+            decoder,
+            fresh: connection.prepare(
+                "SELECT seq, attempts, due_ms FROM deliveries \
+                 WHERE target = ?1 AND seq > ?2 AND due_ms IS NULL ORDER BY seq LIMIT ?3",
+            )?,
+            due: connection.prepare(
+                "SELECT q.seq, d.attempts, q.due_ms FROM due q \
+                 CROSS JOIN deliveries d ON d.target = q.target AND d.seq = q.seq \
+                 WHERE q.target = ?1 ORDER BY q.due_ms, q.seq LIMIT ?2",
+            )?,
+            oldest: connection.prepare(
+                "SELECT e.received_ms FROM deliveries d CROSS JOIN events e ON e.seq = d.seq \
+                 WHERE d.target = ?1 ORDER BY d.seq LIMIT 1",
+            )?,
+            event: connection.prepare(row::SELECT)?,
+        })
+    }
+
+    /// Reads in one transaction, so that a delivery and its event are of the same moment.
+    fn read<T>(
+        &mut self,
+        health: &Health,
+        read: impl FnOnce(&mut Self) -> rusqlite::Result<T>,
+    ) -> Result<T, NotStored> {
+        let connection = self.connection;
+        let answer = connection.unchecked_transaction().and_then(|transaction| {
+            let answer = read(self)?;
+            transaction.finish()?;
+            Ok(answer)
+        });
+        answer.map_err(|error| {
+            if Trouble::of(&error) == Trouble::Fatal {
+                health.poison("read what waits", &error);
+            } else {
+                tracing::warn!(%error, "cannot read what waits");
+            }
+            NotStored::Unavailable
+        })
+    }
+
+    fn fresh(
+        &mut self,
+        target: TargetId,
+        after: Seq,
+        most: usize,
+    ) -> rusqlite::Result<Vec<Delivery>> {
+        let key = params![target.0, after.0.cast_signed(), limit(most)];
+        let found: Vec<Found> = self
+            .fresh
+            .query_map(key, Found::of)?
+            .collect::<rusqlite::Result<_>>()?;
+        self.page(found)
+    }
+
+    fn due(&mut self, target: TargetId, now_ms: u64, most: usize) -> rusqlite::Result<Due> {
+        let found: Vec<Found> = self
+            .due
+            // One more, for its time.
+            .query_map(params![target.0, limit(most.saturating_add(1))], Found::of)?
+            .collect::<rusqlite::Result<_>>()?;
+        let times: Vec<Option<u64>> = found.iter().map(|f| f.due_ms).collect();
+        let is_due = |f: &Found| f.due_ms.is_some_and(|due_ms| due_ms <= now_ms);
+        let page = self.page(found.into_iter().take_while(is_due).take(most))?;
+        let next = times.get(page.len()).copied().flatten();
+        Ok((page, next))
+    }
+
+    fn oldest(&mut self, target: TargetId) -> rusqlite::Result<Option<u64>> {
+        let mut rows = self.oldest.query([target.0])?;
+        let Some(row) = rows.next()? else {
+            return Ok(None);
+        };
+        Ok(Some(row.get::<_, i64>(0)?.cast_unsigned()))
+    }
+
+    /// Reads the events, and stops where the page is full.
+    fn page(&mut self, found: impl IntoIterator<Item = Found>) -> rusqlite::Result<Vec<Delivery>> {
+        let mut bytes = 0;
+        let mut page = Vec::new();
+        for Found {
+            seq,
+            attempts,
+            due_ms,
+        } in found
+        {
+            if bytes >= PAGE_BYTES {
+                break;
+            }
+            let event = self.decoder.read(&mut self.event, seq)?.map(Arc::new);
+            bytes += event.as_ref().map_or(0, |event| event.weight());
+            page.push(Delivery {
+                event,
+                seq,
+                attempts,
+                due_ms,
+            });
+        }
+        Ok(page)
+    }
+}
+
+impl Found {
+    fn of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            seq: Seq(row.get::<_, i64>(0)?.cast_unsigned()),
+            attempts: row.get(1)?,
+            due_ms: row.get::<_, Option<i64>>(2)?.map(i64::cast_unsigned),
+        })
+    }
+}
+
+fn limit(most: usize) -> i64 {
+    i64::try_from(most).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,113 @@
+//! Opens the database so that everything found in it is durable before anything is acknowledged.
+//!
+//! Invariant: a connection is in WAL mode with `synchronous=FULL`, or there is none.
+
+use super::{OpenError, checkpoint, directory::Directory, schema};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
+use std::{path::Path, time::Duration};
+
+/// The first release of `SQLite` without a known way to lose a commit in WAL mode (the WAL-reset bug).
+const SQLITE_MIN: i32 = 3_051_003;
+
+/// How long an operator's shell may hold a lock before we refuse.
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Pages that the writer keeps in memory: the right edges of all tables and the rows that settle next.
+const WRITER_CACHE_KIB: i64 = 16 * 1024;
+
+/// Pages that a reader keeps: they are good until the next commit anyway.
+const READER_CACHE_KIB: i64 = 2 * 1024;
+
+/// What the log is cut to when it starts over after it grew beyond its bound.
+const LOG_KEPT_BYTES: i64 = 64 * 1024 * 1024;
+
+/// Opens the file for writing, recovers what a crash left in the log, and makes it durable.
+pub(super) fn open(directory: &Directory) -> Result<(Connection, schema::Identity), OpenError> {
+    let path = directory.database();
+    let version = rusqlite::version_number();
+    if version < SQLITE_MIN {
+        let why = format!("SQLite is {version}, at least {SQLITE_MIN} is needed");
+        return Err(OpenError::format(&path, why));
+    }
+    let mut connection = connect(&path, WRITER_CACHE_KIB)?;
+    schema::set_page_size(&connection).map_err(OpenError::sqlite(&path, "set page_size"))?;
+    write_ahead(&connection, &path)?;
+    // Frames that were read back from the page cache after a crash may never have been synced: they count only
+    // once the checkpoint has synced the log and the database.
+    checkpoint_all(&connection, &path)?;
+    let identity = schema::prepare(&mut connection, &path)?;
+    checkpoint_all(&connection, &path)?;
+    Ok((connection, identity))
+}
+
+/// A second connection, for reading or for checkpoints.
+pub(super) fn open_beside(directory: &Directory) -> Result<Connection, OpenError> {
+    let path = directory.database();
+    let connection = connect(&path, READER_CACHE_KIB)?;
+    write_ahead(&connection, &path)?;
+    Ok(connection)
+}
+
+fn connect(path: &Path, cache_kib: i64) -> Result<Connection, OpenError> {
+    // No `CREATE`: the file is there, with its mode, and one that has vanished must not come back empty.
+    // No mutex: each connection stays on one thread.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let configure = || {
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        // Closing a poisoned handle must not write; a healthy one is checkpointed by us.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        connection.pragma_update(None, "foreign_keys", false)?;
+        connection.pragma_update(None, "trusted_schema", false)?;
+        connection.pragma_update(None, "cell_size_check", true)?;
+        connection.pragma_update(None, "mmap_size", 0)?;
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
+        connection.pragma_update(None, "cache_size", -cache_kib)?;
+        Ok(connection)
+    };
+    configure().map_err(|e| match rusqlite::Error::sqlite_error_code(&e) {
+        Some(rusqlite::ErrorCode::NotADatabase) => not_a_database(path),
+        _ => OpenError::sqlite(path, "open the database")(e),
+    })
+}
+
+fn write_ahead(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let set = || -> rusqlite::Result<(String, i64)> {
+        let mode =
+            connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+        connection.pragma_update(None, "journal_size_limit", LOG_KEPT_BYTES)?;
+        let synchronous = connection.pragma_query_value(None, "synchronous", |row| row.get(0))?;
+        Ok((mode, synchronous))
+    };
+    match set() {
+        Ok((mode, 2)) if mode == "wal" => Ok(()),
+        Ok((mode, synchronous)) => {
+            let why = format!(
+                "journal_mode is {mode} (not wal) or synchronous is {synchronous} (not 2, full)"
+            );
+            Err(OpenError::format(path, why))
+        }
+        Err(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) => {
+            Err(not_a_database(path))
+        }
+        Err(e) => Err(OpenError::sqlite(path, "set journal_mode")(e)),
+    }
+}
+
+fn not_a_database(path: &Path) -> OpenError {
+    OpenError::format(path, "not a database, or its first page is damaged".into())
+}
+
+fn checkpoint_all(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let log = checkpoint::run(connection, checkpoint::Mode::Truncate)
+        .map_err(OpenError::sqlite(path, "checkpoint the log"))?;
+    if log.is_whole() {
+        return Ok(());
+    }
+    Err(OpenError::format(
+        path,
+        "the log could not be checkpointed: another program uses the database".into(),
+    ))
+}

@@ -1,0 +1,196 @@
+//! The tables and the numbers that say who wrote the file.
+//!
+//! Invariant: no index on random keys, and payload rows are appended and deleted, never updated.
+
+use super::OpenError;
+use crate::event::StoreTag;
+use rusqlite::{Connection, OptionalExtension, params};
+use std::path::Path;
+
+/// `PRAGMA application_id`: `hkgt` in ASCII, so that `file` and `SQLite` tell our database from another program's.
+const APPLICATION_ID: i64 = 0x686b_6774;
+
+/// What this release writes.
+const FORMAT: i64 = 1;
+
+/// The oldest release that reads what this one writes, by its own [`FORMAT`].
+const MIN_READER: i64 = 1;
+
+/// Bytes of a page. With some 1.3 KB a row (body and headers) a page of 8 KiB holds six of them instead of three,
+/// and wastes less at its end; larger ones write more to the log for each small row that changes.
+const PAGE_BYTES: i64 = 8192;
+
+/// Random bits of [`StoreTag`].
+const TAG_BITS: u32 = 34;
+
+/// Every table, in words for an operator's shell:
+///
+/// - `meta`: numbers and secrets of the store.
+/// - `names`: sources (kind 0) and targets (kind 1).
+/// - `events`: payloads; `headers` is `name: value` lines; `crc` covers every other column.
+/// - `keys`: what `dedupe` remembers; `id` is `seq << 2 | kind`.
+/// - `deliveries`: one row for each event and target that waits; `due_ms` is null before the first attempt;
+///   `fan` is the number of targets of the event.
+/// - `due`: the order of retries.
+/// - `dead`: dead letters.
+/// - `settled`: events that wait nowhere, in order of settling; class 0 delivered, 1 with a dead letter.
+const TABLES: [(&str, &str); 8] = [
+    ("meta", "(name TEXT PRIMARY KEY, value) WITHOUT ROWID"),
+    (
+        "names",
+        "(id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, name TEXT NOT NULL, last_received_ms INTEGER, \
+         UNIQUE (kind, name))",
+    ),
+    (
+        "events",
+        "(seq INTEGER PRIMARY KEY, source INTEGER NOT NULL, received_ms INTEGER NOT NULL, type TEXT, \
+         key BLOB NOT NULL, targets BLOB NOT NULL, crc INTEGER NOT NULL, secret_header TEXT, secret_name TEXT, \
+         headers BLOB NOT NULL, body BLOB NOT NULL)",
+    ),
+    (
+        "keys",
+        "(id INTEGER PRIMARY KEY, source INTEGER NOT NULL, received_ms INTEGER NOT NULL, hash BLOB NOT NULL, \
+         body_check INTEGER NOT NULL)",
+    ),
+    (
+        "deliveries",
+        "(target INTEGER NOT NULL, seq INTEGER NOT NULL, attempts INTEGER NOT NULL, due_ms INTEGER, \
+         bytes INTEGER NOT NULL, fan INTEGER NOT NULL, PRIMARY KEY (target, seq)) WITHOUT ROWID",
+    ),
+    (
+        "due",
+        "(target INTEGER NOT NULL, due_ms INTEGER NOT NULL, seq INTEGER NOT NULL, \
+         PRIMARY KEY (target, due_ms, seq)) WITHOUT ROWID",
+    ),
+    (
+        "dead",
+        "(seq INTEGER NOT NULL, target INTEGER NOT NULL, reason TEXT NOT NULL, attempts INTEGER NOT NULL, \
+         dead_ms INTEGER NOT NULL, PRIMARY KEY (seq, target)) WITHOUT ROWID",
+    ),
+    (
+        "settled",
+        "(class INTEGER NOT NULL, settled_ms INTEGER NOT NULL, seq INTEGER NOT NULL, \
+         PRIMARY KEY (class, settled_ms, seq)) WITHOUT ROWID",
+    ),
+];
+
+/// What a store is told apart by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    /// Keys the hashes of `dedupe`.
+    pub(super) secret: [u8; 32],
+    /// Its part of every event id.
+    pub(super) tag: StoreTag,
+}
+
+/// Makes the tables in an empty database, or checks that they are ours and of a format that this release reads.
+pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<Identity, OpenError> {
+    let application_id: i64 = connection
+        .query_row("PRAGMA application_id", [], |row| row.get(0))
+        .map_err(OpenError::sqlite(path, "read application_id"))?;
+    let tables = names_of_tables(connection).map_err(OpenError::sqlite(path, "read the schema"))?;
+    match application_id {
+        0 if tables.is_empty() => make(connection, path)?,
+        APPLICATION_ID => check(connection, path, &tables)?,
+        _ => {
+            let why = format!("another program's database (application_id {application_id:#010x})");
+            return Err(OpenError::format(path, why));
+        }
+    }
+    identity(connection, path)
+}
+
+/// `PRAGMA page_size` takes effect only in a database that has no page yet.
+pub(super) fn set_page_size(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "page_size", PAGE_BYTES)
+}
+
+fn names_of_tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    connection
+        .prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?
+        .query_map([], |row| row.get(0))?
+        .collect()
+}
+
+fn make(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
+    let mut secret = [0; 32];
+    let mut tag = [0; 8];
+    getrandom::fill(&mut secret)
+        .and_then(|()| getrandom::fill(&mut tag))
+        .map_err(|e| OpenError::io(path, "draw a secret")(std::io::Error::other(e)))?;
+    let tag = i64::from_le_bytes(tag) & ((1 << TAG_BITS) - 1);
+    let make = |connection: &mut Connection| {
+        let transaction = connection.transaction()?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        for (name, columns) in TABLES {
+            transaction.execute_batch(&format!("CREATE TABLE {name} {columns}"))?;
+        }
+        let mut set = transaction.prepare("INSERT INTO meta (name, value) VALUES (?1, ?2)")?;
+        set.execute(params!["format", FORMAT])?;
+        set.execute(params!["min_reader", MIN_READER])?;
+        set.execute(params!["next_seq", 1])?;
+        set.execute(params!["tag", tag])?;
+        set.execute(params!["secret", secret])?;
+        drop(set);
+        transaction.commit()
+    };
+    make(connection).map_err(OpenError::sqlite(path, "make the tables"))
+}
+
+fn check(connection: &Connection, path: &Path, tables: &[String]) -> Result<(), OpenError> {
+    let missing = TABLES
+        .iter()
+        .find(|(name, _)| !tables.iter().any(|t| t == name));
+    if let Some((name, _)) = missing {
+        return Err(OpenError::format(
+            path,
+            format!("damaged: table {name} is missing"),
+        ));
+    }
+    let format: i64 = meta(connection, path, "format")?;
+    let min_reader: i64 = meta(connection, path, "min_reader")?;
+    if min_reader > FORMAT {
+        let why = format!(
+            "written by a later release (format {format}, readable from {min_reader} on; this one is {FORMAT})"
+        );
+        return Err(OpenError::format(path, why));
+    }
+    Ok(())
+}
+
+fn identity(connection: &Connection, path: &Path) -> Result<Identity, OpenError> {
+    let tag: i64 = meta(connection, path, "tag")?;
+    Ok(Identity {
+        secret: meta(connection, path, "secret")?,
+        tag: StoreTag(tag.cast_unsigned()),
+    })
+}
+
+fn meta<T: rusqlite::types::FromSql>(
+    connection: &Connection,
+    path: &Path,
+    name: &str,
+) -> Result<T, OpenError> {
+    connection
+        .query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| {
+            row.get(0)
+        })
+        .optional()
+        .map_err(OpenError::sqlite(path, "read table meta"))?
+        .ok_or_else(|| OpenError::format(path, format!("damaged: {name} is missing in table meta")))
+}
+
+/// The lowest sequence number that was never used. Rows keep what lies below in use; whoever deletes rows
+/// writes `next_seq` in the same transaction.
+pub(super) fn next_seq(connection: &Connection, path: &Path) -> Result<u64, OpenError> {
+    let kept: i64 = meta(connection, path, "next_seq")?;
+    let highest = |sql: &str| -> Result<i64, OpenError> {
+        connection
+            .query_row(sql, [], |row| row.get::<_, Option<i64>>(0))
+            .map(|highest| highest.unwrap_or(0))
+            .map_err(OpenError::sqlite(path, "find the last event"))
+    };
+    let event = highest("SELECT max(seq) FROM events")?;
+    let key = highest("SELECT max(id) >> 2 FROM keys")?;
+    Ok(kept.max(event + 1).max(key + 1).cast_unsigned())
+}

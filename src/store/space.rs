@@ -1,0 +1,221 @@
+//! How much the store may still grow: `max_size` and `min_free`.
+//!
+//! Invariant: what is admitted between two measurements is counted, so that a bound is passed by no more than
+//! one batch. Settling is never asked for room: `min_free` is there for it.
+
+use crate::config;
+use crate::metrics::StoreMetrics;
+use rusqlite::Connection;
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+/// Between two looks at the disk while nothing is refused.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// An event's bytes on disk for each of its own: half-empty pages, and keys and rows that its weight leaves out.
+const GROWTH: u64 = 2;
+
+/// What was measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Measured {
+    page_bytes: u64,
+    /// Bytes of used pages.
+    used_bytes: u64,
+    /// Bytes of free pages inside the file.
+    free_bytes: u64,
+    /// Bytes of the log's file.
+    log_bytes: u64,
+    /// Bytes that the filesystem has for us.
+    available_bytes: u64,
+}
+
+/// The space left.
+#[derive(Debug)]
+pub(super) struct Space {
+    max_size_bytes: u64,
+    min_free_bytes: u64,
+    directory: PathBuf,
+    log: PathBuf,
+    metrics: StoreMetrics,
+    measured: Measured,
+    measured_at: Option<Instant>,
+    asked_filesystem_at: Option<Instant>,
+    /// Admitted since the measurement.
+    admitted_bytes: u64,
+}
+
+impl Space {
+    pub(super) fn new(
+        settings: &config::Store,
+        directory: PathBuf,
+        log: PathBuf,
+        metrics: StoreMetrics,
+    ) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+        metrics.limit_bytes.set(settings.max_size_bytes as f64);
+        Self {
+            max_size_bytes: settings.max_size_bytes,
+            min_free_bytes: settings.min_free_bytes,
+            directory,
+            log,
+            metrics,
+            measured: Measured::default(),
+            measured_at: None,
+            asked_filesystem_at: None,
+            admitted_bytes: 0,
+        }
+    }
+
+    /// Whether events of `bytes` fit.
+    pub(super) fn fits(&self, bytes: u64) -> bool {
+        let Measured {
+            used_bytes,
+            free_bytes,
+            log_bytes,
+            available_bytes,
+            ..
+        } = self.measured;
+        let more = self
+            .admitted_bytes
+            .saturating_add(bytes)
+            .saturating_mul(GROWTH);
+        let live = used_bytes.saturating_add(log_bytes).saturating_add(more);
+        let free = available_bytes
+            .saturating_add(free_bytes)
+            .saturating_sub(log_bytes)
+            .saturating_sub(more);
+        live <= self.max_size_bytes && free >= self.min_free_bytes
+    }
+
+    /// What to make free beyond the need, so that a full store does not make room event by event.
+    pub(super) fn margin_bytes(&self) -> u64 {
+        const MARGIN_BYTES: u64 = 1024 * 1024;
+        MARGIN_BYTES.min(self.max_size_bytes / 64)
+    }
+
+    /// Counts an event that is being admitted.
+    pub(super) fn admit(&mut self, bytes: u64) {
+        self.admitted_bytes = self.admitted_bytes.saturating_add(bytes);
+    }
+
+    /// Bytes of the log's file.
+    pub(super) fn log_bytes(&self) -> u64 {
+        self.measured.log_bytes
+    }
+
+    /// Bytes of a page.
+    pub(super) fn page_bytes(&self) -> u64 {
+        self.measured.page_bytes
+    }
+
+    /// Measures again if the last time is long ago or much was admitted since.
+    pub(super) fn refresh(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let looked_lately = self.measured_at.is_some_and(|at| at.elapsed() < LOOK_EVERY);
+        if looked_lately && self.admitted_bytes < self.margin_bytes() {
+            return Ok(());
+        }
+        self.measure(connection)
+    }
+
+    /// Measures now. Inside a transaction its own changes count.
+    pub(super) fn measure(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let number = |sql: &str| -> rusqlite::Result<u64> {
+            let number: i64 = connection
+                .prepare_cached(sql)?
+                .query_row([], |row| row.get(0))?;
+            Ok(number.max(0).cast_unsigned())
+        };
+        let page_bytes = number("PRAGMA page_size")?;
+        let free_pages = number("PRAGMA freelist_count")?;
+        let pages = number("PRAGMA page_count")?;
+        self.measured.page_bytes = page_bytes;
+        self.measured.used_bytes = pages.saturating_sub(free_pages) * page_bytes;
+        self.measured.free_bytes = free_pages * page_bytes;
+        // There is no log yet before the first commit.
+        self.measured.log_bytes = std::fs::metadata(&self.log).map_or(0, |log| log.len());
+        self.measured_at = Some(Instant::now());
+        self.admitted_bytes = 0;
+        self.ask_filesystem();
+        self.show();
+        Ok(())
+    }
+
+    fn ask_filesystem(&mut self) {
+        let asked_lately = self
+            .asked_filesystem_at
+            .is_some_and(|at| at.elapsed() < LOOK_EVERY);
+        if asked_lately {
+            return;
+        }
+        self.asked_filesystem_at = Some(Instant::now());
+        match rustix::fs::statvfs(&self.directory) {
+            Ok(status) => {
+                self.measured.available_bytes = status.f_bavail.saturating_mul(status.f_frsize);
+            }
+            // The last answer still stands; the next commit says whether the disk is gone.
+            Err(error) => tracing::warn!(%error, "cannot ask for the free space"),
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "gauges")]
+    fn show(&self) {
+        let Measured {
+            used_bytes,
+            log_bytes,
+            available_bytes,
+            ..
+        } = self.measured;
+        self.metrics.used_bytes.set((used_bytes + log_bytes) as f64);
+        self.metrics.wal_bytes.set(log_bytes as f64);
+        self.metrics
+            .filesystem_avail_bytes
+            .set(available_bytes as f64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(measured: [u64; 4], admitted: u64, more: u64, fits: bool) {
+        let settings = config::Store {
+            path: "/nowhere".into(),
+            max_size_bytes: 1_000,
+            min_free_bytes: 100,
+            retention: Duration::ZERO,
+            dead_retention: Duration::ZERO,
+        };
+        let metrics = crate::metrics::Metrics::new().store();
+        let mut space = Space::new(&settings, "/nowhere".into(), "/nowhere".into(), metrics);
+        let [used_bytes, free_bytes, log_bytes, available_bytes] = measured;
+        space.measured = Measured {
+            page_bytes: 1,
+            used_bytes,
+            free_bytes,
+            log_bytes,
+            available_bytes,
+        };
+        space.admit(admitted);
+        assert_eq!(
+            space.fits(more),
+            fits,
+            "{measured:?} and {admitted} and {more}"
+        );
+    }
+
+    #[test]
+    fn both_bounds_hold() {
+        check([500, 0, 100, 10_000], 0, 200, true);
+        check([500, 0, 100, 10_000], 0, 201, false);
+        check([500, 0, 100, 10_000], 150, 51, false);
+        check([500, 9_999, 100, 10_000], 0, 201, false);
+        check([0, 0, 0, 120], 0, 10, true);
+        check([0, 0, 0, 120], 0, 11, false);
+        check([0, 50, 0, 70], 0, 10, true);
+        check([0, 50, 1, 70], 0, 10, false);
+        check([0, 0, 900, 100], 0, 0, false);
+        check([0, 0, 0, 0], 0, u64::MAX, false);
+    }
+}

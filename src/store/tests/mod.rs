@@ -1,0 +1,314 @@
+//! The whole room through its door: real files, real threads.
+//!
+//! This page is what the tests share; nothing here decides what is right.
+
+mod bounds;
+mod deliveries;
+mod failures;
+mod speed;
+mod survival;
+
+use super::*;
+use crate::backoff::Backoff;
+use crate::budget::Budget;
+use crate::config::{self, WhenFull};
+use crate::dedupe::{Claim, Dedupe, RequestKey, Windows};
+use crate::event::DedupeKey;
+use crate::metrics::Metrics;
+use crate::verify::Verifier;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+use parking_lot::Condvar;
+use std::time::Instant;
+use tempfile::TempDir;
+
+/// How long anything may take before a test fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A directory with settings.
+struct Place {
+    directory: TempDir,
+    store: config::Store,
+    sources: Vec<(Arc<str>, Option<Arc<str>>)>,
+    targets: Vec<config::Target>,
+}
+
+impl Place {
+    /// One source `erp`, targets as named.
+    fn new(targets: &[&str]) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = config::Store {
+            path: directory.path().join("data"),
+            max_size_bytes: 1 << 30,
+            min_free_bytes: 0,
+            retention: Duration::from_secs(3600),
+            dead_retention: Duration::from_secs(7200),
+        };
+        Self {
+            directory,
+            store,
+            sources: vec![("erp".into(), None)],
+            targets: targets.iter().map(|name| target(name)).collect(),
+        }
+    }
+
+    fn try_open(&self) -> Result<Opened, OpenError> {
+        Opened::open(OpenSettings {
+            store: &self.store,
+            sources: self.sources.clone(),
+            targets: &self.targets,
+        })
+    }
+
+    fn open(&self) -> Opened {
+        self.try_open().expect("opens")
+    }
+
+    fn start(&self) -> Running {
+        Running::start(self.open())
+    }
+
+    fn database(&self) -> std::path::PathBuf {
+        self.store.path.join("hookgate.db")
+    }
+
+    /// An operator's shell. Only while the store is closed, or for what an operator could do meanwhile.
+    fn shell(&self) -> rusqlite::Connection {
+        let shell = rusqlite::Connection::open(self.database()).expect("opens");
+        shell.busy_timeout(PATIENCE).expect("set");
+        shell
+    }
+}
+
+fn target(name: &str) -> config::Target {
+    config::Target {
+        name: name.into(),
+        replaces: None,
+        url: http::Uri::from_static("http://127.0.0.1:1/"),
+        timeout: PATIENCE,
+        concurrency: 1,
+        retry: Backoff {
+            first: Duration::from_secs(1),
+            factor: 2.0,
+            max: Duration::from_secs(600),
+        },
+        give_up_after: PATIENCE,
+        max_backlog_bytes: u64::MAX,
+        when_full: WhenFull::Refuse,
+        sign: None,
+    }
+}
+
+/// A store that runs, and what its feed has heard.
+struct Running {
+    store: Store,
+    heard: Arc<Heard>,
+    sources: Vec<Known<SourceId>>,
+    targets: Vec<(Known<TargetId>, Backlog)>,
+    budget: Budget,
+    dedupe: Arc<Dedupe>,
+    verifier: Verifier,
+}
+
+/// What one admission says.
+struct Request {
+    key: u64,
+    body: Bytes,
+    received_ms: u64,
+    targets: Vec<TargetId>,
+}
+
+impl Running {
+    fn start(opened: Opened) -> Self {
+        let sources = opened.sources().to_vec();
+        let targets = opened.targets().to_vec();
+        let window = Duration::from_secs(3600);
+        let windows = Windows {
+            event: window,
+            replay: window,
+        };
+        let memory: Vec<_> = sources.iter().map(|known| (known.id, windows)).collect();
+        let dedupe = Dedupe::new(opened.secret(), opened.tag(), 1_000_000, &memory);
+        let heard = Arc::new(Heard::default());
+        let feed: Arc<dyn Feed> = Arc::clone(&heard) as _;
+        Self {
+            store: opened.start(feed, Metrics::new().store()),
+            heard,
+            sources,
+            targets,
+            budget: Budget::new(u64::MAX),
+            dedupe,
+            verifier: Verifier::new(&config::Verify::None, &[]),
+        }
+    }
+
+    /// The number of a target.
+    fn target(&self, name: &str) -> TargetId {
+        let mut targets = self.targets.iter();
+        let (known, _) = targets
+            .find(|(known, _)| &*known.name == name)
+            .expect("known");
+        known.id
+    }
+
+    /// An event with this key and body for every configured target.
+    fn request(&self, key: u64, body: &[u8]) -> Request {
+        let configured = self.targets.iter().filter(|(known, _)| known.configured);
+        Request {
+            key,
+            body: Bytes::copy_from_slice(body),
+            received_ms: 1_700_000_000_000 + key,
+            targets: configured.map(|(known, _)| known.id).collect(),
+        }
+    }
+
+    fn admission(&self, request: Request) -> Admission {
+        let source = &self.sources[0];
+        let key = DedupeKey::new(&source.name, [request.key.to_be_bytes().as_slice()]);
+        let keys = [RequestKey {
+            kind: Kind::Event,
+            key,
+        }];
+        let body_check = crc32fast::hash(&request.body);
+        let claim = self
+            .dedupe
+            .claim(source.id, &keys, body_check, request.received_ms);
+        let Claim::Ours(reservation) = claim else {
+            panic!("key {} is claimed twice", request.key);
+        };
+        let mut headers = HeaderMap::new();
+        headers.append("content-type", HeaderValue::from_static("application/json"));
+        headers.append("x-multi", HeaderValue::from_static("one"));
+        headers.append("x-multi", HeaderValue::from_static("two: 2"));
+        let charge = self.budget.take(request.body.len() as u64).expect("room");
+        let verified = self
+            .verifier
+            .verify(headers, request.body, request.received_ms)
+            .expect("nothing to prove");
+        Admission {
+            source: source.id,
+            source_name: Arc::clone(&source.name),
+            event_type: Some("order.created".into()),
+            key: Some(key),
+            key_name: Arc::clone(&source.name),
+            received_ms: request.received_ms,
+            verified,
+            targets: request.targets,
+            reservation,
+            charge,
+            first_attempts: None,
+        }
+    }
+
+    async fn try_admit(&self, request: Request) -> Result<EventId, NotStored> {
+        let answer = self.store.admit(self.admission(request))?;
+        tokio::time::timeout(PATIENCE, answer)
+            .await
+            .expect("answered in time")
+            .unwrap_or(Err(NotStored::Unavailable))
+    }
+
+    /// Admits for every target, and returns the number of the event.
+    async fn admit(&self, key: u64, body: &[u8]) -> Seq {
+        let id = self
+            .try_admit(self.request(key, body))
+            .await
+            .expect("stored");
+        self.heard.wait(|heard| {
+            let mut admitted = heard.admitted.iter().chain(&heard.refused);
+            admitted
+                .find(|(_, event)| event.id == id)
+                .map(|(_, event)| event.seq)
+        })
+    }
+
+    /// Settles, and waits until that is durable.
+    fn settle(&self, target: &str, seq: Seq, outcome: Outcome) {
+        let before = self.heard.state.lock().settled.len();
+        self.store.settle(Settlement {
+            target: self.target(target),
+            seq,
+            was_due_ms: None,
+            bytes: 0,
+            outcome,
+        });
+        self.heard
+            .wait(|heard| (heard.settled.len() > before).then_some(()));
+    }
+
+    /// The numbers of the fresh deliveries of a target.
+    async fn fresh(&self, target: &str) -> Vec<u64> {
+        let page = self.store.fresh(self.target(target), Seq(0), 1_000).await;
+        numbers(&page.expect("read"))
+    }
+
+    async fn close(self) {
+        self.store.close(PATIENCE).await;
+        assert!(!self.store.is_poisoned());
+    }
+}
+
+fn numbers(page: &[Delivery]) -> Vec<u64> {
+    page.iter().map(|delivery| delivery.seq.0).collect()
+}
+
+const RETRY_AT_5: Outcome = Outcome::Retry {
+    attempts: 1,
+    due_ms: 5,
+};
+
+const EXPIRED: Outcome = Outcome::Dead {
+    reason: DeadReason::Expired,
+    attempts: 3,
+};
+
+/// Remembers everything.
+#[derive(Debug, Default)]
+struct Heard {
+    state: Mutex<HeardState>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct HeardState {
+    admitted: Vec<(TargetId, Arc<Event>)>,
+    refused: Vec<(TargetId, Arc<Event>)>,
+    settled: Vec<Settlement>,
+}
+
+impl Heard {
+    fn hear(&self, change: impl FnOnce(&mut HeardState)) {
+        change(&mut self.state.lock());
+        self.changed.notify_all();
+    }
+
+    /// Waits until `found` finds something.
+    fn wait<T>(&self, mut found: impl FnMut(&HeardState) -> Option<T>) -> T {
+        let until = Instant::now() + PATIENCE;
+        let mut state = self.state.lock();
+        loop {
+            if let Some(found) = found(&state) {
+                return found;
+            }
+            let waited = self.changed.wait_until(&mut state, until);
+            assert!(!waited.timed_out(), "heard only {state:?}");
+        }
+    }
+}
+
+impl Feed for Heard {
+    fn admitted(&self, target: TargetId, event: &Arc<Event>) {
+        self.hear(|heard| heard.admitted.push((target, Arc::clone(event))));
+    }
+    fn settled(&self, settlements: &[Settlement]) {
+        self.hear(|heard| heard.settled.extend_from_slice(settlements));
+    }
+    fn refused(&self, target: TargetId, event: &Arc<Event>) {
+        self.hear(|heard| heard.refused.push((target, Arc::clone(event))));
+    }
+}
+
+/// The one number that a query gives.
+fn count(shell: &rusqlite::Connection, sql: &str) -> i64 {
+    shell.query_row(sql, [], |row| row.get(0)).expect(sql)
+}

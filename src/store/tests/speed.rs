@@ -1,0 +1,57 @@
+//! How fast it is here and now: printed for whoever looks, never judged.
+
+use super::*;
+
+#[tokio::test]
+async fn a_hundred_thousand_events() {
+    const EVENTS: u64 = 100_000;
+    const AT_ONCE: u64 = 128;
+    let mut place = Place::new(&["app"]);
+    place.store.retention = Duration::ZERO;
+    let running = place.start();
+    let body = vec![b'x'; 800];
+    let started = Instant::now();
+    for round in 0..EVENTS / AT_ONCE {
+        let answers: Vec<_> = (1..=AT_ONCE)
+            .map(|n| {
+                let request = running.request(round * AT_ONCE + n, &body);
+                running
+                    .store
+                    .admit(running.admission(request))
+                    .expect("taken")
+            })
+            .collect();
+        for answer in answers {
+            answer.await.expect("answered").expect("stored");
+        }
+    }
+    println!("admitted in {:?}", started.elapsed());
+    let admitted = running.fresh("app").await.len();
+    assert_eq!(admitted, 1_000);
+    running.close().await;
+
+    let started = Instant::now();
+    let opened = place.open();
+    println!("reopened in {:?}", started.elapsed());
+    let mut keys = 0;
+    opened.for_each_key(|_| keys += 1).expect("read");
+    println!("read {keys} keys after {:?}", started.elapsed());
+    let (_, backlog) = opened.targets()[0];
+    assert_eq!(backlog.deliveries, EVENTS / AT_ONCE * AT_ONCE);
+    assert_eq!(keys, backlog.deliveries);
+
+    let running = Running::start(opened);
+    let started = Instant::now();
+    for seq in 1..=backlog.deliveries {
+        running.store.settle(Settlement {
+            target: running.target("app"),
+            seq: Seq(seq),
+            was_due_ms: None,
+            bytes: 0,
+            outcome: Outcome::Delivered,
+        });
+    }
+    running.close().await;
+    println!("settled and expired in {:?}", started.elapsed());
+    assert_eq!(count(&place.shell(), "SELECT count(*) FROM deliveries"), 0);
+}

@@ -1,0 +1,439 @@
+//! The writer: one thread that commits in groups.
+//!
+//! Invariants: nobody is told of anything that is not committed; after an error that nobody can judge nothing
+//! is committed any more; settlements that could not be written are kept until they can be.
+
+use super::batch::{Admitted, Batch, Books, Committed, Failed, Statements};
+use super::checkpoint::{self, Bounds, Checkpoints, Mode};
+use super::health::{Health, PoisonOnPanic, Trouble};
+use super::inbox::{Inbox, Work};
+use super::recovery::BUSY_TIMEOUT;
+use super::{Feed, NotStored, Settlement};
+use crate::clock;
+use crate::event::{Event, TargetId};
+use crate::metrics::StoreMetrics;
+use rusqlite::Connection;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Events in one commit: enough to share its sync, few enough for its tail.
+const ADMISSIONS_MAX: usize = 256;
+
+/// Bytes of events in one commit; one event more may be in it.
+const ADMISSIONS_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Settlements in one commit, and as many keys to forget.
+const SETTLEMENTS_MAX: usize = 1024;
+
+/// Deliveries of a removed target that are given up in one commit.
+const ABANDON_SLICE: usize = 64;
+
+/// Expired events that a commit deletes anyway, and for each that it admits: more go than come.
+const EXPIRE_SLICE: usize = 32;
+const EXPIRE_PER_ADMISSION: usize = 2;
+
+/// The same when nothing else is to be done.
+const EXPIRE_IDLE_SLICE: usize = 256;
+
+/// Between two looks when nothing happens; after as long without a commit the log is emptied.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Between two tries while the disk is full or the database is locked, and to empty the log meanwhile.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// Between two warnings that the log cannot start over.
+const WARN_EVERY: Duration = Duration::from_secs(10);
+
+/// Bytes of a page's header in the log (the format is at <https://sqlite.org/fileformat2.html#walformat>).
+const FRAME_HEADER_BYTES: u64 = 24;
+
+/// What the writer works with.
+pub(super) struct Writer {
+    pub(super) inbox: Arc<Inbox>,
+    pub(super) health: Arc<Health>,
+    pub(super) checkpoints: Arc<Checkpoints>,
+    pub(super) feed: Arc<dyn Feed>,
+    pub(super) metrics: StoreMetrics,
+    pub(super) books: Books,
+    pub(super) bounds: Bounds,
+}
+
+/// Why and until when nothing is admitted.
+#[derive(Clone, Copy)]
+struct Held {
+    why: NotStored,
+    until: Instant,
+}
+
+/// The thread.
+pub(super) fn serve(connection: &Connection, writer: &mut Writer) {
+    let health = Arc::clone(&writer.health);
+    let inbox = Arc::clone(&writer.inbox);
+    let _poison = PoisonOnPanic(&health);
+    // Also when this thread panics: whoever waits must not wait for ever.
+    let _close = CloseInbox(&inbox);
+    match Statements::prepare(connection) {
+        Ok(rows) => Round::new(writer, connection, rows).run(),
+        Err(e) => health.poison("prepare to write", &e),
+    }
+}
+
+/// Takes nothing more, and lets go of what waits: its requests hear that the store is unavailable.
+struct CloseInbox<'a>(&'a Inbox);
+
+impl Drop for CloseInbox<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+        let mut left = Work::default();
+        self.0.take(&mut left, Instant::now());
+        refuse_all(&mut left, NotStored::Unavailable);
+    }
+}
+
+fn refuse_all(work: &mut Work, why: NotStored) {
+    for (_, reply) in work.admissions.drain(..) {
+        // Whoever has gone away needs no answer.
+        let _ = reply.send(Err(why));
+    }
+}
+
+/// What the writer knows from round to round.
+struct Round<'w, 'c> {
+    writer: &'w mut Writer,
+    connection: &'c Connection,
+    rows: Statements<'c>,
+    work: Work,
+    held: Option<Held>,
+    /// Expired events are left over.
+    expiring: bool,
+    cramped: bool,
+    committed_at: Instant,
+    emptied_at: Instant,
+    warned_at: Option<Instant>,
+}
+
+impl<'w, 'c> Round<'w, 'c> {
+    fn new(writer: &'w mut Writer, connection: &'c Connection, rows: Statements<'c>) -> Self {
+        Self {
+            writer,
+            connection,
+            rows,
+            work: Work::default(),
+            held: None,
+            expiring: false,
+            cramped: false,
+            committed_at: Instant::now(),
+            emptied_at: Instant::now(),
+            warned_at: None,
+        }
+    }
+
+    fn run(&mut self) {
+        loop {
+            let deadline = self.deadline();
+            let open = self.writer.inbox.take(&mut self.work, deadline);
+            if self.writer.health.is_poisoned() {
+                return refuse_all(&mut self.work, NotStored::Unavailable);
+            }
+            let done = !open && (self.work.is_empty() || self.held.is_some());
+            if done {
+                return self.finish();
+            }
+            self.round();
+            self.look_after_log();
+        }
+    }
+
+    /// When to go on although nothing came.
+    fn deadline(&self) -> Instant {
+        let now = Instant::now();
+        match self.held {
+            Some(held) => held.until,
+            None if self.expiring || !self.work.is_empty() => now,
+            None => (now + TICK).min(self.writer.books.retention.look_at()),
+        }
+    }
+
+    fn round(&mut self) {
+        let now = Instant::now();
+        if let Some(held) = self.held {
+            refuse_all(&mut self.work, held.why);
+            if now < held.until {
+                return;
+            }
+        }
+        if self.work.is_empty()
+            && self.held.is_none()
+            && now < self.writer.books.retention.look_at()
+        {
+            return;
+        }
+        match self.commit() {
+            Ok(committed) => self.tell(committed, now),
+            Err(failed) => self.give_up(failed),
+        }
+    }
+
+    /// Writes as much of the work as one transaction takes. What is settled comes first, so that admissions
+    /// find the room that it makes.
+    fn commit(&mut self) -> Result<(Committed, Done), Failed> {
+        let work = &mut self.work;
+        let held = self.held.is_some();
+        let idle = work.is_empty();
+        let mut done = Done {
+            settled: work.settlements.len().min(SETTLEMENTS_MAX),
+            forgotten: work.forgets.len().min(SETTLEMENTS_MAX),
+            ..Done::default()
+        };
+        let now_ms = clock::unix_ms();
+        let mut batch = match Batch::begin(&mut self.rows, &mut self.writer.books, now_ms) {
+            Ok(batch) => batch,
+            Err(error) => {
+                return Err(Failed {
+                    error,
+                    admitted: Vec::new(),
+                });
+            }
+        };
+        let mut write = || -> rusqlite::Result<()> {
+            batch.settle(&work.settlements[..done.settled])?;
+            batch.forget(&work.forgets[..done.forgotten])?;
+            if let Some(abandon) = work.abandons.first() {
+                done.given_up = batch.abandon(*abandon, ABANDON_SLICE)?;
+                done.abandoned = done.given_up.len() < ABANDON_SLICE;
+            }
+            if held {
+                batch.drop_delivered()?;
+            }
+            while let (events, bytes) = batch.size()
+                && events < ADMISSIONS_MAX
+                && bytes < ADMISSIONS_BYTES
+                && let Some((admission, reply)) = work.admissions.pop_front()
+            {
+                batch.admit(admission, reply)?;
+            }
+            let (events, _) = batch.size();
+            let most = if idle {
+                EXPIRE_IDLE_SLICE
+            } else {
+                EXPIRE_SLICE + EXPIRE_PER_ADMISSION * events
+            };
+            done.expired = batch.expire(most)?;
+            Ok(())
+        };
+        match write() {
+            Ok(()) => batch.commit().map(|committed| (committed, done)),
+            Err(error) => Err(batch.failed(error)),
+        }
+    }
+
+    /// The commit is through: everyone hears of it, the requests first.
+    fn tell(&mut self, (committed, done): (Committed, Done), begun: Instant) {
+        let Committed {
+            admitted,
+            wrote,
+            cramped,
+        } = committed;
+        if self.held.take().is_some() {
+            tracing::info!("store writes again");
+        }
+        if wrote {
+            self.committed_at = Instant::now();
+            let duration = self.committed_at - begun;
+            self.writer.metrics.commit_duration.record(duration);
+        }
+        if !admitted.is_empty() {
+            #[expect(clippy::cast_precision_loss, reason = "at most a few hundred")]
+            let events = admitted.len() as f64;
+            self.writer.metrics.commit_events.record(events);
+        }
+        if cramped && !self.cramped {
+            tracing::warn!(
+                "store is full: events are refused until deliveries settle or payloads expire"
+            );
+        }
+        self.cramped = cramped;
+        self.expiring = done.expired > 0;
+        let feed = &self.writer.feed;
+        let durable: Vec<Durable> = admitted.into_iter().map(Durable::answer).collect();
+        for event in &durable {
+            event.feed(&**feed);
+        }
+        if done.settled > 0 {
+            feed.settled(&self.work.settlements[..done.settled]);
+            self.work.settlements.drain(..done.settled);
+        }
+        self.work.forgets.drain(..done.forgotten);
+        if !done.given_up.is_empty() {
+            feed.settled(&done.given_up);
+        }
+        if done.abandoned {
+            self.work.abandons.remove(0);
+        }
+    }
+
+    /// The batch is rolled back. Its admissions hear so, the rest of it is tried again.
+    fn give_up(&mut self, failed: Failed) {
+        let Failed { error, admitted } = failed;
+        let trouble = Trouble::of(&error);
+        let why = match trouble {
+            Trouble::Full => NotStored::Full,
+            Trouble::Busy | Trouble::Fatal => NotStored::Unavailable,
+        };
+        for Admitted { reply, .. } in admitted {
+            // Whoever has gone away needs no answer.
+            let _ = reply.send(Err(why));
+        }
+        refuse_all(&mut self.work, why);
+        if trouble == Trouble::Fatal {
+            return self.writer.health.poison("commit", &error);
+        }
+        if self.held.is_none() {
+            tracing::warn!(%error, "store cannot write: events are refused until it can");
+        }
+        self.held = Some(Held {
+            why,
+            until: Instant::now() + RETRY,
+        });
+    }
+
+    /// Keeps the log within its bound, and empties it where that gives room or costs nobody time.
+    fn look_after_log(&mut self) {
+        if self.writer.health.is_poisoned() {
+            return;
+        }
+        if let Err(error) = self.try_to_look_after_log()
+            && Trouble::of(&error) == Trouble::Fatal
+        {
+            self.writer.health.poison("checkpoint the log", &error);
+        }
+    }
+
+    fn try_to_look_after_log(&mut self) -> rusqlite::Result<()> {
+        let idle = self.committed_at.elapsed() >= TICK;
+        let space = &mut self.writer.books.space;
+        space.refresh(self.connection)?;
+        if (idle || self.cramped || self.held.is_some()) && space.log_bytes() > 0 {
+            return self.empty_log();
+        }
+        let log = checkpoint::run(self.connection, Mode::Look)?;
+        let frame_bytes = self.writer.books.space.page_bytes() + FRAME_HEADER_BYTES;
+        if log.waiting() * frame_bytes > self.writer.bounds.passive_bytes {
+            self.writer.checkpoints.ask();
+        }
+        if log.pages * frame_bytes > self.writer.bounds.pause_bytes && !log.is_whole() {
+            // Nothing is written meanwhile, so this one ends, and the next commit starts the log over.
+            let checkpoints = &self.writer.checkpoints;
+            let log = checkpoints.run_here(self.connection, Mode::Passive)?;
+            if !log.is_whole() {
+                self.warn_of_log();
+            }
+        }
+        Ok(())
+    }
+
+    /// Cuts the log's file to nothing, if nobody reads in it now. Waiting for a reader is not worth it.
+    fn empty_log(&mut self) -> rusqlite::Result<()> {
+        if self.emptied_at.elapsed() < RETRY {
+            return Ok(());
+        }
+        self.emptied_at = Instant::now();
+        self.connection.busy_timeout(Duration::ZERO)?;
+        let emptied = self
+            .writer
+            .checkpoints
+            .run_here(self.connection, Mode::Truncate);
+        self.connection.busy_timeout(BUSY_TIMEOUT)?;
+        emptied?;
+        self.writer.books.space.measure(self.connection)
+    }
+
+    fn warn_of_log(&mut self) {
+        if self.warned_at.is_some_and(|at| at.elapsed() < WARN_EVERY) {
+            return;
+        }
+        self.warned_at = Some(Instant::now());
+        let log_bytes = self.writer.books.space.log_bytes();
+        tracing::warn!(
+            log_bytes,
+            "write-ahead log cannot start over: another program reads the database"
+        );
+    }
+
+    /// The end: nothing more comes, and what came is written, or cannot be.
+    fn finish(&mut self) {
+        if !self.work.is_empty() {
+            let settlements = self.work.settlements.len();
+            tracing::warn!(
+                settlements,
+                "store could not write when it was closed: these are delivered again"
+            );
+        }
+        refuse_all(&mut self.work, NotStored::Unavailable);
+        let checkpoints = &self.writer.checkpoints;
+        match checkpoints.run_here(self.connection, Mode::Truncate) {
+            Ok(log) if log.is_whole() => {}
+            Ok(_) => tracing::warn!(
+                "log was in use when the store was closed: it is read at the next start"
+            ),
+            Err(e) if Trouble::of(&e) == Trouble::Fatal => {
+                self.writer.health.poison("checkpoint the log", &e);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "log was not checkpointed when the store was closed")
+            }
+        }
+    }
+}
+
+/// How much of the work a batch has done.
+#[derive(Debug, Default)]
+struct Done {
+    settled: usize,
+    forgotten: usize,
+    /// Deliveries of a removed target.
+    given_up: Vec<Settlement>,
+    /// None of that target are left.
+    abandoned: bool,
+    expired: usize,
+}
+
+/// An event that is durable, and whose request knows it.
+struct Durable {
+    event: Arc<Event>,
+    waits_for: Vec<TargetId>,
+    refused_by: Vec<TargetId>,
+}
+
+impl Durable {
+    /// Its keys are remembered before the request is answered: nobody may see the answer and find them unknown.
+    fn answer(admitted: Admitted) -> Self {
+        let Admitted {
+            event,
+            reservation,
+            reply,
+            waits_for,
+            refused_by,
+            ..
+        } = admitted;
+        reservation.durable(event.seq, event.received_ms, event.id);
+        // Whoever has gone away needs no answer.
+        let _ = reply.send(Ok(event.id));
+        Self {
+            event,
+            waits_for,
+            refused_by,
+        }
+    }
+
+    fn feed(&self, feed: &dyn Feed) {
+        for target in &self.waits_for {
+            feed.admitted(*target, &self.event);
+        }
+        for target in &self.refused_by {
+            feed.refused(*target, &self.event);
+        }
+    }
+}
