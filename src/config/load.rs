@@ -123,7 +123,10 @@ pub(crate) fn load_text(
     let (problems, warnings) = report.finish(file, text);
     match config {
         Some(config) if problems.is_empty() => Ok((config, warnings)),
-        _ => Err(problems),
+        _ => {
+            debug_assert!(!problems.is_empty(), "what is refused says why");
+            Err(problems)
+        }
     }
 }
 

@@ -188,6 +188,11 @@ impl<'de> Visitor<'de> for Walk<'_> {
     fn visit_unit<E>(self) -> Result<(), E> {
         Ok(())
     }
+
+    // An empty file.
+    fn visit_none<E>(self) -> Result<(), E> {
+        Ok(())
+    }
 }
 
 /// Fails at whatever it meets: a visitor's own methods all do unless they are written.
@@ -266,7 +271,8 @@ sources:
 
     #[test]
     fn keys_and_values_are_found_where_they_stand() {
-        let cases: [(&[&str], (usize, usize), (usize, usize)); 7] = [
+        type Place = (usize, usize);
+        let cases: [(&[&str], Place, Place); 7] = [
             (&["targets", "orders", "url"], (7, 5), (7, 10)),
             (&["targets", "audit", "timeout"], (8, 41), (8, 50)),
             (&["sources", "erp"], (10, 3), (11, 5)),

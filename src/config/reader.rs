@@ -30,8 +30,8 @@ pub(crate) struct Node<'a> {
 
 /// Text of a scalar after substitution.
 pub(crate) struct Text {
-    /// The text.
-    pub(crate) text: String,
+    /// With its variables replaced.
+    pub(crate) value: String,
     /// How messages call it: in quotes as it stands in the file, so that nothing from the environment shows.
     pub(crate) shown: String,
     /// Whether a variable in it is unset and allowed to be.
@@ -120,7 +120,7 @@ impl<'a> Node<'a> {
         if text.unset {
             return (kind.parse)(kind.stand_in?).ok();
         }
-        match (kind.parse)(&text.text) {
+        match (kind.parse)(&text.value) {
             Ok(value) => Some(value),
             Err(why) => {
                 self.problem(format!("{} {why}; accepted: {}", text.shown, kind.accepts));
@@ -133,12 +133,12 @@ impl<'a> Node<'a> {
     pub(crate) fn choose<T: Copy>(&self, choices: &[(&str, T)]) -> Option<T> {
         let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
         let text = self.text(&words.join(", "), false)?;
-        let chosen = choices.iter().find(|(word, _)| *word == text.text);
+        let chosen = choices.iter().find(|(word, _)| *word == text.value);
         if chosen.is_none() && !text.unset {
             self.problem(format!(
                 "{} is unknown; {}",
                 text.shown,
-                did_you_mean(&text.text, &words)
+                did_you_mean(&text.value, &words)
             ));
         }
         chosen.map(|(_, value)| *value)
@@ -179,12 +179,13 @@ impl<'a> Node<'a> {
             }
             return None;
         }
-        let shown = match expanded.from_environment {
-            true => format!("{} (with its value from the environment)", show(raw)),
-            false => show(raw),
+        let shown = if expanded.from_environment {
+            format!("{} (with its value from the environment)", show(raw))
+        } else {
+            show(raw)
         };
         Some(Text {
-            text: expanded.text,
+            value: expanded.text,
             shown,
             unset,
         })
@@ -219,7 +220,7 @@ impl<'a> Node<'a> {
     /// A mapping with these keys; others are reported. Nothing counts as an empty mapping: everything in it may
     /// be commented out.
     pub(crate) fn map(&self, keys: &'static [&'static str]) -> Option<Map<'a>> {
-        let entries = self.entries(keys)?;
+        let entries = self.entries(&format!("a mapping with {}", keys.join(", ")))?;
         for (key, entry) in &entries {
             if !keys.contains(&key.as_str()) {
                 entry.problem_at_key(format!("unknown key; {}", did_you_mean(key, keys)));
@@ -234,15 +235,15 @@ impl<'a> Node<'a> {
 
     /// A mapping whose keys the user chooses.
     pub(crate) fn named(&self) -> Option<Vec<(String, Node<'a>)>> {
-        self.entries(&["a mapping of names"])
+        self.entries("a mapping of names to what they stand for")
     }
 
-    fn entries(&self, keys: &[&str]) -> Option<Vec<(String, Node<'a>)>> {
+    fn entries(&self, accepted: &str) -> Option<Vec<(String, Node<'a>)>> {
         let mapping = match self.value {
             Value::Mapping(mapping) => mapping,
             Value::Null => return Some(Vec::new()),
             _ => {
-                self.wrong(&format!("a mapping with {}", keys.join(", ")));
+                self.wrong(accepted);
                 return None;
             }
         };
@@ -280,7 +281,7 @@ impl<'a> Node<'a> {
 impl Text {
     fn literal(text: &str) -> Self {
         Self {
-            text: text.to_owned(),
+            value: text.to_owned(),
             shown: text.to_owned(),
             unset: false,
         }

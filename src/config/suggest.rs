@@ -1,11 +1,19 @@
 //! The word that a mistyped one was meant to be.
 
-/// The nearest of `known`, if it is near enough to be meant: about one slip for every three letters.
+/// The nearest of `known`, if it is near enough to be meant: about one slip for every three letters, or the only
+/// one that it is a part of.
 pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let best = by_distance(word, known).into_iter().next()?;
     let slips = distance(word, best);
     let allowed = (best.chars().count() / 3).clamp(1, 3);
-    (slips <= allowed).then_some(best)
+    if slips <= allowed {
+        return Some(best);
+    }
+    // `timeout` where there is but one such: `sender_timeout`.
+    let mut longer = known
+        .iter()
+        .filter(|known| known.split('_').any(|part| part == word));
+    longer.next().filter(|_| longer.next().is_none()).copied()
 }
 
 /// All of `known`, nearest first.
@@ -67,6 +75,7 @@ mod tests {
             ("uri", Some("url")),
             ("paths", Some("path")),
             ("order_by", None),
+            ("timeout", Some("sender_timeout")),
             ("", None),
         ];
         for (word, expected) in cases {

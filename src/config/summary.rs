@@ -1,7 +1,7 @@
 //! What would run, for `check`: a page of text without a secret on it.
 
 use super::{
-    Ack, Config, Source, Target, Verify, WhenFull,
+    Ack, Config, SkipRule, Source, Target, Verify, WhenFull,
     source::Hmac,
     value::{duration_text as duration, size_text as size},
 };
@@ -45,11 +45,12 @@ fn source_lines(source: &Source) -> String {
     }
     rows.push(("verify", verify(&source.verify)));
     if !source.secrets.is_empty() {
-        let names: Vec<&str> = source.secrets.iter().map(|secret| &*secret.name).collect();
-        rows.push((
-            "secrets",
-            format!("{} by name: {}", names.len(), names.join(", ")),
-        ));
+        let names: Vec<String> = source
+            .secrets
+            .iter()
+            .map(|secret| format!("{:?}", secret.name))
+            .collect();
+        rows.push(("secrets", names.join(", ")));
     }
     rows.push((
         "event id",
@@ -63,11 +64,23 @@ fn source_lines(source: &Source) -> String {
         rows.push(("max age", duration(max_age)));
     }
     rows.push(("remembered", duration(source.dedupe.window)));
+    rows.extend(
+        source
+            .dedupe
+            .skip
+            .iter()
+            .map(|rule| ("exempt", skip_rule(rule))),
+    );
+    if let Some(replay) = &source.dedupe.replay {
+        let window = duration(source.replay_window());
+        rows.push(("replay key", format!("{}, for {window}", field(replay))));
+    }
     rows.push(("ack", ack(source)));
     for route in &source.routes {
-        let events = match route.events.wants_everything() {
-            true => "everything".to_owned(),
-            false => route.events.to_string(),
+        let events = if route.events.wants_everything() {
+            "everything".to_owned()
+        } else {
+            route.events.to_string()
         };
         rows.push(("forward", format!("{} <- {events}", route.target)));
     }
@@ -145,6 +158,18 @@ fn hmac_line(hmac: &Hmac) -> String {
         );
     }
     line
+}
+
+/// Exemptions by what nothing signs are bounded, and said to be.
+fn skip_rule(rule: &SkipRule) -> String {
+    match rule {
+        SkipRule::Event(events) => format!("events {events}"),
+        SkipRule::UnsignedEvent(events) => format!("events {events}, a few a minute (not signed)"),
+        SkipRule::Header(name, value) => {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            format!("{name}: {value}, a few a minute (not signed)")
+        }
+    }
 }
 
 fn ack(source: &Source) -> String {

@@ -128,11 +128,11 @@ fn merge(mapping: &mut Mapping, merges: Option<Value>) -> Result<(), &'static st
         Some(Value::Sequence(merges)) => merges,
         Some(single) => vec![single],
     };
-    for merged in merges {
-        let Value::Mapping(merged) = merged else {
+    for part in merges {
+        let Value::Mapping(part) = part else {
             return Err("<< takes a mapping or a list of mappings, such as <<: *name");
         };
-        for (key, value) in merged {
+        for (key, value) in part {
             mapping.entry(key).or_insert(value);
         }
     }
@@ -174,6 +174,13 @@ fn broken(text: &str, error: &serde_yaml::Error) -> Broken {
     if let Some((line, column)) = place {
         message = message.replacen(&format!(" at line {line} column {column}"), "", 1);
     }
+    if message.contains("more than one document") {
+        let message = "a second document begins; everything belongs into one, without a second ---";
+        return Broken {
+            place,
+            message: message.to_owned(),
+        };
+    }
     let line = place
         .and_then(|(line, _)| text.lines().nth(line - 1))
         .unwrap_or_default();
@@ -195,8 +202,8 @@ fn hint(message: &str, line: &str) -> Option<&'static str> {
     if message.contains("cannot start any token") && line.contains('\t') {
         return Some("YAML is indented with spaces, not tabs");
     }
-    if message.contains("more than one document") {
-        return Some("everything belongs into one, without a second ---");
+    if message.contains("scanning a tag") {
+        return Some("a value that begins with ! needs quotes: \"!name\"");
     }
     None
 }
@@ -243,6 +250,7 @@ m: {first: 0, <<: [*b, {q: 3, r: 3}], last: 9}
             ("a: [*.created]\n", (1, 6), "needs quotes: \"*\""),
             ("a: *created\n", (1, 4), "needs quotes: \"*\""),
             ("a:\n\tb: 1\n", (2, 1), "not tabs"),
+            ("a: [!b]\n", (1, 7), "needs quotes: \"!name\""),
             ("a: 'b\n", (2, 1), "unexpected end of stream"),
             ("? [a]\n: b\n", (1, 3), "a key that is plain text"),
             ("a: {<<: 5}\n", (1, 4), "<< takes a mapping"),

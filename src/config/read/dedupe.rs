@@ -11,7 +11,7 @@ use crate::{
 use std::time::Duration;
 
 /// How long a key is remembered by default: longer than most vendors retry.
-const WINDOW: Duration = Duration::from_secs(24 * 3_600);
+const WINDOW: Duration = Duration::from_hours(24);
 
 /// Reads `dedupe`. Whether an exempted type is signed depends on how the source verifies, which is None where
 /// that could not be read.
@@ -82,10 +82,12 @@ fn event_rule(node: &Node<'_>, verify: Option<&Verify>, event_type: &KeyExpr) ->
         .iter()
         .flatten()
         .all(|field| verify.is_some_and(|verify| verify.covers(field)));
-    Some(match signed {
-        true => SkipRule::Event(patterns),
-        false => SkipRule::UnsignedEvent(patterns),
-    })
+    let rule = if signed {
+        SkipRule::Event
+    } else {
+        SkipRule::UnsignedEvent
+    };
+    Some(rule(patterns))
 }
 
 /// Reads a list of patterns, or a single one.

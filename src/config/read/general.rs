@@ -20,7 +20,6 @@ const ADMIN_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCA
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
-const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Bytes of a head: fewer hold the headers of hardly any sender.
 const HEADER_BYTES_MIN: usize = 1 << 10;
@@ -34,7 +33,7 @@ const CONNECTIONS_MAX: usize = 1_000_000;
 const DEDUPE_KEYS_MAX: usize = 100_000_000;
 
 /// Reads `admin`.
-pub(super) fn admin(top: &Map<'_>, public: SocketAddr) -> Option<Admin> {
+pub(super) fn admin(top: &Map<'_>, public: SocketAddr) -> Admin {
     let section = top.get("admin");
     let map = below(section.as_ref(), &["listen", "token"]);
     let given = map.as_ref().and_then(|map| map.get("listen"));
@@ -49,20 +48,19 @@ pub(super) fn admin(top: &Map<'_>, public: SocketAddr) -> Option<Admin> {
             None => top.node().problem_below(&["admin", "listen"], message),
         }
     }
-    let token = match map.and_then(|map| map.get_some("token")) {
-        Some(node) => token(&node)?,
-        None => None,
-    };
-    Some(Admin { listen, token })
+    let token = map
+        .and_then(|map| map.get_some("token"))
+        .and_then(|node| token(&node));
+    Admin { listen, token }
 }
 
 /// Reads the token, which goes into a header as it is. An empty one is none, so that its variable may be unset.
-fn token(node: &Node<'_>) -> Option<Option<Secret>> {
-    let text = node.text("text", true)?.text;
+fn token(node: &Node<'_>) -> Option<Secret> {
+    let text = node.text("text", true)?.value;
     if !text.is_empty() && value::header_value(text.as_bytes()).is_none() {
         node.problem("this token can't stand in a header; use printable ASCII");
     }
-    Some((!text.is_empty()).then(|| Secret::new("admin", text.into_bytes())))
+    (!text.is_empty()).then(|| Secret::new("admin", text.into_bytes()))
 }
 
 /// Whether two listeners want the same port.
@@ -77,8 +75,8 @@ pub(super) fn store(section: Option<&Node<'_>>) -> Store {
         path: PathBuf::from("./data"),
         max_size_bytes: 10 * GIB,
         min_free_bytes: 256 * MIB,
-        retention: 24 * HOUR,
-        dead_retention: 720 * HOUR,
+        retention: Duration::from_hours(24),
+        dead_retention: Duration::from_hours(720),
     };
     let keys = &[
         "path",

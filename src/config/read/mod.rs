@@ -71,7 +71,7 @@ pub(crate) fn config(root: &Node<'_>, hash: String) -> Option<Config> {
     }
     Some(Config {
         listen,
-        admin: admin?,
+        admin,
         store,
         limits,
         shutdown,

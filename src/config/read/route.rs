@@ -23,7 +23,7 @@ const ACCEPTED: &str = "a target's name, a URL, or a list of { to: TARGET, event
 pub(super) fn read(node: &Node<'_>, source: &str, targets: &[&str]) -> Option<Forward> {
     if node.value().is_string() {
         let text = node.text(ACCEPTED, true)?;
-        if is_url(&text.text) || text.unset {
+        if is_url(&text.value) || text.unset {
             return url(node, &text.shown, source, targets);
         }
     }
@@ -87,17 +87,19 @@ fn route(node: &Node<'_>, targets: &[&str]) -> Option<Route> {
 /// The name of a target that is there.
 fn target(node: &Node<'_>, targets: &[&str]) -> Option<String> {
     let text = node.text("the name of a target", true)?;
-    if targets.contains(&text.text.as_str()) {
-        return Some(text.text);
+    if targets.contains(&text.value.as_str()) {
+        return Some(text.value);
     }
     let why = if text.unset {
         "can't be checked while its variable is unset; give a default".to_owned()
-    } else if is_url(&text.text) {
+    } else if is_url(&text.value) {
         "is a URL, which can stand only alone, as forward: URL; put it under targets and name it here".to_owned()
+    } else if text.value.contains([':', '/']) {
+        "is neither a target nor a URL, which begins with http:// or https://".to_owned()
     } else if targets.is_empty() {
         "is no target, since there are none; put it under targets, or write forward: URL".to_owned()
     } else {
-        format!("is no target; {}", did_you_mean(&text.text, targets))
+        format!("is no target; {}", did_you_mean(&text.value, targets))
     };
     node.problem(format!("{} {why}", text.shown));
     None

@@ -11,7 +11,7 @@ use http::header::AUTHORIZATION;
 use std::time::Duration;
 
 /// How far a signed timestamp may be off by default; what vendors suggest and Standard Webhooks uses.
-const TOLERANCE: Duration = Duration::from_secs(300);
+const TOLERANCE: Duration = Duration::from_mins(5);
 
 /// What a user may write.
 const ACCEPTED: &str = "verify: { hmac: { header: X-Signature } }, verify: { token: { header: X-Token } }, \
@@ -23,7 +23,7 @@ pub(super) fn read(node: &Node<'_>, provider: Option<&str>) -> Option<Verify> {
         return settings(node, provider);
     }
     let text = node.text(ACCEPTED, false)?;
-    match text.text.as_str() {
+    match text.value.as_str() {
         "bearer" => Some(Verify::Token(Token {
             header: AUTHORIZATION,
             prefix: BEARER.to_owned(),
@@ -72,7 +72,7 @@ fn settings(node: &Node<'_>, provider: Option<&str>) -> Option<Verify> {
         }
         other => {
             settings.problem_at_key(format!(
-                "unknown key; {}",
+                "unknown key; {}, or verify: bearer, or verify: none",
                 did_you_mean(other, &["hmac", "token"])
             ));
             None

@@ -103,21 +103,21 @@ fn text(node: &Node<'_>) -> Option<Vec<u8>> {
         return None;
     }
     let text = node.text(ACCEPTED, true)?;
-    if text.text.is_empty() {
+    if text.value.is_empty() {
         node.problem(format!(
             "{} is an empty secret, which proves nothing",
             text.shown
         ));
         return None;
     }
-    Some(text.text.into_bytes())
+    Some(text.value.into_bytes())
 }
 
 /// The contents of a file without one newline at the end, which editors and `echo` add. A relative path starts
 /// at the directory that hookgate is started in.
 fn file_contents(node: &Node<'_>) -> Option<Vec<u8>> {
     let path = node.text("the path of a file", true)?;
-    let contents = match read_bounded(&path.text) {
+    let contents = match read_bounded(&path.value) {
         Ok(contents) => contents,
         Err(_) if node.context().allow_unset => return Some(STAND_IN.into()),
         Err(error) => {

@@ -211,7 +211,7 @@ fn provider(source: &Node<'_>) -> Provider {
     let Some(text) = node.text(&names.join(", "), false) else {
         return Provider::Unknown;
     };
-    if let Some(known) = names.iter().find(|name| **name == text.text) {
+    if let Some(known) = names.iter().find(|name| **name == text.value) {
         return Provider::Known(known);
     }
     if text.unset {
@@ -224,7 +224,7 @@ fn provider(source: &Node<'_>) -> Provider {
     node.problem(format!(
         "{} is no provider; accepted: {}, or none of them and verify spelled out",
         text.shown,
-        suggest::by_distance(&text.text, &names).join(", ")
+        suggest::by_distance(&text.value, &names).join(", ")
     ));
     Provider::Unknown
 }

@@ -40,17 +40,14 @@ pub(super) fn read(name: &str, node: &Node<'_>, store_max_bytes: u64) -> Option<
             "a target needs url, such as http://127.0.0.1:3000/webhooks",
         )
         .and_then(|node| node.read(&value::URL));
-    let retry = map.get("retry").and_then(|node| retry(&node));
-    let sign = match map.get_some("sign") {
-        Some(node) => Some(sign(&node)),
-        None => None,
-    };
     let made = from_url(name, url.unwrap_or_default(), store_max_bytes);
+    let retry = map.get("retry").and_then(|node| retry(&node));
+    let (retry, give_up_after) = retry.unwrap_or((made.retry, made.give_up_after));
     let full = [
         ("refuse", WhenFull::Refuse),
         ("dead_letter", WhenFull::DeadLetter),
     ];
-    let target = Target {
+    Some(Target {
         replaces: replaced(&map),
         timeout: map.read_or("timeout", &DURATION, made.timeout),
         concurrency: map.read_or(
@@ -58,14 +55,13 @@ pub(super) fn read(name: &str, node: &Node<'_>, store_max_bytes: u64) -> Option<
             &count_kind::<CONCURRENCY_MAX>(),
             made.concurrency,
         ),
-        retry: retry.map_or(made.retry, |(backoff, _)| backoff),
-        give_up_after: retry.map_or(made.give_up_after, |(_, give_up_after)| give_up_after),
+        retry,
+        give_up_after,
         max_backlog_bytes: backlog(&map, store_max_bytes).unwrap_or(made.max_backlog_bytes),
         when_full: map.choose_or("when_full", &full, made.when_full),
-        sign: sign.clone().flatten(),
+        sign: map.get_some("sign").and_then(|node| sign(&node)),
         ..made
-    };
-    (sign.is_none() || target.sign.is_some()).then_some(target)
+    })
 }
 
 /// A target with every default.
@@ -79,9 +75,9 @@ pub(super) fn from_url(name: &str, url: Uri, store_max_bytes: u64) -> Target {
         retry: Backoff {
             first: Duration::from_secs(1),
             factor: 2.0,
-            max: Duration::from_secs(600),
+            max: Duration::from_mins(10),
         },
-        give_up_after: Duration::from_secs(72 * 3_600),
+        give_up_after: Duration::from_hours(72),
         max_backlog_bytes: percent(BACKLOG_PERCENT, store_max_bytes),
         when_full: WhenFull::Refuse,
         sign: None,
@@ -142,7 +138,7 @@ fn sign(node: &Node<'_>) -> Option<SigningKey> {
     if text.unset {
         return Some(SigningKey::new(vec![0; *SIGNING_KEY_BYTES.start()]));
     }
-    let Some(encoded) = text.text.strip_prefix("whsec_") else {
+    let Some(encoded) = text.value.strip_prefix("whsec_") else {
         node.problem(format!(
             "the signing secret does not begin with whsec_; {ACCEPTED}"
         ));

@@ -1,15 +1,20 @@
 //! Whole files: those that load, each value asserted, and those that do not, each message as a user sees it.
 
 mod bad;
-mod good;
+mod examples;
 mod presets;
 mod shipped;
+mod variants;
+mod warnings;
 
 use super::{
-    Config,
+    Config, Source, Target, Verify,
     load::{Options, Process, load_text},
     problem::Problem,
+    source::Hmac,
 };
+use crate::extract::Field;
+use std::time::Duration;
 
 /// The environment of these tests.
 fn variable(name: &str) -> Option<String> {
@@ -46,4 +51,24 @@ fn accepted(text: &str) -> (Config, Vec<String>) {
 fn shown(problems: &[Problem]) -> String {
     let lines: Vec<String> = problems.iter().map(Problem::to_string).collect();
     lines.join("\n")
+}
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn field(text: &str) -> Field {
+    text.parse().expect("a field")
+}
+
+fn hmac(source: &Source) -> &Hmac {
+    match &source.verify {
+        Verify::Hmac(hmac) => hmac,
+        other => panic!("not an hmac: {other:?}"),
+    }
+}
+
+fn target<'a>(config: &'a Config, name: &str) -> &'a Target {
+    let found = config.targets.iter().find(|target| &*target.name == name);
+    found.expect("a target")
 }

@@ -130,11 +130,7 @@ fn presets_say_what_the_vendors_say() {
             "{name}"
         );
         assert_eq!(source.ack_deadline, source.sender_timeout * 4 / 5, "{name}");
-        assert_eq!(
-            source.dedupe.window,
-            Duration::from_secs(24 * 3_600),
-            "{name}"
-        );
+        assert_eq!(source.dedupe.window, Duration::from_hours(24), "{name}");
         assert_eq!(source.max_age, None, "{name}: test buttons send old dates");
     }
 }
@@ -148,7 +144,7 @@ fn vowchat_signs_its_time_and_never_repeats_a_signature() {
     let timestamp = hmac.timestamp.as_ref().expect("a timestamp");
     assert_eq!(timestamp.header, "x-chatwoot-timestamp");
     assert_eq!(timestamp.format, TimeFormat::Unix);
-    assert_eq!(timestamp.tolerance, Duration::from_secs(300));
+    assert_eq!(timestamp.tolerance, Duration::from_mins(5));
     assert_eq!(
         source.dedupe.replay,
         Some("header:X-Chatwoot-Signature".parse().expect("a field"))
@@ -207,7 +203,7 @@ fn every_field_can_be_overridden() {
     assert!(hmac.timestamp.is_none());
     assert_eq!(vow.dedupe.replay, None);
     assert!(vow.dedupe.skip.is_empty());
-    assert_eq!(vow.dedupe.window, Duration::from_secs(24 * 3_600));
+    assert_eq!(vow.dedupe.window, Duration::from_hours(24));
     assert_eq!(vow.event_id, expression(&["body"]));
     assert_eq!(vow.event_type, expression(&["json:/event"]));
     assert_eq!(vow.sender_timeout, Duration::from_secs(9));
