@@ -55,6 +55,15 @@ impl EventId {
         Self(uuid::Builder::from_unix_timestamp_millis(received_ms, &random).into_uuid())
     }
 
+    /// An id that stands for nothing stored (`passthrough`).
+    pub fn random(received_ms: u64) -> Self {
+        Self::new(
+            received_ms,
+            StoreTag(fastrand::u64(..1 << 34)),
+            Seq(fastrand::u64(..1 << Seq::BITS)),
+        )
+    }
+
     /// The 16 bytes, most significant first.
     pub fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()

@@ -1,1 +1,513 @@
-//! gateway
+//! The whole wiring on one page: open, build, serve, drain.
+
+use crate::admin::{Admin, Readiness, State};
+use crate::budget::Budget;
+use crate::clock;
+use crate::config::{self, Config, Secret, Verify};
+use crate::dedupe::{Dedupe, Kind, Windows};
+use crate::deliver::{Deliver, SecretHeaders, Setup};
+use crate::event::{Seq, SourceId, TargetId};
+use crate::http::server;
+use crate::metrics::{Metrics, ProcessMetrics, SourceMetrics};
+use crate::receive::{Receive, Source, service};
+use crate::shutdown::{Phase, Shutdown};
+use crate::store::{self, Backlog, Known, OpenSettings, Opened, Store};
+use http::{HeaderValue, Request};
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, timeout_at};
+use tower::service_fn;
+
+/// How often keys expire, gauges follow, and histograms are folded.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// Keys that one step of the upkeep forgets, so that no lock is held for long.
+const EXPIRE_SLICE: usize = 1_000;
+/// How often deliveries to removed targets are looked at.
+const REMOVED_INTERVAL: Duration = Duration::from_secs(60);
+/// Age at which an event of a removed target becomes a dead letter: the default of `give_up_after`, since the
+/// target's own setting left with it.
+const REMOVED_GIVE_UP_AFTER: Duration = Duration::from_secs(72 * 3600);
+/// Connections of operators and Prometheus at one time.
+const ADMIN_CONNECTIONS: usize = 64;
+
+/// Why a gateway cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The store.
+    #[error("cannot open the store")]
+    Store(#[from] store::OpenError),
+    /// A listener.
+    #[error("cannot listen on {address}")]
+    Bind {
+        /// As configured.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// The store failed: what was acknowledged is safe, nothing more can be.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the store failed; stopping, since nothing more can be made durable")]
+pub struct Poisoned;
+
+/// A gateway with its store open and its listeners bound.
+pub struct Gateway {
+    config: Config,
+    public: TcpListener,
+    admin_addr: SocketAddr,
+    admin_task: JoinHandle<()>,
+    readiness: Readiness,
+    shutdown: Shutdown,
+    store: Store,
+    receive: Arc<Receive>,
+    upkeep: Upkeep,
+    process: ProcessMetrics,
+}
+
+impl Gateway {
+    /// Opens the store and binds both listeners. The admin side answers from the start (unready); senders are
+    /// served by [`Self::run`].
+    pub async fn open(config: Config) -> Result<Self, OpenError> {
+        let metrics = Metrics::new();
+        let readiness = Readiness::default();
+        let shutdown = Shutdown::default();
+        let admin = bind(config.admin.listen).await?;
+        let admin_addr = address(&admin, config.admin.listen)?;
+        let admin_task = serve_admin(
+            admin,
+            Admin {
+                metrics: Arc::clone(&metrics),
+                readiness: readiness.clone(),
+            },
+            &config,
+            &shutdown,
+        );
+
+        let (opened, dedupe, forgotten) = open_store(config.clone()).await?;
+        let sources = numbers(opened.sources());
+        let process = metrics.process(&config.hash, seconds(clock::unix_ms()));
+        let source_metrics: HashMap<SourceId, SourceMetrics> = config
+            .sources
+            .iter()
+            .map(|source| {
+                (
+                    sources[&source.name],
+                    metrics.source(
+                        &source.name,
+                        source.secrets.iter().map(|secret| &secret.name),
+                    ),
+                )
+            })
+            .collect();
+        for (id, received_ms) in opened.last_received()? {
+            if let Some(source) = source_metrics.get(&id) {
+                source.last_event.set(seconds(received_ms));
+            }
+        }
+        let (setups, removed) = setups(&config, opened.targets(), &metrics);
+        let target_ids: HashMap<&str, TargetId> = setups
+            .iter()
+            .map(|setup| (&*setup.config.name, setup.id))
+            .collect();
+        let receive_sources: HashMap<String, Source> = config
+            .sources
+            .iter()
+            .map(|source| {
+                let id = sources[&source.name];
+                (
+                    source.path.clone(),
+                    Source::new(source.clone(), id, source_metrics[&id].clone(), &target_ids),
+                )
+            })
+            .collect();
+        drop(target_ids);
+
+        let deliver = Deliver::new(
+            setups,
+            secret_headers(&config.sources),
+            config.limits.in_flight_bytes,
+        );
+        let store = opened.start(
+            Arc::clone(&deliver) as Arc<dyn store::Feed>,
+            metrics.store(),
+        );
+        store.forget(forgotten);
+        // After the store: what is read back from the page cache is made durable before anybody can be answered.
+        let public = bind(config.listen).await?;
+        deliver.start(store.clone(), shutdown.listen());
+        let receive = Arc::new(Receive {
+            sources: receive_sources,
+            elsewhere: metrics.source("", []),
+            dedupe: Arc::clone(&dedupe),
+            store: store.clone(),
+            deliver,
+            budget: Budget::new(config.limits.in_flight_bytes),
+            body_timeout: config.limits.body_timeout,
+        });
+        let upkeep = Upkeep {
+            metrics,
+            dedupe,
+            store: store.clone(),
+            sources: source_metrics,
+            process: process.clone(),
+            removed,
+        };
+        Ok(Self {
+            config,
+            public,
+            admin_addr,
+            admin_task,
+            readiness,
+            shutdown,
+            store,
+            receive,
+            upkeep,
+            process,
+        })
+    }
+
+    /// Where senders connect.
+    pub fn public_addr(&self) -> SocketAddr {
+        self.public.local_addr().unwrap_or(self.config.listen)
+    }
+
+    /// Where operators connect.
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin_addr
+    }
+
+    /// Serves until `stop` resolves, then drains: unready, `shutdown.delay` with events still taken, listener
+    /// closed, running commits and attempts finished up to `shutdown.timeout`, flush.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send) -> Result<(), Poisoned> {
+        let Self {
+            config,
+            public,
+            admin_task,
+            readiness,
+            shutdown,
+            store,
+            receive,
+            upkeep,
+            process,
+            ..
+        } = self;
+        let deliver = Arc::clone(&receive.deliver);
+        let service = service::service(receive, stack(&config));
+        let senders = tokio::spawn(server::serve(
+            public,
+            service,
+            connections(&config),
+            process.connections,
+            shutdown.listen(),
+        ));
+        let upkeep = tokio::spawn(upkeep.run());
+        readiness.set(State::Ready);
+
+        let drain = async {
+            stop.await;
+            readiness.set(State::Stopping);
+            shutdown.enter(Phase::Leaving);
+            tokio::time::sleep(config.shutdown.delay).await;
+            shutdown.enter(Phase::Draining);
+            let over = Instant::now() + config.shutdown.timeout;
+            let finished = async {
+                // A sender's task that panicked has said so already; the others have finished.
+                let _ = senders.await;
+                deliver.drained().await;
+            };
+            if timeout_at(over, finished).await.is_err() {
+                tracing::warn!(
+                    "shutdown.timeout reached: what still runs is cut off; nothing acknowledged is lost"
+                );
+            }
+            shutdown.enter(Phase::Over);
+            deliver.drained().await;
+            store.close(FLUSH_TIMEOUT).await;
+        };
+        let result = tokio::select! {
+            () = store.poisoned() => Err(Poisoned),
+            () = drain => if store.is_poisoned() { Err(Poisoned) } else { Ok(()) },
+        };
+        if result.is_err() {
+            readiness.set(State::Poisoned);
+        }
+        shutdown.enter(Phase::Over);
+        upkeep.abort();
+        admin_task.abort();
+        result
+    }
+}
+
+/// How long the last commit and checkpoint may take on the way out. What is not flushed then is still in the
+/// write-ahead log.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, OpenError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| OpenError::Bind { address, source })
+}
+
+fn address(listener: &TcpListener, address: SocketAddr) -> Result<SocketAddr, OpenError> {
+    listener
+        .local_addr()
+        .map_err(|source| OpenError::Bind { address, source })
+}
+
+/// Opens the store and fills the memory of keys from it, off the runtime's threads.
+/// The third value is what it does not remember any more, and the store need not either.
+async fn open_store(config: Config) -> Result<(Opened, Arc<Dedupe>, Vec<(Seq, Kind)>), OpenError> {
+    let open = move || {
+        let settings = OpenSettings {
+            store: &config.store,
+            sources: config
+                .sources
+                .iter()
+                .map(|source| (Arc::clone(&source.name), source.replaces.clone()))
+                .collect(),
+            targets: &config.targets,
+        };
+        let opened = Opened::open(settings)?;
+        let sources = numbers(opened.sources());
+        let windows: Vec<(SourceId, Windows)> = config
+            .sources
+            .iter()
+            .map(|source| {
+                (
+                    sources[&source.name],
+                    Windows {
+                        event: source.dedupe.window,
+                        replay: source.replay_window(),
+                    },
+                )
+            })
+            .collect();
+        let dedupe = Dedupe::new(
+            opened.secret(),
+            opened.tag(),
+            config.limits.dedupe_keys,
+            &windows,
+        );
+        let now_ms = clock::unix_ms();
+        let mut forgotten = Vec::new();
+        opened.for_each_key(|key| {
+            if !dedupe.restore(key, now_ms) {
+                forgotten.push((key.seq, key.kind));
+            }
+        })?;
+        Ok((opened, dedupe, forgotten))
+    };
+    match tokio::task::spawn_blocking(open).await {
+        Ok(result) => result,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}
+
+/// The numbers of configured names.
+fn numbers<Id: Copy>(known: &[Known<Id>]) -> HashMap<Arc<str>, Id> {
+    known
+        .iter()
+        .filter(|known| known.configured)
+        .map(|known| (Arc::clone(&known.name), known.id))
+        .collect()
+}
+
+/// The configured targets with what waits for them, and those that the configuration no longer names.
+fn setups(
+    config: &Config,
+    known: &[(Known<TargetId>, Backlog)],
+    metrics: &Metrics,
+) -> (Vec<Setup>, Vec<TargetId>) {
+    let mut setups = Vec::new();
+    let mut removed = Vec::new();
+    for (target, backlog) in known {
+        let metrics = metrics.target(&target.name);
+        if let Some(config) = config
+            .targets
+            .iter()
+            .find(|config| target.configured && config.name == target.name)
+        {
+            setups.push(Setup {
+                id: target.id,
+                config: config.clone(),
+                backlog: *backlog,
+                metrics,
+            });
+        } else if backlog.deliveries > 0 {
+            #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+            metrics.pending.set(backlog.deliveries as f64);
+            tracing::warn!(
+                target = %target.name,
+                waiting = backlog.deliveries,
+                "target is no longer configured: its events wait, and become dead letters after 72h; \
+                 `replaces: {}` on another target takes them over",
+                target.name
+            );
+            removed.push(target.id);
+        }
+    }
+    (setups, removed)
+}
+
+/// The secrets that arrive in a header, to be put back when an event is delivered.
+fn secret_headers(sources: &[config::Source]) -> SecretHeaders {
+    let value = |prefix: &str, secret: &Secret| {
+        let bytes = [prefix.as_bytes(), secret.expose()].concat();
+        // A secret that is no header value can never have matched one.
+        let mut value = HeaderValue::from_bytes(&bytes).ok()?;
+        value.set_sensitive(true);
+        Some((Arc::clone(&secret.name), value))
+    };
+    let headers = sources.iter().filter_map(|source| match &source.verify {
+        Verify::Token(token) => {
+            let values = source
+                .secrets
+                .iter()
+                .filter_map(|secret| value(&token.prefix, secret))
+                .collect();
+            Some((Arc::clone(&source.name), values))
+        }
+        Verify::Hmac(_) | Verify::None => None,
+    });
+    headers.collect()
+}
+
+fn serve_admin(
+    listener: TcpListener,
+    admin: Admin,
+    config: &Config,
+    shutdown: &Shutdown,
+) -> JoinHandle<()> {
+    let service = service_fn(move |request: Request<_>| {
+        let admin = admin.clone();
+        async move { Ok::<_, Infallible>(admin.answer::<hyper::body::Incoming>(&request)) }
+    });
+    let settings = server::Settings {
+        connections: ADMIN_CONNECTIONS,
+        ..connections(config)
+    };
+    // Operators watch the drain too, so this listener stays until the end.
+    let mut stop = shutdown.listen();
+    let until_over = Shutdown::default();
+    let serve = server::serve(
+        listener,
+        service,
+        settings,
+        metrics::Gauge::noop(),
+        until_over.listen(),
+    );
+    tokio::spawn(async move {
+        tokio::select! {
+            () = serve => {}
+            () = stop.reached(Phase::Over) => until_over.enter(Phase::Over),
+        }
+    })
+}
+
+fn connections(config: &Config) -> server::Settings {
+    let limits = &config.limits;
+    server::Settings {
+        connections: limits.connections,
+        header_bytes: limits.header_bytes,
+        headers: limits.headers,
+        header_timeout: limits.header_timeout,
+        idle_timeout: limits.idle_timeout,
+    }
+}
+
+fn stack(config: &Config) -> service::Settings {
+    /// Above the sum of the steps' own deadlines, so that only a defect can reach it.
+    const SLACK: Duration = Duration::from_secs(5);
+    let largest = config
+        .sources
+        .iter()
+        .map(|source| source.body_limit_bytes)
+        .max()
+        .unwrap_or(config.limits.body_bytes);
+    let longest = config
+        .sources
+        .iter()
+        .map(|source| source.ack_deadline)
+        .max()
+        .unwrap_or_default();
+    service::Settings {
+        body_bytes: usize::try_from(largest).unwrap_or(usize::MAX),
+        timeout: longest + config.limits.body_timeout + SLACK,
+    }
+}
+
+/// What has to be done again and again.
+struct Upkeep {
+    metrics: Arc<Metrics>,
+    dedupe: Arc<Dedupe>,
+    store: Store,
+    sources: HashMap<SourceId, SourceMetrics>,
+    process: ProcessMetrics,
+    removed: Vec<TargetId>,
+}
+
+impl Upkeep {
+    async fn run(self) {
+        let mut tick = tokio::time::interval(UPKEEP_INTERVAL);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut removed_next = Instant::now();
+        loop {
+            tick.tick().await;
+            let now_ms = clock::unix_ms();
+            self.expire(now_ms).await;
+            self.gauges(now_ms);
+            self.metrics.upkeep();
+            if Instant::now() >= removed_next {
+                removed_next = Instant::now() + REMOVED_INTERVAL;
+                for target in &self.removed {
+                    self.store.abandon(
+                        *target,
+                        now_ms.saturating_sub(clock::millis(REMOVED_GIVE_UP_AFTER)),
+                    );
+                }
+            }
+        }
+    }
+
+    async fn expire(&self, now_ms: u64) {
+        loop {
+            let forgotten = self.dedupe.expire(now_ms, EXPIRE_SLICE);
+            let more = forgotten.len() >= EXPIRE_SLICE;
+            if !forgotten.is_empty() {
+                self.store.forget(forgotten);
+            }
+            if !more {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "gauges are doubles")]
+    fn gauges(&self, now_ms: u64) {
+        for (id, source) in &self.sources {
+            source.dedupe_keys.set(self.dedupe.len(*id) as f64);
+            source
+                .dedupe_window
+                .set(self.dedupe.effective_window(*id, now_ms).as_secs_f64());
+        }
+        self.process
+            .dedupe_evictions
+            .absolute(self.dedupe.evictions());
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "milliseconds since 1970 fit a double for 285,000 years"
+)]
+fn seconds(unix_ms: u64) -> f64 {
+    unix_ms as f64 / 1e3
+}

@@ -29,4 +29,5 @@ pub mod clock;
 pub mod event;
 pub mod extract;
 pub mod metrics;
+pub mod quiet;
 pub mod shutdown;

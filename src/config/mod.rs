@@ -5,15 +5,33 @@
 
 pub mod load;
 pub mod pattern;
+pub mod presets;
 pub mod problem;
 pub mod secret;
 pub mod source;
+pub mod summary;
 pub mod target;
 pub mod template;
 
+// From text to values, in the order in which it happens.
+mod check;
+mod locate;
+mod read;
+mod reader;
+mod report;
+mod substitute;
+mod suggest;
+mod value;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
+
 pub use pattern::Patterns;
+pub use presets::presets;
 pub use secret::Secret;
 pub use source::{Ack, Dedupe, Respond, Route, SkipRule, Source, Verify};
+pub use summary::summary;
 pub use target::{Target, WhenFull};
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};

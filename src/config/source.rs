@@ -1,6 +1,9 @@
 //! A source: who sends, how that is proven, what makes two requests one event, and where events go.
 
-use super::{Patterns, Secret, template::Template};
+use super::{
+    Patterns, Secret,
+    template::{Piece, Template},
+};
 use crate::extract::{Field, KeyExpr};
 use http::{HeaderName, HeaderValue, StatusCode};
 use std::{sync::Arc, time::Duration};
@@ -74,6 +77,35 @@ pub enum Verify {
     None,
 }
 
+impl Verify {
+    /// Whether what stands in this field is proven to come from the sender. With a token the sender is
+    /// authenticated as a whole; with an HMAC only what is signed is; with `none` nothing is.
+    pub fn covers(&self, field: &Field) -> bool {
+        match self {
+            Self::Token(_) => true,
+            Self::None => false,
+            Self::Hmac(hmac) => hmac.covers(field),
+        }
+    }
+}
+
+impl Hmac {
+    fn covers(&self, field: &Field) -> bool {
+        match field {
+            Field::Json(_) | Field::Body => self.signed.covers(&Piece::Body),
+            Field::Query(_) => false,
+            Field::Header(name) => {
+                let as_timestamp = self.signed.covers(&Piece::Timestamp)
+                    && self
+                        .timestamp
+                        .as_ref()
+                        .is_some_and(|timestamp| timestamp.header == *name);
+                as_timestamp || self.signed.covers(&Piece::Header(name.clone()))
+            }
+        }
+    }
+}
+
 /// An HMAC scheme.
 #[derive(Clone, Debug)]
 pub struct Hmac {
@@ -142,7 +174,7 @@ pub enum TimeFormat {
 pub struct Token {
     /// Where the secret is.
     pub header: HeaderName,
-    /// What stands before it.
+    /// What stands before it; of a scheme with the space that follows it, as in `Bearer `.
     pub prefix: String,
     /// Whether the prefix is an authentication scheme, compared without case (RFC 9110 11.1).
     pub scheme: bool,

@@ -5,6 +5,28 @@
 //! events nor one slow one hold a target up. Attempts that are sent but not settled in the store are at most
 //! `concurrency` and one batch.
 
+mod attempt;
+mod breaker;
+mod classify;
+mod crew;
+mod due;
+#[cfg(test)]
+mod fixture;
+mod fresh;
+mod headers;
+mod job;
+mod log;
+#[cfg(test)]
+mod model;
+mod reader;
+mod retry;
+mod scheduler;
+mod shift;
+mod sign;
+mod target;
+mod worker;
+
+use crate::budget::Budget;
 use crate::config;
 use crate::event::{Event, TargetId};
 use crate::metrics::TargetMetrics;
@@ -12,14 +34,19 @@ use crate::shutdown::Listener as Stop;
 use crate::store::{Backlog, Feed, Settlement, Store};
 use bytes::Bytes;
 use http::HeaderMap;
+use shift::Shift;
 use std::{collections::HashMap, sync::Arc};
+use target::Target;
 
 /// Secrets that arrive in a header, by source name: put back when an event is delivered.
 pub type SecretHeaders = HashMap<Arc<str>, Vec<(Arc<str>, http::HeaderValue)>>;
 
 /// All targets.
 #[derive(Debug)]
-pub struct Deliver {}
+pub struct Deliver {
+    targets: HashMap<TargetId, Arc<Target>>,
+    shift: Arc<Shift>,
+}
 
 /// One target to deliver to.
 #[derive(Debug)]
@@ -37,28 +64,55 @@ pub struct Setup {
 impl Deliver {
     /// Prepares the targets; nothing is attempted before [`Self::start`]. `memory_bytes` bounds the events held
     /// in memory for all of them.
-    pub fn new(_targets: Vec<Setup>, _secrets: SecretHeaders, _memory_bytes: u64) -> Arc<Self> {
-        todo!()
+    pub fn new(targets: Vec<Setup>, secrets: SecretHeaders, memory_bytes: u64) -> Arc<Self> {
+        let secrets = Arc::new(secrets);
+        let memory = Budget::new(memory_bytes);
+        let shift = Arc::new(Shift::default());
+        let prepare = |setup: Setup| {
+            let (secrets, memory) = (Arc::clone(&secrets), memory.clone());
+            (
+                setup.id,
+                Target::new(setup, secrets, memory, Arc::clone(&shift)),
+            )
+        };
+        let targets = targets.into_iter().map(prepare).collect();
+        Arc::new(Self { targets, shift })
     }
 
     /// Starts the attempts, on the current runtime, until the stop is at `Draining`; then running attempts may finish.
-    pub fn start(self: &Arc<Self>, _store: Store, _stop: Stop) {
-        todo!()
+    ///
+    /// # Panics
+    /// Outside a runtime, and when called again.
+    pub fn start(self: &Arc<Self>, store: Store, stop: Stop) {
+        self.shift.begin(store, stop);
+        let targets: Vec<_> = self.targets.values().cloned().collect();
+        for target in &targets {
+            target.start();
+            self.shift
+                .spawn(|running| reader::read(Arc::clone(target), running));
+        }
+        self.shift
+            .spawn(|running| reader::stop(targets.clone(), running));
+        self.shift
+            .spawn(|running| reader::look_after(targets, running));
     }
 
     /// Whether a first attempt at `target` would have to wait: it is open, paused or behind.
-    pub fn is_held(&self, _target: TargetId) -> bool {
-        todo!()
+    pub fn is_held(&self, target: TargetId) -> bool {
+        self.targets
+            .get(&target)
+            .is_none_or(|target| target.is_held())
     }
 
     /// Waits for running attempts until the stop is `Over`, then cuts them off (they are not counted).
     pub async fn drained(&self) {
-        todo!()
+        self.shift.ended().await;
     }
 
-    /// `passthrough`: one attempt, its answer as it comes.
-    pub async fn pass(&self, _target: TargetId, _event: &Event) -> Result<PassReply, PassError> {
-        todo!()
+    /// `passthrough`: one attempt, its answer as it comes. A target that is not among those prepared gives none.
+    pub async fn pass(&self, target: TargetId, event: &Event) -> Result<PassReply, PassError> {
+        let target = self.targets.get(&target).ok_or(PassError::Bad)?;
+        target.pass(event).await
     }
 }
 
@@ -84,14 +138,27 @@ pub enum PassError {
     Timeout,
 }
 
+/// Targets that are no longer configured are unknown here: nobody attempts or counts what the store settles for them.
 impl Feed for Deliver {
-    fn admitted(&self, _target: TargetId, _event: &Arc<Event>) {
-        todo!()
+    fn admitted(&self, target: TargetId, event: &Arc<Event>) {
+        match self.targets.get(&target) {
+            Some(target) => target.admitted(event),
+            None => job::tell(event, false),
+        }
     }
-    fn settled(&self, _settlements: &[Settlement]) {
-        todo!()
+
+    fn settled(&self, settlements: &[Settlement]) {
+        for run in settlements.chunk_by(|one, next| one.target == next.target) {
+            if let Some(target) = self.targets.get(&run[0].target) {
+                target.settled(run);
+            }
+        }
     }
-    fn refused(&self, _target: TargetId, _event: &Arc<Event>) {
-        todo!()
+
+    fn refused(&self, target: TargetId, event: &Arc<Event>) {
+        match self.targets.get(&target) {
+            Some(target) => target.refused(event),
+            None => job::tell(event, false),
+        }
     }
 }

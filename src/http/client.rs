@@ -2,17 +2,33 @@
 //!
 //! An idle connection is reused for at most two seconds (many apps close at five). A reused one that dies
 //! before the first byte of an answer is replaced once, within the same call.
+//!
+//! A connection is driven by the call that uses it, not by a task of its own: no hop between tasks on the way,
+//! and dropping the call closes the connection.
+
+mod link;
+mod origin;
+mod pool;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header, uri::PathAndQuery};
+use http_body_util::Full;
+use link::{Link, Lost};
+use origin::Origin;
+use pool::Pool;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Bytes of an answer that are read; the rest is dropped with the connection.
 pub const ANSWER_BYTES: usize = 64 * 1024;
 
+/// How long an idle connection may be reused: less than any common server keeps one open.
+const REUSE_WITHIN: Duration = Duration::from_secs(2);
+
 /// What the app answered.
 #[derive(Debug)]
 pub struct Reply {
-    /// Its status.
+    /// Its status. 101 is a status like others; the connection goes no further.
     pub status: StatusCode,
     /// Its headers.
     pub headers: HeaderMap,
@@ -38,7 +54,7 @@ pub enum ClientError {
     Connect {
         /// Host and port.
         address: String,
-        /// Why.
+        /// Why, at the last of the addresses.
         source: std::io::Error,
     },
     /// No TLS session.
@@ -56,22 +72,81 @@ pub enum ClientError {
 
 /// A client for the origin of one URL. Shared; any number of calls at one time.
 #[derive(Debug)]
-pub struct Client {}
+pub struct Client {
+    origin: Origin,
+    /// The URL's path and query, as it stands in the request line.
+    target: Uri,
+    pool: Arc<Pool>,
+}
 
 impl Client {
-    /// Prepares the origin of `url` (`http` or `https`, with a host). Connects to nothing yet.
-    pub fn new(_url: &Uri) -> Self {
-        todo!()
+    /// Prepares the origin of `url` (`http` or `https`, with a host). Connects to nothing yet. The first for an
+    /// `https` URL reads the system's root certificates, and keeps them for the process.
+    pub fn new(url: &Uri) -> Self {
+        Self::with(Origin::new(url), url, REUSE_WITHIN)
+    }
+
+    fn with(origin: Origin, url: &Uri, reuse_within: Duration) -> Self {
+        let target = url.path_and_query().cloned();
+        Self {
+            origin,
+            target: Uri::from(target.unwrap_or(PathAndQuery::from_static("/"))),
+            pool: Arc::new(Pool::new(reuse_within)),
+        }
     }
 
     /// POSTs `body` with `headers` (Host and Content-Length are set here) to the URL's path and query and reads
     /// at most `answer_bytes` of the answer. Has no time limit of its own: drop the future to give up.
     pub async fn post(
         &self,
-        _headers: HeaderMap,
-        _body: Bytes,
-        _answer_bytes: usize,
+        headers: HeaderMap,
+        body: Bytes,
+        answer_bytes: usize,
     ) -> Result<Reply, ClientError> {
-        todo!()
+        let request = self.request(headers, body);
+        if let Some(link) = self.pool.take().await {
+            match self.exchange(link, request.clone(), answer_bytes).await {
+                // It had died before it could answer, which is no news about the app.
+                Err(Lost::BeforeAnswer(error)) => {
+                    tracing::debug!(%error, "reused connection was dead");
+                }
+                Err(Lost::WithinAnswer(error)) => return Err(ClientError::Closed(error)),
+                Ok(reply) => return Ok(reply),
+            }
+        }
+        let link = Link::open(self.origin.connect().await?)
+            .await
+            .map_err(ClientError::Closed)?;
+        self.exchange(Box::new(link), request, answer_bytes)
+            .await
+            .map_err(|lost| ClientError::Closed(lost.into()))
+    }
+
+    fn request(&self, mut headers: HeaderMap, body: Bytes) -> Request<Full<Bytes>> {
+        headers.insert(header::HOST, self.origin.host_header());
+        // hyper leaves it out where the body is empty, and some servers ask for it then.
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.target.clone();
+        *request.headers_mut() = headers;
+        request
+    }
+
+    /// Keeps the link if it can serve again.
+    async fn exchange(
+        &self,
+        mut link: Box<Link>,
+        request: Request<Full<Bytes>>,
+        answer_bytes: usize,
+    ) -> Result<Reply, Lost> {
+        let reply = link.exchange(request, answer_bytes).await?;
+        if link.is_ready() {
+            self.pool.put(link);
+        }
+        Ok(reply)
     }
 }
+
+#[cfg(test)]
+mod tests;

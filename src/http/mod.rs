@@ -3,6 +3,7 @@
 
 pub mod body;
 pub mod client;
+mod connection;
 mod deadlines;
 pub mod server;
 pub mod strict;

@@ -1,12 +1,35 @@
 //! The accept loop: a bound on connections, a deadline for every phase of each, lingering close.
+//!
+//! Every connection is a task of the loop's own set, so that none is left when [`serve`] returns.
 
-use super::Answer;
-use crate::shutdown::Listener as Stop;
-use http::Request;
+use super::connection;
+use crate::shutdown::{Listener as Stop, Phase};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
 use hyper::body::Incoming;
-use std::{convert::Infallible, net::SocketAddr, time::Duration};
-use tokio::net::TcpListener;
-use tower::Service;
+use hyper::server::conn::http1;
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
+use tower::{BoxError, Service};
+
+/// Pause after an accept that failed for want of something (file descriptors, memory): trying at once again
+/// would only spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Time between two lines about failing accepts.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(1);
+/// hyper's own bound of header lines. It keeps that many on the stack, and any number set on the heap.
+const HYPER_HEADERS: usize = 100;
+/// The smallest read buffer that hyper takes, in bytes.
+const HYPER_BUFFER_BYTES: usize = 8 * 1024;
 
 /// Bounds of connections.
 #[derive(Clone, Debug)]
@@ -28,22 +51,221 @@ pub struct Settings {
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 
+/// What all connections of one server share.
+#[derive(Debug)]
+pub(super) struct House {
+    pub(super) http: http1::Builder,
+    pub(super) header_timeout: Duration,
+    pub(super) idle_timeout: Duration,
+    pub(super) stage: Stage,
+}
+
+impl House {
+    fn new(settings: &Settings) -> Self {
+        let mut http = http1::Builder::new();
+        // A sender may close its side and still wait for the answer.
+        http.half_close(true)
+            // Ours sits around the socket: it tells idle from slow, and answers the slow.
+            .header_read_timeout(None)
+            .max_header_size(settings.header_bytes)
+            .max_buf_size(settings.header_bytes.max(HYPER_BUFFER_BYTES));
+        if settings.headers != HYPER_HEADERS {
+            http.max_headers(settings.headers);
+        }
+        Self {
+            http,
+            header_timeout: settings.header_timeout,
+            idle_timeout: settings.idle_timeout,
+            stage: Stage::default(),
+        }
+    }
+}
+
+/// How far the server's stop has come, cheap enough to look at for every request.
+#[derive(Debug, Default)]
+pub(super) struct Stage {
+    leaving: AtomicBool,
+    draining: AtomicBool,
+    drain: Notify,
+}
+
+impl Stage {
+    /// Whether answers carry `Connection: close`.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
+    }
+
+    /// Whether idle connections are closed.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Waits until idle connections are to be closed.
+    pub(super) async fn drained(&self) {
+        // Made before the look at the flag, it hears of everything after that.
+        let drain = self.drain.notified();
+        if !self.is_draining() {
+            drain.await;
+        }
+    }
+
+    fn leave(&self) {
+        self.leaving.store(true, Ordering::Release);
+    }
+
+    fn drain(&self) {
+        self.leave();
+        self.draining.store(true, Ordering::Release);
+        self.drain.notify_waiters();
+    }
+}
+
 /// Serves until the stop has reached [`Draining`](crate::shutdown::Phase::Draining) and every connection has
 /// ended, or is [`Over`](crate::shutdown::Phase::Over). From [`Leaving`](crate::shutdown::Phase::Leaving) on
 /// answers carry `Connection: close`; at `Draining` the listener is closed and idle connections too.
-pub async fn serve<S>(
-    _listener: TcpListener,
-    _service: S,
-    _settings: Settings,
-    _open: metrics::Gauge,
-    _stop: Stop,
+///
+/// An answer ends its request: `service` must not keep the body beyond it. What is unread then is dropped, and
+/// the connection closed unless the rest had already come.
+pub async fn serve<S, R>(
+    listener: TcpListener,
+    service: S,
+    settings: Settings,
+    open: metrics::Gauge,
+    mut stop: Stop,
 ) where
-    S: Service<Request<Incoming>, Response = Answer, Error = Infallible>
+    S: Service<Request<Incoming>, Response = Response<R>, Error = Infallible>
         + Clone
         + Send
         + Sync
         + 'static,
     S::Future: Send + 'static,
+    R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    todo!()
+    let house = Arc::new(House::new(&settings));
+    let mut door = Door::new(listener);
+    let mut leaving = stop.clone();
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.reached(Phase::Draining) => break,
+            () = leaving.reached(Phase::Leaving), if !house.stage.is_leaving() => house.stage.leave(),
+            Some(ended) = connections.join_next() => report(ended),
+            (stream, peer) = door.accept(), if connections.len() < settings.connections => {
+                let counted = Counted::new(open.clone());
+                let run = connection::run(stream, peer, service.clone(), Arc::clone(&house));
+                connections.spawn(async move {
+                    run.await;
+                    drop(counted);
+                });
+            }
+        }
+    }
+    drop(door);
+    house.stage.drain();
+    tokio::select! {
+        () = stop.reached(Phase::Over) => {}
+        () = all_ended(&mut connections) => {}
+    }
+    let cut_off = connections.len();
+    if cut_off > 0 {
+        tracing::warn!(
+            cut_off,
+            "connections were still open when the time for finishing was over"
+        );
+    }
+    connections.shutdown().await;
 }
+
+async fn all_ended(connections: &mut JoinSet<()>) {
+    while let Some(ended) = connections.join_next().await {
+        report(ended);
+    }
+}
+
+/// A connection ends by itself or by a defect.
+fn report(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "task of a connection panicked");
+    }
+}
+
+/// One in the gauge of open connections for as long as it lives, however its task ends.
+struct Counted(metrics::Gauge);
+
+impl Counted {
+    fn new(gauge: metrics::Gauge) -> Self {
+        gauge.increment(1.0);
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}
+
+/// The listener, and when it was last complained about.
+struct Door {
+    listener: TcpListener,
+    complained: Option<Instant>,
+    suppressed: u64,
+}
+
+impl Door {
+    fn new(listener: TcpListener) -> Self {
+        Self {
+            listener,
+            complained: None,
+            suppressed: 0,
+        }
+    }
+
+    /// The next connection. Whatever fails is told and tried again; may be dropped at any time.
+    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        loop {
+            match self.listener.accept().await {
+                // An answer is one write: waiting for more to come would only delay it.
+                Ok((stream, peer)) => match stream.set_nodelay(true) {
+                    Ok(()) => return (stream, peer),
+                    Err(error) => tracing::debug!(%peer, %error, "connection is gone already"),
+                },
+                Err(error) if is_of_one_connection(&error) => {
+                    tracing::debug!(%error, "connection was gone before it was accepted");
+                }
+                Err(error) => {
+                    self.complain(&error);
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn complain(&mut self, error: &io::Error) {
+        let now = Instant::now();
+        if self
+            .complained
+            .is_some_and(|last| now.duration_since(last) < COMPLAINT_INTERVAL)
+        {
+            self.suppressed += 1;
+            return;
+        }
+        let suppressed = std::mem::take(&mut self.suppressed);
+        self.complained = Some(now);
+        tracing::error!(%error, suppressed, "cannot accept connections");
+    }
+}
+
+/// Whether an error is about a connection that has already gone, not about the listener or our resources.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+    )
+}
+
+#[cfg(test)]
+mod tests;

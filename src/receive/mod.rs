@@ -1,1 +1,56 @@
-//! receive
+//! The public side: the story of a request, from its parsed head to its answer, in the order in which it happens.
+//!
+//! `service` puts the layers around it, `rejection` knows every answer that is no success.
+
+mod forward;
+mod handler;
+pub mod rejection;
+pub mod service;
+mod source;
+
+pub use source::Source;
+
+use crate::budget::Budget;
+use crate::dedupe::Dedupe;
+use crate::deliver::Deliver;
+use crate::http::Answer;
+use crate::metrics::SourceMetrics;
+use crate::store::Store;
+use rejection::{Cause, Rejection};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+/// What every request shares.
+#[derive(Debug)]
+pub struct Receive {
+    /// Sources by their exact path.
+    pub sources: HashMap<String, Source>,
+    /// Requests that are for no source.
+    pub elsewhere: SourceMetrics,
+    /// The memory of keys.
+    pub dedupe: Arc<Dedupe>,
+    /// Where events become durable.
+    pub store: Store,
+    /// Where they go.
+    pub deliver: Arc<Deliver>,
+    /// Bytes in flight.
+    pub budget: Budget,
+    /// From the end of a head to the end of its body.
+    pub body_timeout: Duration,
+}
+
+impl Receive {
+    /// The answer to a request for `path` that no handler has seen, counted for its source.
+    fn refused(&self, path: &str, rejection: &Rejection) -> Answer {
+        let source = self.sources.get(path);
+        match (source, rejection.cause()) {
+            (Some(source), _) => source.rejected(rejection),
+            (None, Cause::Rejected(reason)) => self.elsewhere.rejected.increment(reason),
+            (None, Cause::Unavailable(_) | Cause::Elsewhere) => {}
+        }
+        let answer = rejection.answer();
+        source
+            .map_or(&self.elsewhere, |source| &source.metrics)
+            .answered(answer.status().as_u16());
+        answer
+    }
+}

@@ -1,0 +1,205 @@
+//! `hookgate run`: from arguments to a gateway that serves until it is told to stop.
+
+use super::{
+    Failure,
+    origin::{self, OneSource},
+    runtime,
+};
+use crate::{
+    config::{Config, load::Options},
+    gateway::{Gateway, OpenError},
+};
+use anyhow::Context as _;
+use rustix::process::{Resource, getrlimit, setrlimit};
+use std::{future::Future, net::SocketAddr, path::PathBuf};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::oneshot,
+};
+
+/// What `--help` says at length.
+pub(super) const LONG: &str = "\
+Runs the gateway: with a configuration file, or with one source spelled out here.\n\n\
+SIGTERM and SIGINT start an orderly stop as `shutdown` configures it, which ends with exit code 0. A second \
+signal ends the process at once, with 128 and the signal's number (143, 130): what was acknowledged is \
+durable by then, what was not will be sent again.";
+
+const EXAMPLES: &str = "\
+Examples:
+  hookgate run
+  hookgate run -c /etc/hookgate/hookgate.yaml
+  HOOKGATE_SECRET=... hookgate run --provider chatmefy --forward-to http://127.0.0.1:3000/webhooks
+  hookgate run --provider chatplugify --header X-Token --secret-file token --forward-to http://app/";
+
+/// Options of `run`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: origin::ConfigFile,
+    #[arg(
+        long,
+        help = "Run one source with this preset, without a file; its secret comes from HOOKGATE_SECRET",
+        value_name = "NAME",
+        value_parser = origin::provider_names(),
+        hide_possible_values = true,
+        requires = "forward_to",
+        conflicts_with = "file"
+    )]
+    provider: Option<String>,
+    /// Where its events go
+    #[arg(long, value_name = "URL", requires = "provider")]
+    forward_to: Option<String>,
+    /// The header that carries its signature or token, where the preset names none or another
+    #[arg(long, value_name = "NAME", requires = "provider")]
+    header: Option<String>,
+    /// Where it is received [default: 0.0.0.0:8080]
+    #[arg(long, value_name = "ADDRESS", requires = "provider")]
+    listen: Option<SocketAddr>,
+    #[arg(
+        long,
+        help = "The file that holds its secret, instead of HOOKGATE_SECRET",
+        value_name = "FILE",
+        requires = "provider"
+    )]
+    secret_file: Option<PathBuf>,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let config = configured(args)?;
+    raise_open_files();
+    runtime()?.block_on(serve(config))
+}
+
+fn configured(args: &Args) -> Result<Config, Failure> {
+    let origin = match (&args.provider, &args.forward_to) {
+        (Some(provider), Some(forward_to)) => OneSource {
+            provider,
+            forward_to,
+            header: args.header.as_deref(),
+            listen: args.listen.map(|address| address.to_string()),
+            secret_file: args.secret_file.as_deref(),
+        }
+        .origin()?,
+        _ => args.config.find()?,
+    };
+    let (config, warnings) = origin::load(&origin, Options::default())?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(config)
+}
+
+/// Raises the soft limit of open files to the hard one: the soft one is often 1024, for programs that use
+/// `select`, and each connection is a file.
+fn raise_open_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return;
+    }
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
+}
+
+async fn serve(config: Config) -> Result<(), Failure> {
+    // Before anything is opened: a signal during recovery has to stop the gateway as well.
+    let stop = on_signal()?;
+    let sources = names(&config);
+    let gateway = Gateway::open(config).await.map_err(not_opened)?;
+    tracing::info!(
+        listen = %gateway.public_addr(),
+        admin = %gateway.admin_addr(),
+        sources,
+        version = env!("CARGO_PKG_VERSION"),
+        "hookgate is listening"
+    );
+    gateway
+        .run(stop)
+        .await
+        .map_err(|poisoned| Failure::Store(poisoned.into()))?;
+    tracing::info!("hookgate has stopped");
+    Ok(())
+}
+
+fn names(config: &Config) -> String {
+    let names: Vec<&str> = config.sources.iter().map(|source| &*source.name).collect();
+    names.join(" ")
+}
+
+/// A store is told apart from an address that is taken: only the first needs a look at the disk.
+pub(super) fn not_opened(error: OpenError) -> Failure {
+    match error {
+        OpenError::Store(_) => Failure::Store(error.into()),
+        OpenError::Bind { .. } => Failure::Failed(error.into()),
+    }
+}
+
+/// Resolves at the first SIGTERM or SIGINT. The second one ends the process.
+pub(super) fn on_signal() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
+    let listen = |kind| signal(kind).context("cannot listen for signals");
+    let (mut terminate, mut interrupt) = (
+        listen(SignalKind::terminate())?,
+        listen(SignalKind::interrupt())?,
+    );
+    let (stop, stopped) = oneshot::channel();
+    tokio::spawn(async move {
+        let first = either(&mut terminate, &mut interrupt).await;
+        tracing::info!(
+            signal = name(first),
+            "stopping; a second signal ends at once"
+        );
+        // The gateway may have ended by itself: then nobody has to be told.
+        let _ = stop.send(());
+        let second = either(&mut terminate, &mut interrupt).await;
+        tracing::warn!(signal = name(second), "ended by a second signal");
+        std::process::exit(128 + second.as_raw_value());
+    });
+    Ok(async {
+        // The task that tells lives as long as the runtime.
+        let _ = stopped.await;
+    })
+}
+
+async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> SignalKind {
+    tokio::select! {
+        _ = terminate.recv() => SignalKind::terminate(),
+        _ = interrupt.recv() => SignalKind::interrupt(),
+    }
+}
+
+fn name(kind: SignalKind) -> &'static str {
+    if kind == SignalKind::terminate() {
+        "SIGTERM"
+    } else {
+        "SIGINT"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    #[test]
+    fn the_soft_limit_of_open_files_reaches_the_hard_one() {
+        raise_open_files();
+        let limit = getrlimit(Resource::Nofile);
+        assert_eq!(limit.current, limit.maximum);
+    }
+
+    #[test]
+    fn an_address_that_is_taken_is_no_trouble_of_the_store() {
+        let taken = OpenError::Bind {
+            address: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            source: io::ErrorKind::AddrInUse.into(),
+        };
+        assert!(matches!(not_opened(taken), Failure::Failed(_)));
+        let locked = OpenError::Store(crate::store::OpenError::Locked {
+            path: "data".into(),
+        });
+        assert!(matches!(not_opened(locked), Failure::Store(_)));
+    }
+}

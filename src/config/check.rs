@@ -1,0 +1,109 @@
+//! What a user should know about a configuration that can be used: warnings.
+
+use super::{
+    Ack, Config, Source, Verify, locate::KeyPath, report::Report, value::duration_text as duration,
+};
+
+/// Files that are open beside connections and attempts: the store and its log, listeners, the runtime's own.
+const OTHER_FILES: u64 = 64;
+
+/// Looks at the whole. `open_files_max` is what the process may raise its open-file limit to, if there is a limit.
+pub(crate) fn warn(config: &Config, report: &Report, open_files_max: Option<u64>) {
+    if let Some(max) = open_files_max {
+        open_files(config, report, max);
+    }
+    for source in &config.sources {
+        let at = KeyPath::default().key("sources").key(&source.name);
+        nothing_proven(source, &at, report);
+        unsigned_id(source, &at, report);
+        short_memory(source, &at, report);
+        patient_targets(config, source, &at, report);
+    }
+}
+
+/// Each connection and each attempt is an open file.
+fn open_files(config: &Config, report: &Report, max: u64) {
+    let attempts: usize = config.targets.iter().map(|target| target.concurrency).sum();
+    let needed = (config.limits.connections + attempts) as u64 + OTHER_FILES;
+    if needed > max {
+        let at = KeyPath::default().key("limits").key("connections");
+        report.warning(
+            &at,
+            format!(
+                "{} connections, {attempts} attempts and {OTHER_FILES} other files may need {needed} open files, \
+                 but the limit is {max}; lower it, or raise the limit (ulimit -n, LimitNOFILE)",
+                config.limits.connections
+            ),
+        );
+    }
+}
+
+fn nothing_proven(source: &Source, at: &KeyPath, report: &Report) {
+    if matches!(source.verify, Verify::None) {
+        report.warning(
+            &at.key("verify"),
+            "none: whoever reaches this path can send events to your app",
+        );
+    }
+}
+
+/// An id that is not signed can be changed, which makes a captured request a new event.
+fn unsigned_id(source: &Source, at: &KeyPath, report: &Report) {
+    let signed = source
+        .event_id
+        .0
+        .iter()
+        .flatten()
+        .all(|field| source.verify.covers(field));
+    let proves = !matches!(source.verify, Verify::None);
+    if proves && !signed && source.dedupe.replay.is_none() {
+        report.warning(
+            &at.key("event").key("id"),
+            "the id is not signed, so a captured request with another id counts as a new event; \
+             set dedupe.replay, such as the header with the signature",
+        );
+    }
+}
+
+/// Between the window's end and `max_age` a captured request is neither a duplicate nor too old.
+fn short_memory(source: &Source, at: &KeyPath, report: &Report) {
+    let window = source.dedupe.window;
+    if let Some(max_age) = source.max_age.filter(|max_age| *max_age > window) {
+        report.warning(
+            &at.key("max_age"),
+            format!(
+                "{} is longer than dedupe.window, which is {}: a captured request can come again in between; \
+                 lower one or raise the other",
+                duration(max_age),
+                duration(window)
+            ),
+        );
+    }
+}
+
+/// An answer that waits for an app which may take longer than the answer may.
+fn patient_targets(config: &Config, source: &Source, at: &KeyPath, report: &Report) {
+    let mode = match source.ack {
+        Ack::Stored => return,
+        Ack::Delivered => "delivered",
+        Ack::Passthrough => "passthrough",
+    };
+    for route in &source.routes {
+        let target = config
+            .targets
+            .iter()
+            .find(|target| target.name == route.target);
+        let Some(target) = target.filter(|target| target.timeout > source.ack_deadline) else {
+            continue;
+        };
+        report.warning(
+            &at.key("ack"),
+            format!(
+                "{mode} answers the sender after {} (ack_deadline), but target {:?} may take {} (timeout)",
+                duration(source.ack_deadline),
+                target.name,
+                duration(target.timeout)
+            ),
+        );
+    }
+}

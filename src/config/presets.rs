@@ -1,0 +1,119 @@
+//! The presets: for each vendor a piece of a source's YAML, and how a source is laid over it. A preset holds
+//! nothing that a user could not write.
+
+use super::yaml;
+use serde_yaml::{Mapping, Value};
+
+/// Every preset by name, with its YAML.
+pub fn presets() -> &'static [(&'static str, &'static str)] {
+    &[
+        ("chatmefy", include_str!("providers/chatmefy.yaml")),
+        ("chatplugify", include_str!("providers/chatplugify.yaml")),
+        ("chatsvia", include_str!("providers/chatsvia.yaml")),
+        ("live-chat", include_str!("providers/live-chat.yaml")),
+        ("vowchat", include_str!("providers/vowchat.yaml")),
+    ]
+}
+
+/// The preset of this name.
+pub(crate) fn named(name: &str) -> Option<Value> {
+    let (_, text) = presets().iter().find(|(known, _)| *known == name)?;
+    Some(yaml::parse(text).expect("presets are part of the program and parsed by its tests"))
+}
+
+/// A source over its preset: maps merge key by key, anything else replaces, and so does another kind of
+/// `verify`, since a token's settings mean nothing to an HMAC.
+pub(crate) fn lay_over(source: &Value, preset: Value) -> Value {
+    match (source, preset) {
+        (Value::Mapping(source), Value::Mapping(mut preset)) => {
+            if changes_kind(source.get(VERIFY), preset.get(VERIFY)) {
+                preset.remove(VERIFY);
+            }
+            Value::Mapping(merge(source, preset))
+        }
+        // `name:` with nothing below it.
+        (Value::Null, preset) => preset,
+        (other, _) => other.clone(),
+    }
+}
+
+const VERIFY: &str = "verify";
+
+/// Whether the source verifies in another way than its preset.
+fn changes_kind(source: Option<&Value>, preset: Option<&Value>) -> bool {
+    match (source, preset) {
+        (Some(Value::Mapping(source)), Some(Value::Mapping(preset))) => {
+            !source.is_empty() && !source.keys().any(|kind| preset.contains_key(kind))
+        }
+        (source, _) => source.is_some_and(|source| !source.is_null()),
+    }
+}
+
+fn merge(over: &Mapping, mut under: Mapping) -> Mapping {
+    for (key, value) in over {
+        let merged = match (value, under.remove(key)) {
+            (Value::Mapping(over), Some(Value::Mapping(under))) => {
+                Value::Mapping(merge(over, under))
+            }
+            _ => value.clone(),
+        };
+        under.insert(key.clone(), merged);
+    }
+    under
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn laid(source: &str, preset: &str) -> Value {
+        let source = yaml::parse(source).expect("source");
+        lay_over(&source, yaml::parse(preset).expect("preset"))
+    }
+
+    #[test]
+    fn sources_override_field_by_field() {
+        let preset =
+            "{verify: {hmac: {header: A, prefix: p}}, event: {type: t, time: u}, skip: [1, 2]}";
+        let cases = [
+            ("{}", preset),
+            ("~", preset),
+            (
+                "{verify: {hmac: {header: B}}}",
+                "{verify: {hmac: {header: B, prefix: p}}, event: {type: t, time: u}, skip: [1, 2]}",
+            ),
+            (
+                "{verify: {token: {header: B}}}",
+                "{verify: {token: {header: B}}, event: {type: t, time: u}, skip: [1, 2]}",
+            ),
+            (
+                "{verify: bearer}",
+                "{verify: bearer, event: {type: t, time: u}, skip: [1, 2]}",
+            ),
+            (
+                "{verify: }",
+                "{verify: , event: {type: t, time: u}, skip: [1, 2]}",
+            ),
+            (
+                "{skip: [], event: {time: null}, ack: x}",
+                "{verify: {hmac: {header: A, prefix: p}}, event: {type: t, time: null}, skip: [], ack: x}",
+            ),
+        ];
+        for (source, expected) in cases {
+            let expected = yaml::parse(expected).expect("expected");
+            assert_eq!(laid(source, preset), expected, "{source}");
+        }
+        assert_eq!(laid("text", preset), Value::from("text"));
+    }
+
+    #[test]
+    fn every_preset_is_yaml() {
+        for (name, _) in presets() {
+            assert!(
+                named(name).is_some_and(|preset| preset.is_mapping()),
+                "{name}"
+            );
+        }
+        assert!(named("nobody").is_none());
+    }
+}

@@ -1,0 +1,102 @@
+//! What is remembered of an event, and which events never count as duplicates.
+
+use crate::{
+    config::{
+        Dedupe, Patterns, SkipRule, Verify,
+        reader::{Node, every},
+        value::{DURATION, FIELD, HEADER, HEADER_VALUE, PATTERN},
+    },
+    extract::KeyExpr,
+};
+use std::time::Duration;
+
+/// How long a key is remembered by default: longer than most vendors retry.
+const WINDOW: Duration = Duration::from_hours(24);
+
+/// Reads `dedupe`. Whether an exempted type is signed depends on how the source verifies, which is None where
+/// that could not be read.
+pub(super) fn read(
+    node: Option<&Node<'_>>,
+    verify: Option<&Verify>,
+    event_type: &KeyExpr,
+) -> Option<Dedupe> {
+    let mut dedupe = Dedupe {
+        window: WINDOW,
+        skip: Vec::new(),
+        replay: None,
+    };
+    let Some(node) = node else {
+        return Some(dedupe);
+    };
+    let map = node.map(&["window", "skip", "replay"])?;
+    dedupe.window = map.read_or("window", &DURATION, WINDOW);
+    let skip = map.get_some("skip").map(|node| {
+        let rules = node.list(SKIP_ACCEPTED)?;
+        every(rules.iter().map(|rule| skip_rule(rule, verify, event_type)))
+    });
+    let replay = map.get_some("replay").map(|node| node.read(&FIELD));
+    if let Some(skip) = skip {
+        dedupe.skip = skip?;
+    }
+    if let Some(replay) = replay {
+        dedupe.replay = Some(replay?);
+    }
+    Some(dedupe)
+}
+
+const SKIP_ACCEPTED: &str = "a list of { event: PATTERN } and { header: NAME, value: TEXT }, such as [{ event: \"typing_*\" }]";
+
+fn skip_rule(node: &Node<'_>, verify: Option<&Verify>, event_type: &KeyExpr) -> Option<SkipRule> {
+    if !node.value().is_mapping() {
+        node.wrong("{ event: PATTERN } or { header: NAME, value: TEXT }");
+        return None;
+    }
+    let map = node.map(&["event", "header", "value"])?;
+    match (map.get("event"), map.get("header"), map.get("value")) {
+        (Some(event), None, None) => event_rule(&event, verify, event_type),
+        (None, Some(header), Some(value)) => {
+            let (header, value) = (header.read(&HEADER), value.read(&HEADER_VALUE));
+            Some(SkipRule::Header(header?, value?))
+        }
+        _ => {
+            node.problem("a rule is { event: PATTERN } or { header: NAME, value: TEXT }, not a mixture or a part");
+            None
+        }
+    }
+}
+
+fn event_rule(node: &Node<'_>, verify: Option<&Verify>, event_type: &KeyExpr) -> Option<SkipRule> {
+    let patterns = patterns(node)?;
+    if !patterns.has_inclusions() {
+        node.problem("only exclusions would exempt everything else; name the events to exempt");
+        return None;
+    }
+    if event_type.0.is_empty() {
+        node.problem(
+            "the type of an event is not known without event.type; set it, such as json:/event",
+        );
+        return None;
+    }
+    let signed = event_type
+        .0
+        .iter()
+        .flatten()
+        .all(|field| verify.is_some_and(|verify| verify.covers(field)));
+    let rule = if signed {
+        SkipRule::Event
+    } else {
+        SkipRule::UnsignedEvent
+    };
+    Some(rule(patterns))
+}
+
+/// Reads a list of patterns, or a single one.
+pub(super) fn patterns(node: &Node<'_>) -> Option<Patterns> {
+    let items = node.one_or_list("a list of patterns, such as [\"order.*\", \"!order.draft\"]")?;
+    if items.is_empty() {
+        node.problem("an empty list of events; leave it out for every event");
+        return None;
+    }
+    let texts = every(items.iter().map(|item| item.read(&PATTERN)))?;
+    Some(Patterns::new(texts.iter().map(String::as_str)))
+}

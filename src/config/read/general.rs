@@ -1,0 +1,200 @@
+//! The sections about the gateway itself: where it listens, what it keeps, its bounds, its end.
+
+use crate::config::{
+    Admin, Limits, Secret, Shutdown, Store,
+    reader::{Map, Node},
+    value::{self, DURATION, DURATION_OR_ZERO, SIZE, SIZE_OR_ZERO, count_kind, size_text},
+};
+use std::{
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
+    path::PathBuf,
+    time::Duration,
+};
+
+/// Where senders connect by default.
+pub(super) const LISTEN: SocketAddr =
+    SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 8080));
+
+/// Where operators connect by default: from this machine only.
+const ADMIN_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9444));
+
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// Bytes of a head: fewer hold the headers of hardly any sender.
+const HEADER_BYTES_MIN: usize = 1 << 10;
+/// Bytes of a head; each connection may hold as much.
+const HEADER_BYTES_MAX: usize = 1 << 20;
+/// Header lines that `http::HeaderMap` surely holds.
+const HEADERS_MAX: usize = 10_000;
+/// Connections, far above what one process can open files for.
+const CONNECTIONS_MAX: usize = 1_000_000;
+/// Remembered keys: 8 GB at 80 bytes each.
+const DEDUPE_KEYS_MAX: usize = 100_000_000;
+
+/// Reads `admin`.
+pub(super) fn admin(top: &Map<'_>, public: SocketAddr) -> Admin {
+    let section = top.get("admin");
+    let map = below(section.as_ref(), &["listen", "token"]);
+    let given = map.as_ref().and_then(|map| map.get("listen"));
+    let listen = given
+        .as_ref()
+        .and_then(|node| node.read(&value::LISTEN))
+        .unwrap_or(ADMIN_LISTEN);
+    if collide(listen, public) {
+        let message = format!("{listen} is taken by the public side, which listens on {public}");
+        match &given {
+            Some(node) => node.problem(message),
+            None => top.node().problem_below(&["admin", "listen"], message),
+        }
+    }
+    let token = map
+        .and_then(|map| map.get_some("token"))
+        .and_then(|node| token(&node));
+    Admin { listen, token }
+}
+
+/// Reads the token, which goes into a header as it is. An empty one is none, so that its variable may be unset.
+fn token(node: &Node<'_>) -> Option<Secret> {
+    let text = node.text("text", true)?.value;
+    if !text.is_empty() && value::header_value(text.as_bytes()).is_none() {
+        node.problem("this token can't stand in a header; use printable ASCII");
+    }
+    (!text.is_empty()).then(|| Secret::new("admin", text.into_bytes()))
+}
+
+/// Whether two listeners want the same port.
+fn collide(a: SocketAddr, b: SocketAddr) -> bool {
+    let overlap = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() == b.port() && a.port() != 0 && overlap
+}
+
+/// Reads `store`. Its path is relative to the directory that hookgate is started in.
+pub(super) fn store(section: Option<&Node<'_>>) -> Store {
+    let mut store = Store {
+        path: PathBuf::from("./data"),
+        max_size_bytes: 10 * GIB,
+        min_free_bytes: 256 * MIB,
+        retention: Duration::from_hours(24),
+        dead_retention: Duration::from_hours(720),
+    };
+    let keys = &[
+        "path",
+        "max_size",
+        "min_free",
+        "retention",
+        "dead_retention",
+    ];
+    let Some(map) = below(section, keys) else {
+        return store;
+    };
+    if let Some(path) = map.read("path", &value::NONEMPTY) {
+        store.path = PathBuf::from(path);
+    }
+    store.max_size_bytes = map.read_or("max_size", &SIZE, store.max_size_bytes);
+    store.min_free_bytes = map.read_or("min_free", &SIZE_OR_ZERO, store.min_free_bytes);
+    store.retention = map.read_or("retention", &DURATION_OR_ZERO, store.retention);
+    store.dead_retention = map.read_or("dead_retention", &DURATION, store.dead_retention);
+    store
+}
+
+/// Reads `limits`.
+pub(super) fn limits(section: Option<&Node<'_>>) -> Limits {
+    let mut limits = Limits {
+        body_bytes: MIB,
+        header_bytes: 32 << 10,
+        headers: 100,
+        connections: 10_000,
+        in_flight_bytes: 64 * MIB,
+        header_timeout: Duration::from_secs(10),
+        body_timeout: Duration::from_secs(15),
+        idle_timeout: Duration::from_secs(75),
+        dedupe_keys: 1_000_000,
+    };
+    let keys = &[
+        "body",
+        "header_bytes",
+        "headers",
+        "connections",
+        "in_flight_bytes",
+        "header_timeout",
+        "body_timeout",
+        "idle_timeout",
+        "dedupe_keys",
+    ];
+    let Some(map) = below(section, keys) else {
+        return limits;
+    };
+    limits.header_bytes = header_bytes(&map).unwrap_or(limits.header_bytes);
+    limits.headers = map.read_or("headers", &count_kind::<HEADERS_MAX>(), limits.headers);
+    limits.connections = map.read_or(
+        "connections",
+        &count_kind::<CONNECTIONS_MAX>(),
+        limits.connections,
+    );
+    limits.in_flight_bytes = map.read_or("in_flight_bytes", &SIZE, limits.in_flight_bytes);
+    limits.body_bytes = body_limit(&map, limits.in_flight_bytes).unwrap_or(limits.body_bytes);
+    limits.header_timeout = map.read_or("header_timeout", &DURATION, limits.header_timeout);
+    limits.body_timeout = map.read_or("body_timeout", &DURATION, limits.body_timeout);
+    limits.idle_timeout = map.read_or("idle_timeout", &DURATION, limits.idle_timeout);
+    limits.dedupe_keys = map.read_or(
+        "dedupe_keys",
+        &count_kind::<DEDUPE_KEYS_MAX>(),
+        limits.dedupe_keys,
+    );
+    if map.get("body").is_none() && limits.in_flight_bytes < limits.body_bytes {
+        map.node().problem_at_key(format!(
+            "in_flight_bytes is {}, less than one body, which may have {}; raise it or lower body",
+            size_text(limits.in_flight_bytes),
+            size_text(limits.body_bytes)
+        ));
+    }
+    limits
+}
+
+fn header_bytes(map: &Map<'_>) -> Option<usize> {
+    let node = map.get("header_bytes")?;
+    let bytes = node.read(&SIZE)?;
+    match usize::try_from(bytes) {
+        Ok(bytes) if (HEADER_BYTES_MIN..=HEADER_BYTES_MAX).contains(&bytes) => Some(bytes),
+        _ => {
+            node.problem(format!(
+                "{} is out of range; accepted: 1KiB to 1MiB",
+                size_text(bytes)
+            ));
+            None
+        }
+    }
+}
+
+/// Reads `body`, here or in a source's own limits. A body that exceeds all that may be in flight would be
+/// refused with 503 for ever.
+pub(super) fn body_limit(map: &Map<'_>, in_flight_bytes: u64) -> Option<u64> {
+    let node = map.get("body")?;
+    let bytes = node.read(&SIZE)?;
+    if bytes > in_flight_bytes {
+        node.problem(format!(
+            "{} is more than limits.in_flight_bytes, which is {}; raise that too",
+            size_text(bytes),
+            size_text(in_flight_bytes)
+        ));
+    }
+    Some(bytes)
+}
+
+/// Reads `shutdown`.
+pub(super) fn shutdown(section: Option<&Node<'_>>) -> Shutdown {
+    let mut shutdown = Shutdown {
+        delay: Duration::ZERO,
+        timeout: Duration::from_secs(20),
+    };
+    if let Some(map) = below(section, &["delay", "timeout"]) {
+        shutdown.delay = map.read_or("delay", &DURATION_OR_ZERO, shutdown.delay);
+        shutdown.timeout = map.read_or("timeout", &DURATION, shutdown.timeout);
+    }
+    shutdown
+}
+
+fn below<'a>(section: Option<&Node<'a>>, keys: &'static [&'static str]) -> Option<Map<'a>> {
+    section?.map(keys)
+}

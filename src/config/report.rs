@@ -1,0 +1,62 @@
+//! Keeps problems and warnings while a file is read, so that all of them are told at once, and gives each its
+//! place at the end.
+
+use super::{
+    locate::{self, KeyPath, Side},
+    problem::Problem,
+};
+use std::cell::RefCell;
+
+/// What was found so far. Shared by every part of one reading.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    problems: RefCell<Vec<Found>>,
+    warnings: RefCell<Vec<Found>>,
+}
+
+#[derive(Debug)]
+struct Found {
+    path: KeyPath,
+    side: Side,
+    message: String,
+}
+
+impl Report {
+    /// Something that keeps the configuration from being used.
+    pub(crate) fn problem(&self, path: &KeyPath, side: Side, message: impl Into<String>) {
+        self.problems.borrow_mut().push(Found {
+            path: path.clone(),
+            side,
+            message: message.into(),
+        });
+    }
+
+    /// Something that the user should know and may want.
+    pub(crate) fn warning(&self, path: &KeyPath, message: impl Into<String>) {
+        self.warnings.borrow_mut().push(Found {
+            path: path.clone(),
+            side: Side::Key,
+            message: message.into(),
+        });
+    }
+
+    /// Problems and warnings with their places in `text`, each in the order of the file.
+    pub(crate) fn finish(self, file: &str, text: &str) -> (Vec<Problem>, Vec<Problem>) {
+        let placed = |found: RefCell<Vec<Found>>| {
+            let mut placed: Vec<Problem> = found
+                .into_inner()
+                .into_iter()
+                .map(|found| Problem {
+                    file: file.to_owned(),
+                    place: locate::nearest(text, &found.path, found.side),
+                    key: found.path.to_string(),
+                    message: found.message,
+                })
+                .collect();
+            // The sort is stable: at one place the order of discovery stays.
+            placed.sort_by_key(|problem| problem.place);
+            placed
+        };
+        (placed(self.problems), placed(self.warnings))
+    }
+}

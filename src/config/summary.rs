@@ -1,0 +1,211 @@
+//! What would run, for `check`: a page of text without a secret on it.
+
+use super::{
+    Ack, Config, SkipRule, Source, Target, Verify, WhenFull,
+    source::Hmac,
+    value::{duration_text as duration, size_text as size},
+};
+use crate::extract::{Field, KeyExpr};
+use std::fmt::Write as _;
+
+/// Listeners, store, every source and every target, each value as it was understood.
+pub fn summary(config: &Config) -> String {
+    let mut page = String::new();
+    let mut line = |text: String| {
+        page.push_str(&text);
+        page.push('\n');
+    };
+    let token = if config.admin.token.is_some() {
+        ", with a token"
+    } else {
+        ""
+    };
+    line(format!("listen   {}", config.listen));
+    line(format!("admin    {}{token}", config.admin.listen));
+    line(format!(
+        "store    {}, up to {}",
+        config.store.path.display(),
+        size(config.store.max_size_bytes)
+    ));
+    for source in &config.sources {
+        line(String::new());
+        line(source_lines(source));
+    }
+    for target in &config.targets {
+        line(String::new());
+        line(target_lines(target));
+    }
+    page
+}
+
+fn source_lines(source: &Source) -> String {
+    let mut rows = vec![("path", source.path.clone())];
+    if let Some(provider) = &source.provider {
+        rows.push(("preset", provider.clone()));
+    }
+    rows.push(("verify", verify(&source.verify)));
+    if !source.secrets.is_empty() {
+        let names: Vec<String> = source
+            .secrets
+            .iter()
+            .map(|secret| format!("{:?}", secret.name))
+            .collect();
+        rows.push(("secrets", names.join(", ")));
+    }
+    rows.push((
+        "event id",
+        expression(&source.event_id).unwrap_or_else(|| "body".to_owned()),
+    ));
+    rows.push((
+        "event type",
+        expression(&source.event_type).unwrap_or_else(|| "not known".to_owned()),
+    ));
+    if let Some(max_age) = source.max_age {
+        rows.push(("max age", duration(max_age)));
+    }
+    rows.push(("remembered", duration(source.dedupe.window)));
+    rows.extend(
+        source
+            .dedupe
+            .skip
+            .iter()
+            .map(|rule| ("exempt", skip_rule(rule))),
+    );
+    if let Some(replay) = &source.dedupe.replay {
+        let window = duration(source.replay_window());
+        rows.push(("replay key", format!("{}, for {window}", field(replay))));
+    }
+    rows.push(("ack", ack(source)));
+    for route in &source.routes {
+        let events = if route.events.wants_everything() {
+            "everything".to_owned()
+        } else {
+            route.events.to_string()
+        };
+        rows.push(("forward", format!("{} <- {events}", route.target)));
+    }
+    block("source", &source.name, source.replaces.as_deref(), &rows)
+}
+
+fn target_lines(target: &Target) -> String {
+    let full = match target.when_full {
+        WhenFull::Refuse => "then 503 to the senders",
+        WhenFull::DeadLetter => "then dead letters",
+    };
+    let mut rows = vec![
+        ("url", target.url.to_string()),
+        (
+            "attempts",
+            format!(
+                "{} at a time, {} each",
+                target.concurrency,
+                duration(target.timeout)
+            ),
+        ),
+        (
+            "retry",
+            format!(
+                "after {}, times {}, at most {}, for {}",
+                duration(target.retry.first),
+                target.retry.factor,
+                duration(target.retry.max),
+                duration(target.give_up_after)
+            ),
+        ),
+        (
+            "backlog",
+            format!("up to {}, {full}", size(target.max_backlog_bytes)),
+        ),
+    ];
+    if target.sign.is_some() {
+        rows.push(("sign", "Standard Webhooks".to_owned()));
+    }
+    block("target", &target.name, target.replaces.as_deref(), &rows)
+}
+
+fn block(kind: &str, name: &str, replaces: Option<&str>, rows: &[(&str, String)]) -> String {
+    let mut block = format!("{kind} {name}");
+    if let Some(replaces) = replaces {
+        let _ = write!(block, " (replaces {replaces})");
+    }
+    for (label, value) in rows {
+        let _ = write!(block, "\n  {label:<11}{value}");
+    }
+    block
+}
+
+fn verify(verify: &Verify) -> String {
+    match verify {
+        Verify::None => "none: anyone may send".to_owned(),
+        Verify::Token(token) if token.scheme => "bearer token".to_owned(),
+        Verify::Token(token) => format!("token in {}", token.header),
+        Verify::Hmac(hmac) => hmac_line(hmac),
+    }
+}
+
+fn hmac_line(hmac: &Hmac) -> String {
+    let mut line = format!(
+        "HMAC {:?} over {} in {}",
+        hmac.algorithm, hmac.signed, hmac.header
+    )
+    .replace("Sha", "SHA-");
+    if let Some(timestamp) = &hmac.timestamp {
+        let _ = write!(
+            line,
+            ", {} within {}",
+            timestamp.header,
+            duration(timestamp.tolerance)
+        );
+    }
+    line
+}
+
+/// Exemptions by what nothing signs are bounded, and said to be.
+fn skip_rule(rule: &SkipRule) -> String {
+    match rule {
+        SkipRule::Event(events) => format!("events {events}"),
+        SkipRule::UnsignedEvent(events) => format!("events {events}, a few a minute (not signed)"),
+        SkipRule::Header(name, value) => {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            format!("{name}: {value}, a few a minute (not signed)")
+        }
+    }
+}
+
+fn ack(source: &Source) -> String {
+    let mode = match source.ack {
+        Ack::Stored => "stored",
+        Ack::Delivered => "delivered",
+        Ack::Passthrough => "passthrough",
+    };
+    format!(
+        "{mode}, answered within {} of the sender's {}",
+        duration(source.ack_deadline),
+        duration(source.sender_timeout)
+    )
+}
+
+/// Alternatives with `|`, joined fields with `+`; None if there are none.
+fn expression(expression: &KeyExpr) -> Option<String> {
+    let alternative = |fields: &Vec<Field>| {
+        let fields: Vec<String> = fields.iter().map(field).collect();
+        fields.join(" + ")
+    };
+    let alternatives: Vec<String> = expression.0.iter().map(alternative).collect();
+    (!alternatives.is_empty()).then(|| alternatives.join(" | "))
+}
+
+/// A field as it is written in a file.
+fn field(field: &Field) -> String {
+    match field {
+        Field::Header(name) => format!("header:{name}"),
+        Field::Query(name) => format!("query:{name}"),
+        Field::Body => "body".to_owned(),
+        Field::Json(pointer) => pointer
+            .names()
+            .iter()
+            .fold("json:".to_owned(), |path, name| {
+                path + "/" + &name.replace('~', "~0").replace('/', "~1")
+            }),
+    }
+}

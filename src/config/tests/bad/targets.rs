@@ -1,0 +1,128 @@
+//! What is wrong with targets, and on the way to them.
+
+use super::{compare, table, target};
+
+#[test]
+fn forwarding() {
+    let make = |forward: &str| {
+        format!(
+            "targets:\n  orders: {{ url: http://a/ }}\n  audit: {{ url: http://b/ }}\nsources:\n  erp:\n    verify: none\n    {}\n",
+            forward.replace('\n', "\n    ")
+        )
+    };
+    compare(
+        "forwarding",
+        &table(
+            make,
+            &[
+                ("nowhere", ""),
+                ("no value", "forward:"),
+                ("a target that is not there", "forward: ordres"),
+                ("another one", "forward: crm"),
+                ("one of several", "forward: [orders, crm, { to: audti }]"),
+                ("an empty list", "forward: []"),
+                ("a mapping", "forward: { to: orders }"),
+                (
+                    "an address without scheme",
+                    "forward: 127.0.0.1:3000/webhooks",
+                ),
+                ("a URL in a list", "forward: [http://127.0.0.1:3000/]"),
+                (
+                    "a URL in a route",
+                    "forward:\n  - { to: http://127.0.0.1:3000/ }",
+                ),
+                ("a URL without host", "forward: http:///webhooks"),
+                ("a URL of another scheme", "forward: ftp://a/"),
+                ("a URL with a password", "forward: http://user:hunter2@a/"),
+                ("a URL with a fragment", "forward: http://a/#top"),
+                ("a URL with a space", "forward: \"http://a/b c\""),
+                ("a URL with a bad port", "forward: http://a:99999/"),
+                (
+                    "a target twice",
+                    "forward: [orders, { to: orders, events: a }]",
+                ),
+                (
+                    "a route without target",
+                    "forward: [{ events: [a] }, { target: orders }]",
+                ),
+                (
+                    "no events",
+                    "event: { type: json:/t }\nforward: [{ to: orders, events: [] }]",
+                ),
+                (
+                    "a pattern without quotes",
+                    "event: { type: json:/t }\nforward:\n  - to: orders\n    events:\n      - !draft",
+                ),
+                (
+                    "a pattern without quotes in brackets",
+                    "forward: [{ to: orders, events: [!draft] }]",
+                ),
+                (
+                    "bad patterns",
+                    "event: { type: json:/t }\nforward: [{ to: orders, events: [\"\", \"!\", 5, [a]] }]",
+                ),
+                (
+                    "events of unknown type",
+                    "forward: [{ to: orders, events: \"order.*\" }]",
+                ),
+                (
+                    "passthrough to two",
+                    "ack: passthrough\nforward: [orders, audit]",
+                ),
+                ("an unset variable", "forward: ${NO_SUCH_VARIABLE}"),
+                ("a variable that names no target", "forward: [\"${WORD}\"]"),
+            ],
+        ),
+    );
+}
+
+#[test]
+fn targets() {
+    compare(
+        "targets",
+        &table(
+            target,
+            &[
+                ("no url", "timeout: 5s"),
+                ("a bad url", "url: localhost:3000"),
+                ("a url that is a list", "url: [http://a/]"),
+                (
+                    "unknown keys",
+                    "url: http://a/\nurls: x\nretries: 5\nsigned: {}",
+                ),
+                (
+                    "zeros",
+                    "url: http://a/\ntimeout: 0s\nconcurrency: 0\nmax_backlog: 0%\nretry: { first: 0s, max: 0s }",
+                ),
+                (
+                    "wrong kinds",
+                    "url: http://a/\ntimeout: soon\nconcurrency: 1.5\nmax_backlog: half\nwhen_full: drop\nretry: { factor: 0.5, give_up_after: 3 }",
+                ),
+                (
+                    "too much",
+                    "url: http://a/\nconcurrency: 1000000\nmax_backlog: 1TiB\nretry: { factor: 1e9 }",
+                ),
+                (
+                    "a maximum below the first",
+                    "url: http://a/\nretry: { first: 5s, max: 1s }",
+                ),
+                ("retry is a duration", "url: http://a/\nretry: 5s"),
+                ("sign without secret", "url: http://a/\nsign: {}"),
+                (
+                    "sign without prefix",
+                    "url: http://a/\nsign: { secret: hunter2 }",
+                ),
+                (
+                    "sign without base64",
+                    "url: http://a/\nsign: { secret: whsec_hunter2! }",
+                ),
+                (
+                    "sign with a short key",
+                    "url: http://a/\nsign: { secret: whsec_aHVudGVyMg== }",
+                ),
+                ("sign is text", "url: http://a/\nsign: whsec_hunter2"),
+                ("replaces what is there", "url: http://a/\nreplaces: orders"),
+            ],
+        ),
+    );
+}

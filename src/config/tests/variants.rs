@@ -1,0 +1,245 @@
+//! What varies in how a file may be written: other values than the defaults, variables, secret files, anchors.
+
+use super::{PLENTY, accepted, field, hmac, secs, shown, target};
+use crate::config::{
+    Ack, Secret, SkipRule, WhenFull,
+    load::{Options, Process, load_text},
+    source::{Algorithm, Encoding, TimeFormat},
+};
+use std::{path::Path, time::Duration};
+
+/// Hardly any value is its default.
+const UNUSUAL: &str = "
+listen: :1
+admin: { listen: '[::1]:2', token: t }
+store: { path: /s, max_size: 100MiB, min_free: 0, retention: 0s, dead_retention: 1h }
+limits: { body: 2KiB, header_bytes: 1KiB, headers: 3, connections: 4, in_flight_bytes: 5KiB,
+          header_timeout: 6s, body_timeout: 7s, idle_timeout: 8s, dedupe_keys: 9 }
+shutdown: { delay: 10s, timeout: 11s }
+sources:
+  a:
+    replaces: b
+    path: /x
+    verify: { hmac: { header: S, algorithm: sha512, encoding: base64url, signed: 'v1:{timestamp}:{header:X-Id}:{body}',
+                      timestamp: { header: T, format: unix_ms, tolerance: 1m } } }
+    secrets: [one, { value: two }, { name: x, value: three }]
+    event: { id: [[json:/a, query:b], header:X-Id], type: [header:X-Id, json:/t], time: header:T }
+    max_age: 1h
+    dedupe: { window: 2h, skip: [{ event: [a, 'b*'] }, { header: H, value: v }], replay: header:S }
+    sender_timeout: 10s
+    ack: delivered
+    ack_deadline: 9s
+    respond: { status: 202, body: '[accepted]', content_type: text/plain }
+    forward: [t]
+    limits: { body: 3KiB }
+targets:
+  t: { url: https://a/, timeout: 1s, concurrency: 2, retry: { first: 3s, factor: 1.5, max: 4s, give_up_after: 0s },
+       max_backlog: 10%, when_full: dead_letter, replaces: u }
+";
+
+#[test]
+fn values_differ_from_their_defaults_where_the_file_says_so() {
+    let (config, warnings) = accepted(UNUSUAL);
+    // Of the id, `query:b` is not signed, but `replay` is set.
+    assert_eq!(warnings, [""; 0]);
+    assert_eq!(config.listen.to_string(), "0.0.0.0:1");
+    assert_eq!(config.admin.listen.to_string(), "[::1]:2");
+    assert_eq!(config.admin.token.as_ref().expect("a token").expose(), b"t");
+    assert_eq!(config.store.path, Path::new("/s"));
+    assert_eq!(config.store.min_free_bytes, 0);
+    assert_eq!(config.store.retention, Duration::ZERO);
+    assert_eq!(config.store.dead_retention, secs(3_600));
+    let limits = &config.limits;
+    assert_eq!(
+        (limits.body_bytes, limits.header_bytes, limits.headers),
+        (2_048, 1_024, 3)
+    );
+    assert_eq!(
+        (
+            limits.connections,
+            limits.in_flight_bytes,
+            limits.dedupe_keys
+        ),
+        (4, 5_120, 9)
+    );
+    assert_eq!(
+        (
+            limits.header_timeout,
+            limits.body_timeout,
+            limits.idle_timeout
+        ),
+        (secs(6), secs(7), secs(8))
+    );
+    assert_eq!(
+        (config.shutdown.delay, config.shutdown.timeout),
+        (secs(10), secs(11))
+    );
+
+    let t = target(&config, "t");
+    assert_eq!(
+        (t.timeout, t.concurrency, t.when_full),
+        (secs(1), 2, WhenFull::DeadLetter)
+    );
+    assert_eq!(
+        (t.retry.first, t.retry.max, t.give_up_after),
+        (secs(3), secs(4), Duration::ZERO)
+    );
+    assert!((t.retry.factor - 1.5).abs() < f64::EPSILON);
+    assert_eq!(t.max_backlog_bytes, 10 << 20);
+    assert_eq!(t.replaces.as_deref(), Some("u"));
+}
+
+#[test]
+fn values_of_a_source_differ_from_their_defaults_too() {
+    let (config, _) = accepted(UNUSUAL);
+    let a = &config.sources[0];
+    assert_eq!(a.key_name(), "b");
+    let hmac = hmac(a);
+    assert_eq!(
+        (hmac.algorithm, hmac.encoding),
+        (Algorithm::Sha512, Encoding::Base64Url)
+    );
+    let timestamp = hmac.timestamp.as_ref().expect("a timestamp");
+    assert_eq!(
+        (timestamp.format, timestamp.tolerance),
+        (TimeFormat::UnixMs, secs(60))
+    );
+    assert_eq!(a.replay_window(), secs(120));
+    let names: Vec<&str> = a.secrets.iter().map(|secret| &*secret.name).collect();
+    assert_eq!(names, ["1", "2", "x"]);
+    assert_eq!(a.event_id.0[0], [field("json:/a"), field("query:b")]);
+    assert_eq!(a.event_id.0[1], [field("header:X-Id")]);
+    // The header that may say the type is signed, and so is the body.
+    assert!(matches!(&a.dedupe.skip[0], SkipRule::Event(events) if events.want(Some("bc"))));
+    assert!(
+        matches!(&a.dedupe.skip[1], SkipRule::Header(name, value) if name == "h" && value == "v")
+    );
+    assert_eq!(a.dedupe.replay, Some(field("header:S")));
+    assert_eq!((a.ack, a.ack_deadline), (Ack::Delivered, secs(9)));
+    assert_eq!(a.respond.status, 202);
+    assert_eq!(a.respond.body.as_deref(), Some(&b"[accepted]"[..]));
+    assert_eq!(a.respond.content_type, "text/plain");
+    assert_eq!(a.body_limit_bytes, 3_072);
+}
+
+#[test]
+fn variables_are_typed_by_their_field() {
+    let (config, _) = accepted(
+        "
+listen: :${NUMBER}
+limits: { headers: \"${NUMBER}\", body_timeout: \"${NUMBER}m\", body: \"${NO:-12}KiB\" }
+sources:
+  a: { verify: bearer, secrets: [\"$${SECRET}\", \"a$b\", \"${SECRET}\"], forward: \"${URL}\", max_age: \"${NO:-off}\" }
+  b: { verify: none, forward: t }
+targets:
+  t: { url: \"${URL}\", concurrency: \"${NUMBER}\", sign: null }
+",
+    );
+    assert_eq!(config.listen.port(), 7);
+    assert_eq!(config.limits.headers, 7);
+    assert_eq!(config.limits.body_timeout, secs(420));
+    assert_eq!(config.limits.body_bytes, 12 << 10);
+    let secrets: Vec<&[u8]> = config.sources[0]
+        .secrets
+        .iter()
+        .map(Secret::expose)
+        .collect();
+    assert_eq!(
+        secrets,
+        [&b"${SECRET}"[..], b"a$b", b"s3cr3t-of-the-environment"]
+    );
+    assert_eq!(
+        target(&config, "a").url,
+        "http://127.0.0.1:3000/from-environment"
+    );
+    assert_eq!(target(&config, "t").concurrency, 7);
+}
+
+#[test]
+fn secrets_come_from_files_without_one_newline() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let cases: [(&[u8], &[u8]); 5] = [
+        (b"a", b"a"),
+        (b"a\n", b"a"),
+        (b"a\r\n", b"a"),
+        (b"a\n\n", b"a\n"),
+        (b"\xff\x00\n", b"\xff\x00"),
+    ];
+    for (contents, expected) in cases {
+        let file = dir.path().join("secret");
+        std::fs::write(&file, contents).expect("written");
+        let (config, _) = accepted(&format!(
+            "sources: {{a: {{verify: {{hmac: {{header: S}}}}, secret: {{file: {}}}, forward: http://a/}}}}",
+            file.display()
+        ));
+        assert_eq!(config.sources[0].secrets[0].expose(), expected);
+    }
+}
+
+#[test]
+fn anchors_are_shared_and_x_keys_ignored() {
+    let (config, _) = accepted(
+        "
+x-retry: &retry { first: 5s }
+x-base: &base
+  timeout: 7s
+  retry: *retry
+x-notes: [whatever, { goes: here }]
+sources:
+  a: { verify: none, forward: [one, two] }
+targets:
+  one: { <<: *base, url: http://a/ }
+  two: { url: http://b/, <<: *base, timeout: 8s }
+",
+    );
+    assert_eq!(target(&config, "one").timeout, secs(7));
+    assert_eq!(target(&config, "one").retry.first, secs(5));
+    assert_eq!(target(&config, "two").timeout, secs(8));
+}
+
+#[test]
+fn a_made_target_of_passthrough_waits_no_longer_than_the_answer() {
+    let (config, warnings) = accepted(
+        "sources: {a: {provider: vowchat, secret: s, ack: passthrough, forward: http://a/}}",
+    );
+    assert_eq!(target(&config, "a").timeout, secs(4));
+    assert_eq!(warnings, [""; 0]);
+}
+
+#[test]
+fn unset_variables_and_files_are_stood_in_for_when_allowed() {
+    let text = "
+listen: \"${LISTEN}\"
+admin: { token: \"${TOKEN}\" }
+store: { path: \"${DATA}\", max_size: \"${SIZE}\" }
+limits: { headers: \"${HEADERS}\", body: \"${BODY}\", header_bytes: \"${HEAD}\" }
+sources:
+  a:
+    path: \"${PATH_A}\"
+    verify: { hmac: { header: \"${HEADER}\", prefix: \"${PREFIX}\", algorithm: \"${HASH}\", signed: \"${SIGNED}\" } }
+    secrets: [\"${A}\", { file: /nowhere/to/be/found }, { name: \"${NAME}\", file: \"${FILE}\" }]
+    event: { id: \"${ID}\" }
+    max_age: ${AGE}
+    dedupe: { window: \"${WINDOW}\", replay: \"${REPLAY}\" }
+    ack: ${ACK}
+    respond: { status: \"${STATUS}\" }
+    forward: ${FORWARD}
+  b: { path: \"${PATH_B}\", verify: bearer, secret: \"x${B}\", forward: t }
+targets:
+  t: { url: \"https://${HOST}:${PORT}/\", max_backlog: \"${BACKLOG}\", sign: { secret: \"${SIGN}\" } }
+";
+    let process = Process {
+        variable: &|_| None,
+        open_files_max: PLENTY,
+    };
+    let options = Options { allow_unset: true };
+    let (config, _) = load_text("f", text, options, &process)
+        .unwrap_or_else(|problems| panic!("{}", shown(&problems)));
+    assert_eq!(config.sources[0].path, "/hooks/a");
+    assert_eq!(config.sources[1].path, "/hooks/b");
+    assert_eq!(target(&config, "t").url, "http://unset.invalid/");
+
+    let problems = load_text("f", text, Options::default(), &process).expect_err("unset");
+    // One for each variable, and the one file that is named.
+    assert_eq!(problems.len(), 29, "{}", shown(&problems));
+}

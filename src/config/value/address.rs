@@ -1,0 +1,154 @@
+//! Where something is, in the words of HTTP: listeners, URLs, paths, and headers.
+
+use super::{Kind, kind, text_kind};
+use http::{HeaderName, HeaderValue, Uri, uri::PathAndQuery};
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// Where to listen.
+pub(crate) const LISTEN: Kind<SocketAddr> = kind(
+    "IP:port or :port, such as 127.0.0.1:8080, [::1]:8080 or :8080 for every IPv4 address",
+    |text| {
+        let every_ipv4 = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+        if let Some(port) = text.strip_prefix(':') {
+            return port
+                .parse()
+                .map(every_ipv4)
+                .map_err(|_| "has no valid port".to_owned());
+        }
+        text.parse().map_err(|_| match text.rsplit_once(':') {
+            Some(("localhost", _)) => "is a name; write 127.0.0.1 for localhost".to_owned(),
+            None if text.parse::<u16>().is_ok() => {
+                "is only a port; write a colon before it".to_owned()
+            }
+            _ => "is no address to listen on".to_owned(),
+        })
+    },
+);
+
+/// Where an app is.
+pub(crate) const URL: Kind<Uri> = text_kind(
+    "http:// or https:// with a host, such as http://127.0.0.1:3000/webhooks",
+    Some("http://unset.invalid/"),
+    url,
+);
+
+fn url(text: &str) -> Result<Uri, String> {
+    if text.contains('#') {
+        return Err("has a fragment (#), which is never sent".to_owned());
+    }
+    if !text.is_ascii() {
+        return Err("has characters outside ASCII; percent-encode them".to_owned());
+    }
+    let uri: Uri = text.parse().map_err(|_| "is not a URL".to_owned())?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err("is not an http or https URL".to_owned());
+    }
+    let authority = uri.authority().ok_or("has no host")?;
+    if authority.as_str().contains('@') {
+        return Err("carries a user or a password, which would be logged".to_owned());
+    }
+    if authority.host().is_empty() {
+        return Err("has no host".to_owned());
+    }
+    let port = &authority.as_str()[authority.host().len()..];
+    if !port.is_empty() && authority.port_u16().is_none_or(|port| port == 0) {
+        return Err("has no valid port".to_owned());
+    }
+    Ok(uri)
+}
+
+/// Path of a source's requests.
+pub(crate) const PATH: Kind<String> = text_kind(
+    "a path such as /hooks/orders, without a query",
+    None,
+    |text| {
+        if !text.starts_with('/') {
+            return Err("does not start with /".to_owned());
+        }
+        if text.contains(['?', '#']) {
+            return Err("has a query or a fragment, which take no part in the match".to_owned());
+        }
+        match text.parse::<PathAndQuery>() {
+            Ok(path) if text.is_ascii() && path.as_str() == text => Ok(text.to_owned()),
+            _ => Err("is no path as it stands in a request; percent-encode it".to_owned()),
+        }
+    },
+);
+
+/// Name of a header.
+pub(crate) const HEADER: Kind<HeaderName> = text_kind(
+    "the name of a header, such as X-Signature",
+    Some("x-unset"),
+    |text| HeaderName::from_bytes(text.as_bytes()).map_err(|_| "is no name of a header".to_owned()),
+);
+
+/// Value of a header.
+pub(crate) const HEADER_VALUE: Kind<HeaderValue> =
+    text_kind("text that can stand in a header", Some("unset"), |text| {
+        header_value(text.as_bytes()).ok_or_else(|| "can't stand in a header".to_owned())
+    });
+
+/// A header's value, if these bytes arrive as they are sent: spaces at either end would not (RFC 9110 5.5).
+pub(crate) fn header_value(bytes: &[u8]) -> Option<HeaderValue> {
+    let value = HeaderValue::from_bytes(bytes).ok()?;
+    (bytes.trim_ascii() == bytes).then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tests::check, *};
+
+    #[test]
+    fn addresses() {
+        let address = |text: &str| text.parse::<SocketAddr>().expect("an address");
+        check(
+            &LISTEN,
+            &[
+                (":8080", address("0.0.0.0:8080")),
+                ("127.0.0.1:0", address("127.0.0.1:0")),
+                ("[::]:443", address("[::]:443")),
+            ],
+            &[
+                "",
+                ":",
+                ":65536",
+                "8080",
+                "localhost:8080",
+                "127.0.0.1",
+                "1.2.3.4:x",
+                "::1:80",
+            ],
+        );
+        let uri = |text: &'static str| (text, Uri::from_static(text));
+        check(
+            &URL,
+            &[
+                uri("http://a"),
+                uri("https://a.example/b?c=d"),
+                uri("http://[::1]:3000/"),
+            ],
+            &[
+                "",
+                "a",
+                "/a",
+                "a:80/b",
+                "ftp://a/",
+                "http://",
+                "http:///a",
+                "http://u@a/",
+                "http://u:p@a/",
+                "http://a/#b",
+                "http://a b/",
+                "http://a:99999/",
+                "http://a:/",
+                "http://a:0/",
+                "http://ä/",
+            ],
+        );
+        check(
+            &PATH,
+            &[("/", "/".to_owned()), ("/a/b%20c", "/a/b%20c".to_owned())],
+            &["", "a", "/a?b", "/a#b", "/a b", "/ä", "*"],
+        );
+    }
+}

@@ -1,0 +1,268 @@
+//! Durations, sizes, counts and factors: each with a unit that is written out, and each bounded.
+
+use super::{Kind, kind};
+use std::time::Duration;
+
+const DURATION_ACCEPTS: &str = "a whole number with ms, s, m, h or d, such as 30s";
+
+/// A duration above zero.
+pub(crate) const DURATION: Kind<Duration> = kind(DURATION_ACCEPTS, |text| match duration(text)? {
+    Duration::ZERO => Err("must be above zero".to_owned()),
+    duration => Ok(duration),
+});
+
+/// A duration, where zero means something.
+pub(crate) const DURATION_OR_ZERO: Kind<Duration> = kind(DURATION_ACCEPTS, duration);
+
+/// A duration above zero, or `off`.
+pub(crate) const DURATION_OR_OFF: Kind<Option<Duration>> =
+    kind("a duration such as 24h, or off", |text| match text {
+        "off" => Ok(None),
+        _ => (DURATION.parse)(text).map(Some),
+    });
+
+/// The longest duration: ten years. Longer is a slip of the unit, and no sum of a few can overflow.
+const DURATION_MAX: Duration = Duration::from_hours(3_650 * 24);
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = split_number(text).ok_or("is not a duration")?;
+    let unit_ms: u64 = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        "" => return Err("has no unit".to_owned()),
+        _ => return Err("is not a duration".to_owned()),
+    };
+    number
+        .checked_mul(unit_ms)
+        .map(Duration::from_millis)
+        .filter(|duration| *duration <= DURATION_MAX)
+        .ok_or_else(|| "is more than ten years (3650d)".to_owned())
+}
+
+const SIZE_ACCEPTS: &str =
+    "a whole number with KiB, MiB, GiB, TiB, KB, MB, GB, TB or B, such as 1MiB";
+
+/// Bytes, above zero.
+pub(crate) const SIZE: Kind<u64> = kind(SIZE_ACCEPTS, |text| match size(text)? {
+    0 => Err("must be above zero".to_owned()),
+    bytes => Ok(bytes),
+});
+
+/// Bytes, where zero means something.
+pub(crate) const SIZE_OR_ZERO: Kind<u64> = kind(SIZE_ACCEPTS, size);
+
+fn size(text: &str) -> Result<u64, String> {
+    let (number, unit) = split_number(text).ok_or("is not a size")?;
+    let unit_bytes: u64 = match unit {
+        "" | "B" => 1,
+        "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "TB" => 1_000_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        _ => return Err("is not a size".to_owned()),
+    };
+    number
+        .checked_mul(unit_bytes)
+        // SQLite and the filesystem count in signed 64 bits.
+        .filter(|bytes| i64::try_from(*bytes).is_ok())
+        .ok_or_else(|| "is more than 8388607TiB".to_owned())
+}
+
+/// A duration as a user would write it: in the largest unit that makes it whole.
+pub(crate) fn duration_text(duration: Duration) -> String {
+    let ms = duration.as_millis();
+    let units = [
+        (86_400_000, "d"),
+        (3_600_000, "h"),
+        (60_000, "m"),
+        (1_000, "s"),
+    ];
+    // Days and hours of a few are better known as hours: 24h, 72h, but 30d.
+    let fits = |unit_ms: u128, unit: &str| {
+        ms >= unit_ms && ms.is_multiple_of(unit_ms) && (unit != "d" || ms > 7 * unit_ms)
+    };
+    match units.iter().find(|(unit_ms, unit)| fits(*unit_ms, unit)) {
+        Some((unit_ms, unit)) => format!("{}{unit}", ms / unit_ms),
+        None if ms == 0 => "0s".to_owned(),
+        None => format!("{ms}ms"),
+    }
+}
+
+/// Bytes as a user would write them: in the largest unit that makes them whole.
+pub(crate) fn size_text(bytes: u64) -> String {
+    let units = [
+        (1_u64 << 40, "TiB"),
+        (1 << 30, "GiB"),
+        (1 << 20, "MiB"),
+        (1 << 10, "KiB"),
+    ];
+    let fits = |unit_bytes: u64| bytes >= unit_bytes && bytes.is_multiple_of(unit_bytes);
+    match units.iter().find(|(unit_bytes, _)| fits(*unit_bytes)) {
+        Some((unit_bytes, unit)) => format!("{}{unit}", bytes / unit_bytes),
+        None => format!("{bytes}B"),
+    }
+}
+
+/// A number and what follows it; None without digits, or with more than 64 bits of them.
+fn split_number(text: &str) -> Option<(u64, &str)> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    Some((number.parse().ok()?, unit))
+}
+
+/// A part of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Share {
+    /// Of `store.max_size`, 1 to 100.
+    Percent(u64),
+    /// As it stands.
+    Bytes(u64),
+}
+
+/// A part of the store, as a percentage or in bytes.
+pub(crate) const SHARE: Kind<Share> = kind(
+    "1% to 100% of store.max_size, or a size such as 1GiB",
+    |text| match text.strip_suffix('%') {
+        None => (SIZE.parse)(text).map(Share::Bytes),
+        Some(percent) => match percent.parse() {
+            Ok(percent @ 1..=100) => Ok(Share::Percent(percent)),
+            _ => Err("is not a share of the store".to_owned()),
+        },
+    },
+);
+
+/// How many: 1 to `MAX`.
+pub(crate) fn count<const MAX: usize>(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("must be above zero".to_owned()),
+        Ok(number) if number <= MAX => Ok(number),
+        Ok(_) => Err(format!("is more than {MAX}")),
+        Err(_) => Err("is not a whole number above zero".to_owned()),
+    }
+}
+
+/// A count up to `MAX`.
+pub(crate) const fn count_kind<const MAX: usize>() -> Kind<usize> {
+    kind("a whole number, at least 1", count::<MAX>)
+}
+
+/// What delays grow by.
+pub(crate) const FACTOR: Kind<f64> =
+    kind("a number from 1 to 100", |text| match text.parse::<f64>() {
+        Ok(factor) if (1.0..=100.0).contains(&factor) => Ok(factor),
+        Ok(_) => Err("is out of range".to_owned()),
+        Err(_) => Err("is not a number".to_owned()),
+    });
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tests::check, *};
+
+    #[test]
+    fn durations() {
+        let good = [
+            ("100ms", Duration::from_millis(100)),
+            ("30s", Duration::from_secs(30)),
+            ("5m", Duration::from_mins(5)),
+            ("72h", Duration::from_hours(72)),
+            ("2d", Duration::from_hours(48)),
+            ("3650d", DURATION_MAX),
+        ];
+        let bad = [
+            "",
+            "s",
+            "30",
+            "0s",
+            "-1s",
+            "1.5h",
+            "1h30m",
+            "5 m",
+            "5M",
+            "3651d",
+            "99999999999999999999s",
+            "18446744073709551615d",
+            "five",
+        ];
+        check(&DURATION, &good, &bad);
+        check(&DURATION_OR_ZERO, &[("0s", Duration::ZERO)], &["0", ""]);
+        check(
+            &DURATION_OR_OFF,
+            &[("off", None), ("1s", Some(Duration::from_secs(1)))],
+            &["0s", "no"],
+        );
+    }
+
+    #[test]
+    fn sizes() {
+        let good = [
+            ("123", 123),
+            ("123B", 123),
+            ("1KB", 1_000),
+            ("512KiB", 524_288),
+            ("1MiB", 1_048_576),
+            ("10GiB", 10_737_418_240),
+            ("2TB", 2_000_000_000_000),
+        ];
+        let bad = [
+            "",
+            "MiB",
+            "0",
+            "0MiB",
+            "1mib",
+            "1M",
+            "1.5GiB",
+            "-1",
+            "8388608TiB",
+            "99999999999999999999",
+        ];
+        check(&SIZE, &good, &bad);
+        check(&SIZE_OR_ZERO, &[("0", 0)], &["x"]);
+        check(
+            &SHARE,
+            &[
+                ("25%", Share::Percent(25)),
+                ("100%", Share::Percent(100)),
+                ("1KiB", Share::Bytes(1_024)),
+            ],
+            &["0%", "101%", "%", "-5%", "2.5%", "0"],
+        );
+    }
+
+    #[test]
+    fn durations_and_sizes_are_written_as_they_are_read() {
+        for text in [
+            "0s", "100ms", "1500ms", "5s", "90s", "5m", "24h", "72h", "720h", "8d",
+        ] {
+            let read = duration(text).expect(text);
+            let again = duration(&duration_text(read)).expect("what is written can be read");
+            assert_eq!(again, read, "{text}");
+        }
+        assert_eq!(duration_text(Duration::from_hours(24)), "24h");
+        assert_eq!(duration_text(Duration::from_secs(90)), "90s");
+        assert_eq!(duration_text(Duration::from_hours(24 * 30)), "30d");
+        assert_eq!(size_text(10 << 30), "10GiB");
+        assert_eq!(size_text(1_500), "1500B");
+        assert_eq!(size_text(0), "0B");
+    }
+
+    #[test]
+    fn numbers() {
+        check(
+            &count_kind::<10>(),
+            &[("1", 1), ("10", 10)],
+            &["0", "11", "-1", "1.0", "", "x"],
+        );
+        check(
+            &FACTOR,
+            &[("1", 1.0), ("2.5", 2.5)],
+            &["0.9", "101", "NaN", "inf", "x"],
+        );
+    }
+}

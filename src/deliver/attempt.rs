@@ -1,0 +1,121 @@
+//! One attempt: the event is dressed, sent, and what comes back is judged. The same for waiting events and for
+//! `passthrough`, which hands the app's answer on.
+
+use super::classify::{self, Ending, TIMED_OUT};
+use super::target::Target;
+use super::{PassError, PassReply};
+use crate::clock;
+use crate::event::Event;
+use crate::http::client::{ClientError, Reply};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::SemaphorePermit;
+use tokio::time::{Instant, timeout_at};
+
+/// Bytes of an answer that `passthrough` hands on; more is no valid answer.
+const PASSED_BYTES_MAX: usize = 1024 * 1024;
+
+/// An attempt that has ended.
+#[derive(Debug)]
+pub(super) struct Posted {
+    /// What it means.
+    pub(super) ending: Ending,
+    /// The answer, or why there is none; `None` is a timeout.
+    result: Option<Result<Reply, ClientError>>,
+    took: Duration,
+}
+
+impl Target {
+    /// Waits for its turn among the attempts of this target.
+    pub(super) async fn slot(&self) -> SemaphorePermit<'_> {
+        let slot = self.slots.acquire().await;
+        slot.expect("the slots are never closed")
+    }
+
+    /// Sends `event` and reads at most `answer_bytes` of the answer. Counts nothing: dropped, it never was.
+    pub(super) async fn post(
+        &self,
+        event: &Event,
+        attempt: u32,
+        deadline: Instant,
+        answer_bytes: usize,
+    ) -> Posted {
+        let headers = self.outfit.headers(event, attempt, clock::unix_ms());
+        let begun = Instant::now();
+        let answer = self.client.post(headers, event.body.clone(), answer_bytes);
+        let result = timeout_at(deadline, answer).await.ok();
+        let ending = match &result {
+            Some(Ok(reply)) => classify::answered(reply),
+            Some(Err(error)) => classify::failed(error),
+            None => TIMED_OUT,
+        };
+        Posted {
+            ending,
+            result,
+            took: begun.elapsed(),
+        }
+    }
+
+    /// Counts an attempt.
+    pub(super) fn count(&self, event: &Event, posted: &Posted) {
+        self.metrics.attempt_duration.record(posted.took);
+        if posted.ending.delivered {
+            self.metrics.delivered.increment(1);
+            let delay_ms = clock::unix_ms().saturating_sub(event.received_ms);
+            self.metrics
+                .delivery_delay
+                .record(Duration::from_millis(delay_ms));
+        } else {
+            self.metrics.failed.increment(posted.ending.reason);
+        }
+    }
+
+    /// Says that an attempt has failed.
+    pub(super) fn log_failure(&self, event: &Event, attempt: u32, posted: &Posted) {
+        let error = match &posted.result {
+            Some(Err(error)) => Some(error as &dyn std::error::Error),
+            Some(Ok(_)) | None => None,
+        };
+        self.failures
+            .log(event, &self.name, attempt, &posted.ending, error);
+    }
+
+    /// `passthrough`: one attempt in the request's own task. The breaker hears of it but does not stop it: the
+    /// sender waits for the app's own answer, not for ours.
+    pub(super) async fn pass(self: &Arc<Self>, event: &Event) -> Result<PassReply, PassError> {
+        const ATTEMPT: u32 = 1;
+        let deadline = Instant::now() + self.timeout;
+        let slot = timeout_at(deadline, self.slot()).await;
+        let slot = slot.map_err(|_| PassError::Timeout)?;
+        let mut posted = self.post(event, ATTEMPT, deadline, PASSED_BYTES_MAX).await;
+        drop(slot);
+        posted.ending.delivered &= posted.is_whole();
+        self.count(event, &posted);
+        if posted.ending.delivered {
+            super::log::delivered(event, &self.name, ATTEMPT, &posted.ending);
+        } else {
+            self.log_failure(event, ATTEMPT, &posted);
+        }
+        self.reached(posted.ending.reach, false);
+        posted.into_reply()
+    }
+}
+
+impl Posted {
+    /// Whether there is an answer that can be handed on.
+    fn is_whole(&self) -> bool {
+        matches!(&self.result, Some(Ok(reply)) if !reply.truncated && !reply.status.is_informational())
+    }
+
+    fn into_reply(self) -> Result<PassReply, PassError> {
+        let whole = self.is_whole();
+        match self.result {
+            Some(Ok(reply)) if whole => Ok(PassReply {
+                status: reply.status,
+                headers: reply.headers,
+                body: reply.body,
+            }),
+            Some(_) => Err(PassError::Bad),
+            None => Err(PassError::Timeout),
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! What an attempt carries besides the body: the sender's headers as they were admitted, the secret's header put
+//! back, and ours. The event itself is never changed, so every attempt starts from the same headers.
+
+use super::SecretHeaders;
+use super::sign::Signer;
+use crate::clock;
+use crate::event::{Event, SecretHeader};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use std::{fmt, sync::Arc};
+use uuid::Uuid;
+
+/// Bytes of an event type that are sent. A vendor's type is a word; a longer one would break the app's own limit
+/// on headers, so it is left out (the body still says it).
+const EVENT_TYPE_BYTES_MAX: usize = 1024;
+
+/// Headers that an attempt may add, so that the map grows once at most.
+const ADDED: usize = 12;
+
+/// What cannot stand in a header as it is; `%`, so that decoding gives back the type. Non-ASCII always goes.
+const ENCODED: AsciiSet = CONTROLS.add(b'%');
+
+/// For a type that begins or ends with a space, which a header would lose.
+const ENCODED_WITH_SPACE: AsciiSet = ENCODED.add(b' ');
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// Dresses the events of one target.
+pub(super) struct Outfit {
+    secrets: Arc<SecretHeaders>,
+    signer: Option<Signer>,
+}
+
+impl Outfit {
+    /// Prepares what is the same for every event.
+    pub(super) fn new(secrets: Arc<SecretHeaders>, signer: Option<Signer>) -> Self {
+        Self { secrets, signer }
+    }
+
+    /// The headers of attempt number `attempt` (1, 2 ...) at `now_ms` (Unix, milliseconds).
+    pub(super) fn headers(&self, event: &Event, attempt: u32, now_ms: u64) -> HeaderMap {
+        let mut headers = event.headers.clone();
+        headers.reserve(ADDED);
+        if let Some(secret) = &event.secret_header {
+            self.put_back(&mut headers, &event.source, secret);
+        }
+        let mut id = Uuid::encode_buffer();
+        let id = &*Uuid::from_bytes(*event.id.as_bytes())
+            .hyphenated()
+            .encode_lower(&mut id);
+        add_ours(&mut headers, event, id, attempt);
+        if let Some(signer) = &self.signer {
+            add_signature(&mut headers, signer, id, &event.body, now_ms / 1000);
+        }
+        add_trace(&mut headers, event);
+        headers
+    }
+
+    /// A secret that was renamed or removed is replaced by the source's first: the app knows the present ones.
+    /// A source that is gone has none.
+    fn put_back(&self, headers: &mut HeaderMap, source: &str, secret: &SecretHeader) {
+        let Some(known) = self.secrets.get(source) else {
+            return;
+        };
+        let same = known.iter().find(|(name, _)| *name == secret.secret);
+        if let Some((_, value)) = same.or(known.first()) {
+            headers.insert(secret.header.clone(), value.clone());
+        }
+    }
+}
+
+impl fmt::Debug for Outfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Outfit(secrets redacted)")
+    }
+}
+
+fn add_ours(headers: &mut HeaderMap, event: &Event, id: &str, attempt: u32) {
+    const DEDUPE_KEY: HeaderName = HeaderName::from_static("hookgate-dedupe-key");
+    const EVENT_ID: HeaderName = HeaderName::from_static("hookgate-event-id");
+    const SOURCE: HeaderName = HeaderName::from_static("hookgate-source");
+    const EVENT_TYPE: HeaderName = HeaderName::from_static("hookgate-event-type");
+    const ATTEMPT: HeaderName = HeaderName::from_static("hookgate-attempt");
+    const RECEIVED_AT: HeaderName = HeaderName::from_static("hookgate-received-at");
+
+    let mut key = [0; 64];
+    hex::encode_to_slice(event.key.0, &mut key).expect("64 digits are 32 bytes");
+    headers.insert(DEDUPE_KEY, ascii(&key));
+    headers.insert(EVENT_ID, ascii(id.as_bytes()));
+    headers.insert(SOURCE, ascii(event.source.as_bytes()));
+    if let Some(event_type) = event.event_type.as_deref().and_then(encode_type) {
+        headers.insert(EVENT_TYPE, event_type);
+    }
+    headers.insert(ATTEMPT, HeaderValue::from(attempt));
+    let received_at = clock::rfc3339(event.received_ms);
+    headers.insert(RECEIVED_AT, ascii(received_at.as_bytes()));
+}
+
+/// A value of printable ASCII: digits, names of sources (`[a-z0-9-]`), times.
+fn ascii(text: &[u8]) -> HeaderValue {
+    HeaderValue::from_bytes(text).expect("printable ASCII is a header value (RFC 9110 5.5)")
+}
+
+/// The type as a header can carry it; `None` if it is too long.
+fn encode_type(event_type: &str) -> Option<HeaderValue> {
+    let set = if event_type.trim_matches(' ') == event_type {
+        &ENCODED
+    } else {
+        &ENCODED_WITH_SPACE
+    };
+    let encoded: std::borrow::Cow<'_, str> = utf8_percent_encode(event_type, set).into();
+    (encoded.len() <= EVENT_TYPE_BYTES_MAX).then(|| ascii(encoded.as_bytes()))
+}
+
+/// The sender's own `webhook-*` would contradict ours. Some servers read `_` in a name as `-`.
+fn add_signature(headers: &mut HeaderMap, signer: &Signer, id: &str, body: &[u8], unix_s: u64) {
+    const ID: HeaderName = HeaderName::from_static("webhook-id");
+    const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+    const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+
+    let senders: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| {
+            let name = name.as_str();
+            name.starts_with("webhook-") || name.starts_with("webhook_")
+        })
+        .cloned()
+        .collect();
+    for name in senders {
+        headers.remove(name);
+    }
+    let timestamp = unix_s.to_string();
+    let signature = signer.sign(id, &timestamp, body);
+    headers.insert(ID, ascii(id.as_bytes()));
+    headers.insert(TIMESTAMP, ascii(timestamp.as_bytes()));
+    headers.insert(SIGNATURE, ascii(signature.as_bytes()));
+}
+
+/// Keeps the sender's trace. Without a valid one, a trace begins whose id is the event's, so that all attempts
+/// at all targets belong to it; its `tracestate` then belongs to nothing (W3C Trace Context 3.2, 4.3).
+fn add_trace(headers: &mut HeaderMap, event: &Event) {
+    const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
+    let mut sent = headers.get_all(TRACEPARENT).iter();
+    if let (Some(one), None) = (sent.next(), sent.next())
+        && is_traceparent(one.as_bytes())
+    {
+        return;
+    }
+    let trace = hex::encode(event.id.as_bytes());
+    // A parent id of zero is invalid.
+    let parent = fastrand::u64(1..);
+    headers.insert(
+        TRACEPARENT,
+        ascii(format!("00-{trace}-{parent:016x}-00").as_bytes()),
+    );
+    headers.remove(TRACESTATE);
+}
+
+/// `version-traceid-parentid-flags` in lower-case hex (W3C Trace Context 3.2.2); a later version may go on after
+/// another dash.
+fn is_traceparent(value: &[u8]) -> bool {
+    const LENGTH: usize = 55;
+    let field = |range: std::ops::Range<usize>| {
+        value
+            .get(range)
+            .filter(|field| field.iter().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f')))
+    };
+    let zero = |field: &[u8]| field.iter().all(|c| *c == b'0');
+    let (Some(version), Some(trace), Some(parent), Some(_flags)) =
+        (field(0..2), field(3..35), field(36..52), field(53..55))
+    else {
+        return false;
+    };
+    let dashes = [2, 35, 52].iter().all(|at| value[*at] == b'-');
+    let end = match version {
+        b"ff" => false,
+        b"00" => value.len() == LENGTH,
+        _ => value.get(LENGTH).is_none_or(|next| *next == b'-'),
+    };
+    dashes && end && !zero(trace) && !zero(parent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::target::SigningKey;
+    use crate::event::{DedupeKey, EventId, Seq, StoreTag};
+    use bytes::Bytes;
+
+    const RECEIVED_MS: u64 = 1_769_855_400_007;
+
+    fn event(headers: &[(&'static str, &'static str)]) -> Event {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
+        }
+        Event {
+            seq: Seq(7),
+            id: EventId::new(RECEIVED_MS, StoreTag(5), Seq(7)),
+            received_ms: RECEIVED_MS,
+            source: "erp".into(),
+            event_type: Some("order.created".into()),
+            key: DedupeKey([0xab; 32]),
+            headers: map,
+            secret_header: None,
+            body: Bytes::from_static(b"{}"),
+            first_attempts: None,
+        }
+    }
+
+    fn plain() -> Outfit {
+        Outfit::new(Arc::default(), None)
+    }
+
+    fn all<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
+        let values = headers.get_all(name).iter();
+        values.map(|value| value.to_str().expect("ASCII")).collect()
+    }
+
+    #[test]
+    fn ours_are_added_to_the_senders() {
+        let event = event(&[
+            ("x-signature", "abc"),
+            ("accept", "a"),
+            ("accept", "b"),
+            ("webhook-id", "theirs"),
+        ]);
+        let headers = plain().headers(&event, 3, 0);
+        let id = event.id.to_string();
+        let key = "ab".repeat(32);
+        let expected: [(&str, &[&str]); 10] = [
+            ("x-signature", &["abc"]),
+            ("accept", &["a", "b"]),
+            ("webhook-id", &["theirs"]),
+            ("webhook-signature", &[]),
+            ("hookgate-dedupe-key", &[&key]),
+            ("hookgate-event-id", &[&id]),
+            ("hookgate-source", &["erp"]),
+            ("hookgate-event-type", &["order.created"]),
+            ("hookgate-attempt", &["3"]),
+            ("hookgate-received-at", &["2026-01-31T10:30:00.007Z"]),
+        ];
+        for (name, values) in expected {
+            assert_eq!(all(&headers, name), values, "{name}");
+        }
+    }
+
+    #[test]
+    fn types_survive_as_headers() {
+        let long = "x".repeat(EVENT_TYPE_BYTES_MAX + 1);
+        let cases = [
+            ("order.created", Some("order.created")),
+            ("two words", Some("two words")),
+            (" edge", Some("%20edge")),
+            ("100%", Some("100%25")),
+            ("a\r\nHost: x", Some("a%0D%0AHost: x")),
+            ("größe", Some("gr%C3%B6%C3%9Fe")),
+            ("\u{7f}", Some("%7F")),
+            (long.as_str(), None),
+        ];
+        for (event_type, expected) in cases {
+            let mut event = event(&[]);
+            event.event_type = Some(event_type.into());
+            let headers = plain().headers(&event, 1, 0);
+            assert_eq!(
+                all(&headers, "hookgate-event-type").first().copied(),
+                expected,
+                "{event_type:?}"
+            );
+        }
+        let mut untyped = event(&[]);
+        untyped.event_type = None;
+        assert!(
+            !plain()
+                .headers(&untyped, 1, 0)
+                .contains_key("hookgate-event-type")
+        );
+    }
+
+    #[test]
+    fn the_secret_header_is_put_back() {
+        let values = vec![
+            ("new".into(), HeaderValue::from_static("Bearer n")),
+            ("old".into(), HeaderValue::from_static("Bearer o")),
+        ];
+        let secrets: SecretHeaders = [("erp".into(), values)].into();
+        let outfit = Outfit::new(Arc::new(secrets), None);
+        let cases = [
+            ("erp", "old", Some("Bearer o")),
+            ("erp", "gone", Some("Bearer n")),
+            ("removed", "old", None),
+        ];
+        for (source, secret, expected) in cases {
+            let mut event = event(&[]);
+            event.source = source.into();
+            event.secret_header = Some(SecretHeader {
+                header: http::header::AUTHORIZATION,
+                secret: secret.into(),
+            });
+            let headers = outfit.headers(&event, 1, 0);
+            assert_eq!(
+                all(&headers, "authorization").first().copied(),
+                expected,
+                "{source} {secret}"
+            );
+        }
+        assert!(!format!("{outfit:?}").contains("Bearer"));
+    }
+
+    #[test]
+    fn signing_replaces_the_senders_own() {
+        let key = SigningKey::new(b"key".to_vec());
+        let event = event(&[
+            ("webhook-signature", "theirs"),
+            ("webhook_signature", "theirs"),
+            ("webhook-extra", "theirs"),
+            ("x-webhook", "kept"),
+        ]);
+        let outfit = Outfit::new(Arc::default(), Some(Signer::new(&key)));
+        let headers = outfit.headers(&event, 1, 1_614_265_330_999);
+        let id = event.id.to_string();
+        let signature = Signer::new(&key).sign(&id, "1614265330", b"{}");
+        assert_eq!(all(&headers, "webhook-id"), [id]);
+        assert_eq!(all(&headers, "webhook-timestamp"), ["1614265330"]);
+        assert_eq!(all(&headers, "webhook-signature"), [signature]);
+        assert_eq!(all(&headers, "x-webhook"), ["kept"]);
+        assert!(!headers.contains_key("webhook_signature"));
+        assert!(!headers.contains_key("webhook-extra"));
+    }
+
+    #[test]
+    fn only_a_valid_trace_is_kept() {
+        const GOOD: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let kept = [
+            GOOD,
+            "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
+        ];
+        let replaced = [
+            "",
+            "garbage",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-1",
+            "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01x",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "00_4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        ];
+        for value in kept {
+            let headers = plain().headers(
+                &event(&[("traceparent", value), ("tracestate", "a=b")]),
+                1,
+                0,
+            );
+            assert_eq!(all(&headers, "traceparent"), [value]);
+            assert_eq!(all(&headers, "tracestate"), ["a=b"]);
+        }
+        for value in replaced {
+            let event = event(&[("traceparent", value), ("tracestate", "a=b")]);
+            assert_fresh_trace(&event, value);
+        }
+        assert_fresh_trace(&event(&[]), "none");
+        assert_fresh_trace(
+            &event(&[("traceparent", GOOD), ("traceparent", GOOD)]),
+            "two",
+        );
+    }
+
+    fn assert_fresh_trace(event: &Event, case: &str) {
+        let headers = plain().headers(event, 1, 0);
+        let [made] = all(&headers, "traceparent")[..] else {
+            panic!("one traceparent: {case}");
+        };
+        assert!(is_traceparent(made.as_bytes()), "{case}: {made}");
+        assert_eq!(&made[3..35], hex::encode(event.id.as_bytes()), "{case}");
+        assert!(!headers.contains_key("tracestate"), "{case}");
+    }
+}

@@ -1,0 +1,613 @@
+//! The scheduler against a model of the store, its writer, the workers and the reader, in random interleavings:
+//! commits are visible before they are announced, pages are read before they arrive, clocks jump, apps go away.
+
+use super::breaker::Reach;
+use super::crew::Summon;
+use super::due::DuePage;
+use super::fixture::{event, retry_row, row, watched};
+use super::fresh::FreshPage;
+use super::job::{self, Job};
+use super::scheduler::{Plan, Scheduler, Step};
+use crate::backoff::Backoff;
+use crate::budget::Budget;
+use crate::event::{Event, FirstAttempts, Seq, TargetId};
+use crate::store::{Backlog, Delivery, Outcome, Settlement};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+
+const CONCURRENCY: usize = 3;
+const RETRY: Backoff = Backoff {
+    first: Duration::from_secs(1),
+    factor: 2.0,
+    max: Duration::from_mins(1),
+};
+
+#[derive(Clone, Debug)]
+enum Op {
+    /// A sender's event reaches the writer.
+    Admit,
+    /// The writer commits what it has.
+    Commit,
+    /// The writer announces one thing that it has committed.
+    Announce,
+    /// The reader plans, if something made it.
+    Plan,
+    /// The page that is being read arrives.
+    Arrive,
+    /// The page cannot be read.
+    Unreadable,
+    /// A worker that was summoned or is done looks for a job.
+    Look(usize),
+    /// A worker's attempt ends.
+    End(usize, End),
+    /// Time passes, milliseconds.
+    Pass(u64),
+    /// The wall clock is set, milliseconds.
+    Jump(i64),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Delivered,
+    Refused(u64),
+    Absent,
+    Unclear,
+}
+
+#[derive(Debug)]
+enum Announcement {
+    Admitted(Arc<Event>),
+    Settled(Settlement),
+}
+
+#[derive(Debug)]
+enum Reading {
+    Fresh(FreshPage, Vec<Delivery>),
+    Due(DuePage, Vec<Delivery>, Option<u64>),
+}
+
+#[derive(Debug)]
+enum Worker {
+    Summoned,
+    Looking,
+    Busy(Job),
+    Parked,
+    Gone,
+}
+
+struct World {
+    scheduler: Scheduler,
+    started: Instant,
+    passed_ms: u64,
+    wall_ms: u64,
+    seq: u64,
+    admitting: Vec<Arc<Event>>,
+    settling: Vec<Settlement>,
+    announcements: VecDeque<Announcement>,
+    /// What is committed and not settled: attempts and due time.
+    rows: BTreeMap<u64, (u32, Option<u64>)>,
+    /// Taken, and the settlement not announced.
+    out: HashSet<Seq>,
+    last_fresh: u64,
+    workers: Vec<(Arc<Notify>, Worker)>,
+    reading: Option<Reading>,
+    /// When the reader plans by itself (time passed), if it waits.
+    reader_at_ms: Option<u64>,
+    reader_rung: bool,
+    watchers: Vec<(Arc<Event>, oneshot::Receiver<bool>)>,
+}
+
+impl World {
+    /// `backlog` events wait already, every third of them for a retry; memory holds `memory` events.
+    fn new(backlog: u64, memory: u64) -> Self {
+        let rows: BTreeMap<u64, (u32, Option<u64>)> = (1..=backlog)
+            .map(|seq| {
+                (
+                    seq,
+                    if seq % 3 == 0 {
+                        (1, Some(10 * seq))
+                    } else {
+                        (0, None)
+                    },
+                )
+            })
+            .collect();
+        let weight = event(1).weight();
+        let found = Backlog {
+            deliveries: backlog,
+            bytes: backlog * weight,
+            last: rows.keys().next_back().map(|seq| Seq(*seq)),
+            next_due_ms: rows.values().filter_map(|(_, due_ms)| *due_ms).min(),
+            dead: 0,
+        };
+        let memory = Budget::new(memory * weight);
+        let mut scheduler = Scheduler::new(CONCURRENCY, RETRY, &found, memory);
+        scheduler.start();
+        Self {
+            scheduler,
+            started: Instant::now(),
+            passed_ms: 0,
+            wall_ms: 1_000_000,
+            seq: backlog,
+            admitting: Vec::new(),
+            settling: Vec::new(),
+            announcements: VecDeque::new(),
+            rows,
+            out: HashSet::new(),
+            last_fresh: 0,
+            workers: Vec::new(),
+            reading: None,
+            reader_at_ms: None,
+            reader_rung: true,
+            watchers: Vec::new(),
+        }
+    }
+
+    fn now(&self) -> Instant {
+        self.started + Duration::from_millis(self.passed_ms)
+    }
+
+    /// Does `op` if it is possible now, and everything that the shell does with it.
+    fn run(&mut self, op: &Op) -> bool {
+        let done = match *op {
+            Op::Admit => self.admit(),
+            Op::Commit => self.commit(),
+            Op::Announce => self.announce(),
+            Op::Plan => self.plan(),
+            Op::Arrive => self.arrive(),
+            Op::Unreadable => self.unreadable(),
+            Op::Look(nth) => self.look(nth),
+            Op::End(nth, end) => self.end(nth, end),
+            Op::Pass(ms) => {
+                self.passed_ms += ms;
+                self.wall_ms += ms;
+                true
+            }
+            Op::Jump(ms) => {
+                self.wall_ms = self.wall_ms.saturating_add_signed(ms);
+                true
+            }
+        };
+        self.reader_rung |= self.scheduler.wants_reader();
+        while let Some(summon) = self.scheduler.summon() {
+            match summon {
+                Summon::Hire => self
+                    .workers
+                    .push((Arc::new(Notify::new()), Worker::Summoned)),
+                Summon::Ring(bell) => self.ring(&bell),
+            }
+        }
+        let alive = |worker: &Worker| !matches!(worker, Worker::Gone);
+        assert!(
+            self.workers
+                .iter()
+                .filter(|(_, worker)| alive(worker))
+                .count()
+                <= CONCURRENCY
+        );
+        done
+    }
+
+    fn ring(&mut self, bell: &Arc<Notify>) {
+        let mut workers = self.workers.iter_mut();
+        let (_, worker) = workers
+            .find(|(own, _)| Arc::ptr_eq(own, bell))
+            .expect("a bell of ours");
+        assert!(
+            matches!(worker, Worker::Parked),
+            "only who waits is rung for"
+        );
+        *worker = Worker::Summoned;
+    }
+
+    fn admit(&mut self) -> bool {
+        self.seq += 1;
+        // Two targets, so that a second report of this one would show.
+        let (waiting, told) = FirstAttempts::new(2);
+        let event = watched(self.seq, waiting);
+        self.watchers.push((Arc::clone(&event), told));
+        self.admitting.push(event);
+        true
+    }
+
+    fn commit(&mut self) -> bool {
+        let idle = self.admitting.is_empty() && self.settling.is_empty();
+        if idle || !self.announcements.is_empty() {
+            return false;
+        }
+        for event in self.admitting.drain(..) {
+            self.rows.insert(event.seq.0, (0, None));
+            self.announcements.push_back(Announcement::Admitted(event));
+        }
+        for settlement in self.settling.drain(..) {
+            match settlement.outcome {
+                Outcome::Retry { attempts, due_ms } => {
+                    let row = self.rows.get_mut(&settlement.seq.0).expect("it waits");
+                    assert_eq!(row.1, settlement.was_due_ms);
+                    *row = (attempts, Some(due_ms));
+                }
+                Outcome::Delivered | Outcome::Dead { .. } => {
+                    self.rows.remove(&settlement.seq.0).expect("it waits");
+                }
+            }
+            self.announcements
+                .push_back(Announcement::Settled(settlement));
+        }
+        true
+    }
+
+    fn announce(&mut self) -> bool {
+        match self.announcements.pop_front() {
+            Some(Announcement::Admitted(event)) => {
+                if !self.scheduler.admitted(&event, event.weight()) {
+                    job::tell(&event, false);
+                }
+            }
+            Some(Announcement::Settled(settlement)) => {
+                self.out.remove(&settlement.seq);
+                self.scheduler.settled(&settlement);
+            }
+            None => return false,
+        }
+        true
+    }
+
+    fn plan(&mut self) -> bool {
+        let over = self
+            .reader_at_ms
+            .is_some_and(|at_ms| at_ms <= self.passed_ms);
+        if self.reading.is_some() || !(self.reader_rung || over) {
+            return false;
+        }
+        self.reader_rung = false;
+        self.reader_at_ms = None;
+        let (plan, _) = self.scheduler.plan(self.wall_ms, self.now());
+        match plan {
+            Plan::ReadFresh(page) => {
+                let rows = self.rows.range(page.after.0 + 1..);
+                let rows = rows.filter(|(_, (_, due_ms))| due_ms.is_none());
+                let rows = rows.take(page.most).map(|(seq, _)| row(*seq)).collect();
+                self.reading = Some(Reading::Fresh(page, rows));
+            }
+            Plan::ReadDue(page) => {
+                let mut due: Vec<_> = self
+                    .rows
+                    .iter()
+                    .filter_map(|(seq, (attempts, due_ms))| Some(((*due_ms)?, *seq, *attempts)))
+                    .collect();
+                due.sort_unstable();
+                let visible = due
+                    .iter()
+                    .take_while(|(due_ms, ..)| *due_ms <= page.now_ms)
+                    .take(page.most);
+                let rows: Vec<_> = visible
+                    .map(|(due_ms, seq, attempts)| retry_row(*seq, *attempts, *due_ms))
+                    .collect();
+                let next_ms = due.get(rows.len()).map(|(due_ms, ..)| *due_ms);
+                self.reading = Some(Reading::Due(page, rows, next_ms));
+            }
+            Plan::Wait(most) => {
+                self.reader_at_ms = most.map(|most| {
+                    self.passed_ms + u64::try_from(most.as_millis()).expect("short") + 1
+                });
+            }
+            Plan::Stop => panic!("it was not stopped"),
+        }
+        true
+    }
+
+    fn arrive(&mut self) -> bool {
+        match self.reading.take() {
+            Some(Reading::Fresh(page, rows)) => self.scheduler.fill_fresh(page, rows),
+            Some(Reading::Due(_, rows, next_ms)) => self.scheduler.fill_due(rows, next_ms),
+            None => return false,
+        }
+        self.reader_rung = true;
+        true
+    }
+
+    fn unreadable(&mut self) -> bool {
+        match self.reading.take() {
+            Some(Reading::Fresh(..)) => {}
+            Some(Reading::Due(page, ..)) => self.scheduler.unread_due(page),
+            None => return false,
+        }
+        self.reader_rung = true;
+        true
+    }
+
+    /// The nth worker of those that `wanted` matches.
+    fn pick(&self, nth: usize, wanted: impl Fn(&Worker) -> bool) -> Option<usize> {
+        let workers = self.workers.iter().enumerate();
+        let found: Vec<usize> = workers
+            .filter(|(_, (_, worker))| wanted(worker))
+            .map(|(index, _)| index)
+            .collect();
+        found.get(nth % found.len().max(1)).copied()
+    }
+
+    fn look(&mut self, nth: usize) -> bool {
+        let may = |worker: &Worker| matches!(worker, Worker::Summoned | Worker::Looking);
+        let Some(index) = self.pick(nth, may) else {
+            return false;
+        };
+        let now = self.now();
+        let (bell, worker) = &mut self.workers[index];
+        let summoned = matches!(worker, Worker::Summoned);
+        *worker = match self.scheduler.step(bell, summoned, now, now) {
+            Step::Attempt(job) => {
+                assert!(self.out.insert(job.seq), "taken twice: {:?}", job.seq);
+                assert!(self.rows.contains_key(&job.seq.0), "it is not settled");
+                if job.due_ms.is_none() {
+                    assert!(self.last_fresh < job.seq.0, "first attempts keep the order");
+                    self.last_fresh = job.seq.0;
+                }
+                Worker::Busy(job)
+            }
+            Step::Wait => Worker::Parked,
+            Step::Leave => Worker::Gone,
+        };
+        true
+    }
+
+    fn end(&mut self, nth: usize, end: End) -> bool {
+        let Some(index) = self.pick(nth, |worker| matches!(worker, Worker::Busy(_))) else {
+            return false;
+        };
+        let worker = &mut self.workers[index].1;
+        let Worker::Busy(job) = std::mem::replace(worker, Worker::Looking) else {
+            unreachable!("picked for it");
+        };
+        let retry_ms = match end {
+            End::Delivered => None,
+            End::Refused(ms) => Some(ms),
+            End::Absent | End::Unclear => Some(500),
+        };
+        let outcome = retry_ms.map_or(Outcome::Delivered, |ms| Outcome::Retry {
+            attempts: job.attempts + 1,
+            due_ms: self.wall_ms + ms,
+        });
+        self.settling.push(Settlement {
+            target: TargetId(1),
+            seq: job.seq,
+            was_due_ms: job.due_ms,
+            bytes: job.weight,
+            outcome,
+        });
+        job.tell(retry_ms.is_none());
+        let reach = match end {
+            End::Delivered | End::Refused(_) => Reach::Answered,
+            End::Absent => Reach::Absent,
+            End::Unclear => Reach::Unclear,
+        };
+        if let Some((_, gone)) = self.scheduler.ended(reach, job.probe, self.now()) {
+            tell_all(&gone);
+        }
+        true
+    }
+
+    /// The app takes everything from now on: nothing may be left after a while.
+    fn settle_down(&mut self) {
+        let steps = [
+            Op::Commit,
+            Op::Announce,
+            Op::Plan,
+            Op::Arrive,
+            Op::Look(0),
+            Op::End(0, End::Delivered),
+        ];
+        for _ in 0..20_000 {
+            let mut busy = false;
+            for step in &steps {
+                busy |= self.run(step);
+            }
+            if busy {
+                continue;
+            }
+            if self.rows.is_empty() {
+                break;
+            }
+            self.run(&Op::Pass(1_000));
+        }
+        assert!(self.rows.is_empty(), "left waiting: {:?}", self.rows);
+        assert!(!self.scheduler.is_pending());
+        assert!(self.out.is_empty());
+    }
+
+    fn assert_told_once(&mut self) {
+        for (event, told) in &mut self.watchers {
+            assert!(told.try_recv().is_err(), "told twice: {:?}", event.seq);
+            job::tell(event, true);
+            assert!(told.try_recv().is_ok(), "never told: {:?}", event.seq);
+        }
+    }
+}
+
+fn tell_all(gone: &VecDeque<Job>) {
+    for job in gone {
+        job.tell(false);
+    }
+}
+
+fn any_op() -> impl Strategy<Value = Op> {
+    let any_end = prop_oneof![
+        4 => Just(End::Delivered),
+        2 => (0u64..5_000).prop_map(End::Refused),
+        4 => Just(End::Absent),
+        1 => Just(End::Unclear),
+    ];
+    prop_oneof![
+        6 => Just(Op::Admit),
+        6 => Just(Op::Commit),
+        10 => Just(Op::Announce),
+        8 => Just(Op::Plan),
+        6 => Just(Op::Arrive),
+        1 => Just(Op::Unreadable),
+        12 => (0usize..8).prop_map(Op::Look),
+        10 => (0usize..8, any_end).prop_map(|(nth, end)| Op::End(nth, end)),
+        4 => (0u64..3_000).prop_map(Op::Pass),
+        1 => (-500_000i64..500_000).prop_map(Op::Jump),
+    ]
+}
+
+proptest! {
+    /// Everything is delivered, nothing is taken twice while it is unsettled, first attempts keep their order and
+    /// each is reported once, no wake is lost.
+    #[test]
+    fn every_event_is_delivered_whatever_happens(
+        backlog in 0u64..200,
+        memory in prop_oneof![Just(0u64), Just(3), Just(10_000)],
+        ops in proptest::collection::vec(any_op(), 0..600),
+    ) {
+        let mut world = World::new(backlog, memory);
+        for op in &ops {
+            world.run(op);
+        }
+        world.settle_down();
+        world.assert_told_once();
+    }
+}
+
+/// A world in which `events` were announced.
+fn announced(events: u64) -> World {
+    let mut world = World::new(0, 10_000);
+    for _ in 0..events {
+        world.run(&Op::Admit);
+    }
+    world.run(&Op::Commit);
+    while world.run(&Op::Announce) {}
+    world
+}
+
+/// Takes until nothing may be taken; ends every attempt so.
+fn work(world: &mut World, end: End) -> usize {
+    let mut ended = 0;
+    while world.run(&Op::Look(0)) || world.run(&Op::End(0, end)) {
+        ended = world.settling.len();
+    }
+    ended
+}
+
+#[test]
+fn unsettled_deliveries_are_bounded() {
+    let mut world = announced(1_000);
+    let bound = CONCURRENCY + 256;
+    assert_eq!(work(&mut world, End::Delivered), bound);
+    world.run(&Op::Commit);
+    for _ in 0..10 {
+        world.run(&Op::Announce);
+    }
+    assert_eq!(
+        work(&mut world, End::Delivered),
+        10,
+        "as many as were settled"
+    );
+}
+
+#[test]
+fn an_app_that_is_not_there_gets_one_probe_at_a_time() {
+    let mut world = announced(1_000);
+    work(&mut world, End::Absent);
+    let burnt = world.settling.len();
+    assert!(burnt < 5 + CONCURRENCY, "{burnt} attempts");
+    assert_eq!(world.scheduler.state(), "open");
+    assert!(world.scheduler.is_held());
+    for probe in 0..20 {
+        while world.run(&Op::Commit) || world.run(&Op::Announce) {}
+        world.run(&Op::Pass(6_001));
+        while world.run(&Op::Plan) && world.run(&Op::Arrive) {}
+        assert_eq!(work(&mut world, End::Absent), 1, "probe {probe}");
+        assert_eq!(world.scheduler.state(), "open");
+    }
+    let retried = world
+        .rows
+        .values()
+        .filter(|(attempts, _)| *attempts > 1)
+        .count();
+    let first = world
+        .rows
+        .values()
+        .filter(|(attempts, _)| *attempts > 0)
+        .count();
+    assert!(
+        retried > 1 && first > burnt,
+        "probes take from both in turn"
+    );
+    world.settle_down();
+    assert!(!world.scheduler.is_held());
+    world.assert_told_once();
+}
+
+#[test]
+fn the_next_event_of_a_half_open_target_is_its_probe() {
+    let mut world = World::new(0, 10_000);
+    for _ in 0..5 {
+        // As `passthrough` reports it: nothing of the store's is involved.
+        let now = world.now();
+        world.scheduler.ended(Reach::Absent, false, now);
+    }
+    world.run(&Op::Pass(6_001));
+    while world.run(&Op::Plan) {}
+    assert_eq!(world.scheduler.state(), "half_open");
+    for _ in 0..3 {
+        world.run(&Op::Admit);
+    }
+    world.run(&Op::Commit);
+    while world.run(&Op::Announce) {}
+    while world.run(&Op::Plan) && world.run(&Op::Arrive) {}
+    assert_eq!(work(&mut world, End::Unclear), 1);
+    world.settle_down();
+    world.assert_told_once();
+}
+
+#[test]
+fn fresh_and_due_are_served_in_turn() {
+    let mut world = World::new(120, 10_000);
+    world.run(&Op::Plan);
+    world.run(&Op::Arrive);
+    world.run(&Op::Plan);
+    world.run(&Op::Arrive);
+    world.run(&Op::Plan);
+    world.run(&Op::Arrive);
+    let mut retries = Vec::new();
+    while world.out.len() < 20 {
+        world.run(&Op::Look(0));
+        let busy = world.workers.iter().find_map(|(_, worker)| match worker {
+            Worker::Busy(job) => Some(job.due_ms.is_some()),
+            _ => None,
+        });
+        retries.extend(busy);
+        world.run(&Op::End(0, End::Delivered));
+    }
+    let turns: Vec<bool> = (0..retries.len()).map(|nth| nth % 2 == 1).collect();
+    assert_eq!(retries, turns);
+}
+
+#[test]
+fn a_stop_lets_go_of_what_is_queued() {
+    let mut world = announced(10);
+    world.run(&Op::Look(0));
+    let gone = world.scheduler.stop();
+    assert_eq!(gone.len(), 9);
+    tell_all(&gone);
+    let now = world.now();
+    assert!(matches!(world.scheduler.plan(0, now).0, Plan::Stop));
+    assert!(world.scheduler.summon().is_none());
+    world.run(&Op::End(0, End::Delivered));
+    while world.run(&Op::Look(0)) {}
+    assert!(
+        world
+            .workers
+            .iter()
+            .all(|(_, worker)| matches!(worker, Worker::Gone)),
+        "workers leave"
+    );
+    assert!(
+        !world.scheduler.admitted(&event(99), 1),
+        "nothing is queued any more"
+    );
+    world.assert_told_once();
+}

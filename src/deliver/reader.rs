@@ -1,0 +1,94 @@
+//! Reads what one target needs from the store, page by page, when the scheduler asks for it; and looks after all
+//! targets every few seconds.
+
+use super::scheduler::Plan;
+use super::shift::Running;
+use super::target::Target;
+use crate::clock;
+use crate::shutdown::{Listener as Stop, Phase};
+use crate::store::NotStored;
+use std::{sync::Arc, time::Duration};
+use tokio::time::{sleep, timeout};
+
+/// Pause after a page that could not be read: the store is locked by another program, or about to end the process.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How often gauges are refreshed and idle workers dismissed: several times between two scrapes.
+const UPKEEP: Duration = Duration::from_secs(2);
+
+/// Reads for one target until the stop drains.
+pub(super) async fn read(target: Arc<Target>, mut running: Running) {
+    loop {
+        let read = match target.plan() {
+            Plan::ReadFresh(page) => {
+                let rows = running.store.fresh(target.id, page.after, page.most).await;
+                rows.map(|rows| target.fill(|scheduler| scheduler.fill_fresh(page, rows)))
+            }
+            Plan::ReadDue(page) => {
+                let rows = running.store.due(target.id, page.now_ms, page.most).await;
+                if rows.is_err() {
+                    target.fill(|scheduler| scheduler.unread_due(page));
+                }
+                rows.map(|(rows, next_ms)| {
+                    target.fill(|scheduler| scheduler.fill_due(rows, next_ms));
+                })
+            }
+            Plan::Wait(None) => {
+                target.reader.notified().await;
+                Ok(())
+            }
+            Plan::Wait(Some(most)) => {
+                // Whether it was rung for or the time is over, it plans anew.
+                let _ = timeout(most, target.reader.notified()).await;
+                Ok(())
+            }
+            Plan::Stop => return,
+        };
+        if let Err(error) = read {
+            tracing::warn!(target = &*target.name, %error, "cannot read what waits");
+            pause(PAUSE, &mut running.stop).await;
+        }
+    }
+}
+
+/// Looks after all targets until the stop drains.
+pub(super) async fn look_after(targets: Vec<Arc<Target>>, mut running: Running) {
+    while pause(UPKEEP, &mut running.stop).await {
+        for target in &targets {
+            target.dismiss_stale();
+            if let Err(error) = show_oldest(target, &running).await {
+                tracing::warn!(target = &*target.name, %error, "cannot tell the oldest that waits");
+            }
+        }
+    }
+}
+
+async fn show_oldest(target: &Target, running: &Running) -> Result<(), NotStored> {
+    let received_ms = if target.is_pending() {
+        running.store.oldest(target.id).await?
+    } else {
+        None
+    };
+    let age_ms = received_ms.map_or(0, |received_ms| {
+        clock::unix_ms().saturating_sub(received_ms)
+    });
+    let age = Duration::from_millis(age_ms);
+    target.metrics.oldest_pending.set(age.as_secs_f64());
+    Ok(())
+}
+
+/// Tells all targets once the stop drains.
+pub(super) async fn stop(targets: Vec<Arc<Target>>, mut running: Running) {
+    running.stop.reached(Phase::Draining).await;
+    for target in &targets {
+        target.stop();
+    }
+}
+
+/// Waits; false if the stop drains before the time is over.
+async fn pause(time: Duration, stop: &mut Stop) -> bool {
+    tokio::select! {
+        () = sleep(time) => true,
+        () = stop.reached(Phase::Draining) => false,
+    }
+}

@@ -1,0 +1,280 @@
+//! One target: its state under one lock, and what follows from a change of it. The lock is never held while
+//! anybody is woken, told or waited for.
+
+use super::breaker::{Change, Reach};
+use super::crew::Summon;
+use super::headers::Outfit;
+use super::job::{self, Job};
+use super::log::{self, Failures};
+use super::retry::Patience;
+use super::scheduler::{Plan, Scheduler, Step};
+use super::shift::Shift;
+use super::sign::Signer;
+use super::{SecretHeaders, Setup, worker};
+use crate::budget::Budget;
+use crate::clock;
+use crate::event::{Event, TargetId};
+use crate::http::client::Client;
+use crate::metrics::TargetMetrics;
+use crate::store::{DeadReason, Outcome, Settlement};
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::Instant;
+
+/// One target at work.
+#[derive(Debug)]
+pub(super) struct Target {
+    /// Its number in the store.
+    pub(super) id: TargetId,
+    /// Its name.
+    pub(super) name: Arc<str>,
+    /// Its connections.
+    pub(super) client: Client,
+    /// What its events wear.
+    pub(super) outfit: Outfit,
+    /// Of one attempt.
+    pub(super) timeout: Duration,
+    /// When it is tried again.
+    pub(super) patience: Patience,
+    /// Attempts at one time: those of the workers and those of `passthrough` together.
+    pub(super) slots: Semaphore,
+    /// Its handles.
+    pub(super) metrics: TargetMetrics,
+    /// What was logged of its failures.
+    pub(super) failures: Failures,
+    /// Rung when the reader has to plan anew.
+    pub(super) reader: Notify,
+    scheduler: Mutex<Scheduler>,
+    shift: Arc<Shift>,
+}
+
+impl Target {
+    /// Prepares a target, and sets its gauges to what waits for it.
+    pub(super) fn new(
+        setup: Setup,
+        secrets: Arc<SecretHeaders>,
+        memory: Budget,
+        shift: Arc<Shift>,
+    ) -> Arc<Self> {
+        let Setup {
+            id,
+            config,
+            backlog,
+            metrics,
+        } = setup;
+        let scheduler = Scheduler::new(config.concurrency, config.retry, &backlog, memory);
+        metrics.pending.set(gauge(backlog.deliveries));
+        metrics.dead.set(gauge(backlog.dead));
+        metrics.state(scheduler.state());
+        Arc::new(Self {
+            id,
+            client: Client::new(&config.url),
+            outfit: Outfit::new(secrets, config.sign.as_ref().map(Signer::new)),
+            timeout: config.timeout,
+            patience: Patience {
+                backoff: config.retry,
+                give_up_after: config.give_up_after,
+            },
+            slots: Semaphore::new(config.concurrency),
+            name: config.name,
+            metrics,
+            failures: Failures::default(),
+            reader: Notify::new(),
+            scheduler: Mutex::new(scheduler),
+            shift,
+        })
+    }
+
+    /// Deliveries are attempted from now on.
+    pub(super) fn start(self: &Arc<Self>) {
+        self.scheduler.lock().start();
+        self.summon_all();
+    }
+
+    /// Nothing is taken any more: what is queued waits in the store, for the next start.
+    pub(super) fn stop(&self) {
+        let (gone, parked) = {
+            let mut scheduler = self.scheduler.lock();
+            (scheduler.stop(), scheduler.parked())
+        };
+        self.reader.notify_one();
+        ring_all(&parked);
+        tell_all(&gone);
+    }
+
+    /// The writer announces an event.
+    pub(super) fn admitted(self: &Arc<Self>, event: &Arc<Event>) {
+        self.metrics.pending.increment(1.0);
+        let weight = event.weight();
+        let (queued, summon, reader) = {
+            let mut scheduler = self.scheduler.lock();
+            let queued = scheduler.admitted(event, weight);
+            let summon = if queued { scheduler.summon() } else { None };
+            (queued, summon, scheduler.wants_reader())
+        };
+        if let Some(summon) = summon {
+            self.call(summon);
+        }
+        if reader {
+            self.reader.notify_one();
+        }
+        if !queued {
+            job::tell(event, false);
+        }
+    }
+
+    /// Settlements of this target are durable.
+    pub(super) fn settled(self: &Arc<Self>, settlements: &[Settlement]) {
+        let reader = {
+            let mut scheduler = self.scheduler.lock();
+            for settlement in settlements {
+                scheduler.settled(settlement);
+            }
+            scheduler.wants_reader()
+        };
+        for settlement in settlements {
+            match settlement.outcome {
+                Outcome::Delivered => self.metrics.pending.decrement(1.0),
+                Outcome::Retry { .. } => {}
+                Outcome::Dead { reason, .. } => {
+                    self.metrics.pending.decrement(1.0);
+                    self.died(reason);
+                }
+            }
+        }
+        if reader {
+            self.reader.notify_one();
+        }
+        self.summon_all();
+    }
+
+    /// A delivery was a dead letter from the start.
+    pub(super) fn refused(&self, event: &Event) {
+        self.died(DeadReason::Backlog);
+        log::dead(event, &self.name, 0, DeadReason::Backlog, None);
+        job::tell(event, false);
+    }
+
+    /// A worker looks.
+    pub(super) fn step(&self, bell: &Arc<Notify>, summoned: bool, idle_since: Instant) -> Step {
+        let (step, reader) = {
+            let mut scheduler = self.scheduler.lock();
+            let step = scheduler.step(bell, summoned, idle_since, Instant::now());
+            (step, scheduler.wants_reader())
+        };
+        if reader {
+            self.reader.notify_one();
+        }
+        step
+    }
+
+    /// An attempt has ended, and says this about whether the app is there.
+    pub(super) fn reached(self: &Arc<Self>, reach: Reach, probe: bool) {
+        let gone = {
+            let mut scheduler = self.scheduler.lock();
+            let Some((change, gone)) = scheduler.ended(reach, probe, Instant::now()) else {
+                return;
+            };
+            // Under the lock, so that the gauges of two changes cannot overtake each other.
+            self.show(change, &scheduler);
+            gone
+        };
+        self.reader.notify_one();
+        self.summon_all();
+        tell_all(&gone);
+    }
+
+    /// A taken job held nothing to attempt.
+    pub(super) fn unused(&self, probe: bool) {
+        self.scheduler.lock().unused(probe);
+        self.reader.notify_one();
+    }
+
+    /// What the reader does next.
+    pub(super) fn plan(self: &Arc<Self>) -> Plan {
+        let mut scheduler = self.scheduler.lock();
+        let (plan, change) = scheduler.plan(clock::unix_ms(), Instant::now());
+        if let Some(change) = change {
+            self.show(change, &scheduler);
+        }
+        plan
+    }
+
+    /// A page was read: `fill` puts it into the queue.
+    pub(super) fn fill(self: &Arc<Self>, fill: impl FnOnce(&mut Scheduler)) {
+        fill(&mut self.scheduler.lock());
+        self.summon_all();
+    }
+
+    /// Whether a first attempt would have to wait.
+    pub(super) fn is_held(&self) -> bool {
+        self.scheduler.lock().is_held()
+    }
+
+    /// Whether anything waits for it.
+    pub(super) fn is_pending(&self) -> bool {
+        self.scheduler.lock().is_pending()
+    }
+
+    /// Lets workers go that had nothing to do for a while.
+    pub(super) fn dismiss_stale(&self) {
+        let stale = self.scheduler.lock().stale(Instant::now());
+        ring_all(&stale);
+    }
+
+    fn summon_all(self: &Arc<Self>) {
+        loop {
+            let summon = self.scheduler.lock().summon();
+            match summon {
+                Some(summon) => self.call(summon),
+                None => return,
+            }
+        }
+    }
+
+    fn call(self: &Arc<Self>, summon: Summon) {
+        match summon {
+            Summon::Ring(bell) => bell.notify_one(),
+            Summon::Hire => self
+                .shift
+                .spawn(|running| worker::work(Arc::clone(self), running)),
+        }
+    }
+
+    fn died(&self, reason: DeadReason) {
+        self.metrics.dead.increment(1.0);
+        self.metrics.dead_total.increment(log::word(reason));
+    }
+
+    fn show(&self, change: Change, scheduler: &Scheduler) {
+        self.metrics.state(scheduler.state());
+        let target = &*self.name;
+        match change {
+            Change::Opened => tracing::warn!(target, "app is not there; its events wait"),
+            Change::HalfOpened => tracing::debug!(target, "asking whether the app is there"),
+            Change::Closed => tracing::info!(target, "app is there again"),
+        }
+    }
+}
+
+fn tell_all(gone: &VecDeque<Job>) {
+    for job in gone {
+        job.tell(false);
+    }
+}
+
+fn ring_all(bells: &[Arc<Notify>]) {
+    for bell in bells {
+        bell.notify_one();
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "gauges are floats; 2^53 deliveries do not fit on a disk"
+)]
+fn gauge(count: u64) -> f64 {
+    count as f64
+}

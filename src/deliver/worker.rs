@@ -1,0 +1,110 @@
+//! A worker takes one delivery after the other: attempt, settle, next. No task and no channel per event.
+
+use super::attempt::Posted;
+use super::job::Job;
+use super::log;
+use super::scheduler::Step;
+use super::shift::Running;
+use super::target::Target;
+use crate::clock;
+use crate::event::Event;
+use crate::http::client::ANSWER_BYTES;
+use crate::shutdown::Phase;
+use crate::store::{DeadReason, Outcome, Settlement};
+use std::sync::Arc;
+use tokio::{sync::Notify, time::Instant};
+
+/// Works until there was nothing to do for a while, or the stop drains. Cut off, it leaves its delivery unsettled
+/// and uncounted, to be attempted at the next start.
+pub(super) async fn work(target: Arc<Target>, running: Running) {
+    let bell = Arc::new(Notify::new());
+    let mut idle_since = Instant::now();
+    let mut summoned = true;
+    loop {
+        match target.step(&bell, summoned, idle_since) {
+            Step::Attempt(job) => {
+                attempt(&target, job, &running).await;
+                idle_since = Instant::now();
+                summoned = false;
+            }
+            Step::Wait => {
+                bell.notified().await;
+                summoned = true;
+            }
+            Step::Leave => return,
+        }
+    }
+}
+
+async fn attempt(target: &Arc<Target>, job: Job, running: &Running) {
+    let Some(event) = &job.event else {
+        bury_damaged(target, &job, running);
+        return;
+    };
+    let attempt = job.attempts.saturating_add(1);
+    let posting = post(target, event, attempt);
+    let posted = if job.probe {
+        // An app that is not there is not waited for.
+        let mut stop = running.stop.clone();
+        tokio::select! {
+            biased;
+            posted = posting => posted,
+            () = stop.reached(Phase::Draining) => return,
+        }
+    } else {
+        posting.await
+    };
+    let ending = posted.ending;
+    target.count(event, &posted);
+    let outcome = if ending.delivered {
+        log::delivered(event, &target.name, attempt, &ending);
+        Outcome::Delivered
+    } else {
+        target.log_failure(event, attempt, &posted);
+        target.patience.after_failure(
+            attempt,
+            event.received_ms,
+            clock::unix_ms(),
+            ending.retry_after,
+        )
+    };
+    if let Outcome::Dead { reason, attempts } = outcome {
+        log::dead(event, &target.name, attempts, reason, Some(&ending));
+    }
+    settle(target, &job, outcome, running);
+    job.tell(ending.delivered);
+    target.reached(ending.reach, job.probe);
+}
+
+async fn post(target: &Target, event: &Event, attempt: u32) -> Posted {
+    let _slot = target.slot().await;
+    let deadline = Instant::now() + target.timeout;
+    target.post(event, attempt, deadline, ANSWER_BYTES).await
+}
+
+/// A payload that fails its checksum is never forwarded.
+fn bury_damaged(target: &Target, job: &Job, running: &Running) {
+    tracing::error!(
+        target = &*target.name,
+        seq = job.seq.0,
+        attempt = job.attempts,
+        reason = log::word(DeadReason::Corrupt),
+        "event.dead: its stored payload is damaged"
+    );
+    let outcome = Outcome::Dead {
+        reason: DeadReason::Corrupt,
+        attempts: job.attempts,
+    };
+    settle(target, job, outcome, running);
+    target.unused(job.probe);
+}
+
+fn settle(target: &Target, job: &Job, outcome: Outcome, running: &Running) {
+    running.store.settle(Settlement {
+        target: target.id,
+        seq: job.seq,
+        was_due_ms: job.due_ms,
+        bytes: job.weight,
+        outcome,
+    });
+}

@@ -1,0 +1,172 @@
+//! One connection of the server, from accept to close: it ends in time, its last answer reaches the peer, and no
+//! byte of a body is ever taken for a request.
+
+use super::deadlines::{Deadline, Facts, Wait, Watched};
+use super::server::{House, Peer};
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, header};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, SystemTime};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tower::{BoxError, Service, ServiceExt};
+
+/// Bytes that a closing connection reads and drops, so that what the peer still sends does not reset the
+/// connection before the peer has read its answer.
+const LINGER_BYTES: usize = 64 * 1024;
+/// How long it does so.
+const LINGER: Duration = Duration::from_secs(2);
+/// Bytes dropped at a time.
+const LINGER_CHUNK: usize = 8 * 1024;
+
+/// Why the loop around hyper stops.
+enum Event {
+    /// hyper is done with the connection.
+    Ended(hyper::Result<()>),
+    /// The connection has waited too long.
+    Due(Wait),
+    /// The server has begun to drain.
+    Drain,
+}
+
+/// Serves one connection until it is closed.
+pub(super) async fn run<S, R>(stream: TcpStream, peer: SocketAddr, service: S, house: Arc<House>)
+where
+    S: Service<Request<Incoming>, Response = Response<R>, Error = Infallible> + Clone,
+    R: Body<Data = Bytes, Error: Into<BoxError>> + 'static,
+{
+    let facts = Arc::new(Facts::default());
+    let mut deadline = Deadline::new(house.header_timeout, house.idle_timeout);
+    let handler = service_fn(|mut request: Request<Incoming>| {
+        facts.called();
+        request.extensions_mut().insert(Peer(peer));
+        let (facts, house) = (Arc::clone(&facts), Arc::clone(&house));
+        answer(service.clone(), request, facts, house)
+    });
+    let io = TokioIo::new(Watched::new(stream, Arc::clone(&facts)));
+    let mut connection = house.http.serve_connection(io, handler);
+    let mut drain = pin!(house.stage.drained());
+    let mut listening = false;
+    let mut drained = false;
+    let mut was_idle = false;
+    loop {
+        let event = poll_fn(|cx| {
+            if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
+                return Poll::Ready(Event::Ended(ended));
+            }
+            // Polled once to leave this task's waker, which stays the same; then a look at the flag will do.
+            if !drained && (!listening || house.stage.is_draining()) {
+                listening = true;
+                drained = drain.as_mut().poll(cx).is_ready();
+                if drained {
+                    return Poll::Ready(Event::Drain);
+                }
+            }
+            deadline.poll(cx, &facts).map(Event::Due)
+        })
+        .await;
+        match event {
+            Event::Drain => {
+                was_idle = deadline.is_quiet(&facts);
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+            Event::Ended(ended) => {
+                if let Err(error) = ended {
+                    tracing::debug!(%peer, %error, "connection ended");
+                }
+                // Only an idle connection that the server's stop has ended has surely nothing unread.
+                let nothing_unread = was_idle && deadline.is_quiet(&facts);
+                if !facts.ended() && !nothing_unread {
+                    let stream = connection.into_parts().io.into_inner().into_stream();
+                    close(stream, &[]).await;
+                }
+                return;
+            }
+            Event::Due(wait @ (Wait::Head | Wait::NextRequest)) => {
+                // hyper does not tell whether it holds a part of a head; taking it apart does.
+                let parts = connection.into_parts();
+                if holds_part_of_a_head(&parts.read_buf) {
+                    tracing::debug!(%peer, "head was not whole in time");
+                    close(parts.io.into_inner().into_stream(), &request_timeout()).await;
+                    return;
+                }
+                if wait == Wait::Head || !deadline.grant_idle_timeout() {
+                    return;
+                }
+                // It held nothing, so it can be put together again.
+                connection = house.http.serve_connection(parts.io, parts.service);
+            }
+            Event::Due(_) => return,
+        }
+    }
+}
+
+/// The service's answer to `request`, as the present stage of the server wants it sent.
+async fn answer<S, R>(
+    service: S,
+    request: Request<Incoming>,
+    facts: Arc<Facts>,
+    house: Arc<House>,
+) -> Result<Response<R>, Infallible>
+where
+    S: Service<Request<Incoming>, Response = Response<R>, Error = Infallible>,
+{
+    let mut answer = service.oneshot(request).await?;
+    if house.stage.is_leaving() {
+        let close = HeaderValue::from_static("close");
+        answer.headers_mut().insert(header::CONNECTION, close);
+    }
+    facts.answered();
+    Ok(answer)
+}
+
+/// Whether more than the line ends are left over that some clients send after a body.
+fn holds_part_of_a_head(read: &[u8]) -> bool {
+    read.iter().any(|byte| !matches!(byte, b'\r' | b'\n'))
+}
+
+/// The answer to half a head, which hyper cannot send.
+fn request_timeout() -> Vec<u8> {
+    let body = r#"{"error":"request timeout"}"#;
+    format!(
+        "HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+         connection: close\r\ndate: {}\r\n\r\n{body}",
+        body.len(),
+        httpdate::fmt_http_date(SystemTime::now()),
+    )
+    .into_bytes()
+}
+
+/// Writes `last_words`, ends our side, and lingers: reads and drops what the peer still sends.
+async fn close(stream: TcpStream, last_words: &[u8]) {
+    match tokio::time::timeout(LINGER, linger(stream, last_words)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::trace!(%error, "peer was gone before the connection was closed"),
+        Err(_) => tracing::trace!("peer did not close its side"),
+    }
+}
+
+async fn linger(mut stream: TcpStream, last_words: &[u8]) -> io::Result<()> {
+    stream.write_all(last_words).await?;
+    stream.shutdown().await?;
+    // On the heap, since every connection's task would have to hold it otherwise.
+    let mut chunk = vec![0; LINGER_CHUNK];
+    let mut dropped = 0;
+    while dropped < LINGER_BYTES {
+        match stream.read(&mut chunk).await? {
+            0 => break,
+            read => dropped += read,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,442 @@
+//! One request, step by step: route, prove, read, verify, dedupe, store, answer.
+
+use super::rejection::{Rejection, json};
+use super::source::{Exemption, Source};
+use super::{Receive, forward};
+use crate::config::Ack;
+use crate::dedupe::{Answered, Claim, Ended, Kind, RequestKey, Reservation};
+use crate::deliver::PassError;
+use crate::event::{DedupeKey, Event, EventId, FirstAttempts, TargetId};
+use crate::extract::{Parts, event_time_ms};
+use crate::http::body::{self, BodyLimits};
+use crate::http::{Answer, server::Peer};
+use crate::store::{Admission, NotStored};
+use crate::verify::{Refused, Verified};
+use crate::{budget::Charge, clock};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode, header};
+use http_body::Body;
+use http_body_util::Full;
+use sha2::{Digest, Sha256};
+use std::{net::SocketAddr, sync::Arc};
+use tokio::time::{Instant, timeout_at};
+
+/// Bytes that a request counts for beside its body: its head and the bookkeeping around it.
+const REQUEST_OVERHEAD_BYTES: u64 = 2 * 1024;
+
+/// What a success says.
+enum Success {
+    Accepted(EventId),
+    Delivered(EventId, bool),
+    Duplicate(EventId),
+    /// `passthrough`: an earlier request was answered by the app; there is no id.
+    AnsweredBefore,
+    Ignored,
+    /// `passthrough`: the app's own answer, whatever it is.
+    FromApp(Answered),
+}
+
+/// Answers one request.
+pub(super) async fn handle<B>(receive: &Receive, request: Request<B>) -> Answer
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let Some(source) = receive.sources.get(request.uri().path()) else {
+        return counted(&receive.elsewhere, Rejection::NotFound.answer());
+    };
+    let answer = match take(receive, source, request).await {
+        Ok(success) => source.success(success),
+        Err(rejection) => {
+            source.rejected(&rejection);
+            rejection.answer()
+        }
+    };
+    counted(&source.metrics, answer)
+}
+
+fn counted(metrics: &crate::metrics::SourceMetrics, answer: Answer) -> Answer {
+    metrics.answered(answer.status().as_u16());
+    answer
+}
+
+/// A request whose sender is proven, on its way to becoming an event.
+struct Incoming {
+    verified: Verified,
+    charge: Charge,
+    received_ms: u64,
+    query: Option<String>,
+    peer: SocketAddr,
+    deadline: Instant,
+}
+
+impl Incoming {
+    fn parts(&self) -> Parts<'_> {
+        Parts {
+            headers: self.verified.headers(),
+            query: self.query.as_deref(),
+            body: self.verified.body(),
+        }
+    }
+}
+
+async fn take<B>(
+    receive: &Receive,
+    source: &Source,
+    request: Request<B>,
+) -> Result<Success, Rejection>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    if request.method() != Method::POST {
+        return Err(Rejection::Method);
+    }
+    source.verifier.precheck(request.headers())?;
+    let deadline = Instant::now() + source.config.ack_deadline;
+    let (head, body) = request.into_parts();
+    let limits = BodyLimits {
+        bytes: source.config.body_limit_bytes,
+        timeout: receive.body_timeout,
+    };
+    let (body, charge) = body::read(body, limits, &receive.budget, REQUEST_OVERHEAD_BYTES).await?;
+    let last_byte = Instant::now();
+    let received_ms = clock::unix_ms();
+    let peer = head
+        .extensions
+        .get::<Peer>()
+        .map_or(SocketAddr::from(([0, 0, 0, 0], 0)), |peer| peer.0);
+    let query = head.uri.query().map(str::to_owned);
+    let verified = source.verifier.verify(head.headers, body, received_ms)?;
+    if let Some(secret) = verified.secret() {
+        source.metrics.secret_matched(secret);
+    }
+    let incoming = Incoming {
+        verified,
+        charge,
+        received_ms,
+        query,
+        peer,
+        deadline,
+    };
+    let result = proceed(receive, source, incoming).await;
+    source.metrics.ack_duration.record(last_byte.elapsed());
+    result
+}
+
+/// From here on the sender is proven.
+async fn proceed(
+    receive: &Receive,
+    source: &Source,
+    incoming: Incoming,
+) -> Result<Success, Rejection> {
+    check_age(source, &incoming)?;
+    let event_type: Option<Arc<str>> = source
+        .config
+        .event_type
+        .text(incoming.parts())
+        .map(Into::into);
+    let targets = source.wanted(event_type.as_deref());
+    if targets.is_empty() {
+        source.metrics.events.increment("ignored");
+        return Ok(Success::Ignored);
+    }
+    let keys = keys(receive, source, event_type.as_deref(), &incoming);
+    let body_check = crc32fast::hash(incoming.verified.body());
+    let reservation = loop {
+        match receive
+            .dedupe
+            .claim(source.id, &keys.claimed, body_check, incoming.received_ms)
+        {
+            Claim::Ours(reservation) => break reservation,
+            Claim::Duplicate { id, conflict } => return Ok(duplicate(source, id, conflict)),
+            Claim::AnsweredBefore => {
+                source.metrics.events.increment("duplicate");
+                return Ok(Success::AnsweredBefore);
+            }
+            // A duplicate is never answered before its original is durable; it takes its place if that fails.
+            Claim::InFlight(waiter) => match timeout_at(incoming.deadline, waiter.ended()).await {
+                Ok(Ended::Durable(id)) => return Ok(duplicate(source, id, false)),
+                Ok(Ended::Answered(answered)) => {
+                    source.metrics.events.increment("duplicate");
+                    return Ok(Success::FromApp(answered));
+                }
+                Ok(Ended::Failed) => {}
+                Err(_) => return Err(Rejection::Late),
+            },
+        }
+    };
+    match source.config.ack {
+        Ack::Passthrough => {
+            pass(
+                receive,
+                source,
+                incoming,
+                event_type,
+                keys.event,
+                targets[0],
+                reservation,
+            )
+            .await
+        }
+        Ack::Stored | Ack::Delivered => {
+            admit(
+                receive,
+                source,
+                incoming,
+                event_type,
+                keys.event,
+                targets,
+                reservation,
+            )
+            .await
+        }
+    }
+}
+
+/// `max_age`: an event that does not say when it happened cannot be proven to be young.
+fn check_age(source: &Source, incoming: &Incoming) -> Result<(), Refused> {
+    let Some(max_age) = source.config.max_age else {
+        return Ok(());
+    };
+    let time_ms = source
+        .config
+        .event_time
+        .text(incoming.parts())
+        .and_then(|time| event_time_ms(&time));
+    let young = time_ms.is_some_and(|time_ms| {
+        incoming.received_ms.saturating_sub(time_ms) <= clock::millis(max_age)
+    });
+    if young { Ok(()) } else { Err(Refused::Stale) }
+}
+
+/// The keys of one request.
+struct Keys {
+    /// The event's own; none when it is exempt.
+    event: Option<DedupeKey>,
+    /// Those that are claimed.
+    claimed: Vec<RequestKey>,
+}
+
+fn keys(receive: &Receive, source: &Source, event_type: Option<&str>, incoming: &Incoming) -> Keys {
+    let parts = incoming.parts();
+    let name = source.config.key_name();
+    let body_key = || DedupeKey::new(name, [Sha256::digest(parts.body).as_slice()]);
+    let exempt = match source.exemption(event_type, parts) {
+        Exemption::None => false,
+        Exemption::Signed => true,
+        // Anybody can add an unsigned mark to a captured request, so it exempts no body that came without it.
+        Exemption::Unsigned => {
+            let key = body_key();
+            let knows = |kind| {
+                receive
+                    .dedupe
+                    .knows(source.id, RequestKey { kind, key }, incoming.received_ms)
+            };
+            !knows(Kind::Body) && !knows(Kind::Event) && source.may_exempt()
+        }
+    };
+    if exempt {
+        return Keys {
+            event: None,
+            claimed: Vec::new(),
+        };
+    }
+    let (event, is_body) = source.config.event_id.key(name, parts);
+    let mut claimed = vec![RequestKey {
+        kind: Kind::Event,
+        key: event,
+    }];
+    if let Some(replay) = source
+        .config
+        .dedupe
+        .replay
+        .as_ref()
+        .and_then(|field| field.bytes(parts))
+    {
+        claimed.push(RequestKey {
+            kind: Kind::Replay,
+            key: DedupeKey::new(name, [&*replay]),
+        });
+    }
+    if source.has_unsigned_skip() && !is_body {
+        claimed.push(RequestKey {
+            kind: Kind::Body,
+            key: body_key(),
+        });
+    }
+    Keys {
+        event: Some(event),
+        claimed,
+    }
+}
+
+fn duplicate(source: &Source, id: EventId, conflict: bool) -> Success {
+    source.metrics.events.increment("duplicate");
+    if conflict {
+        source.metrics.dedupe_conflicts.increment(1);
+        tracing::warn!(event_id = %id, source = %source.config.name, "event.conflict: duplicate id with another body");
+    }
+    Success::Duplicate(id)
+}
+
+/// `stored` and `delivered`: the event goes to the writer, and is its own from then on.
+async fn admit(
+    receive: &Receive,
+    source: &Source,
+    incoming: Incoming,
+    event_type: Option<Arc<str>>,
+    key: Option<DedupeKey>,
+    targets: Vec<TargetId>,
+    reservation: Reservation,
+) -> Result<Success, Rejection> {
+    let Incoming {
+        mut verified,
+        charge,
+        received_ms,
+        peer,
+        deadline,
+        ..
+    } = incoming;
+    forward::prepare(verified.headers_mut(), peer.ip());
+    let waits = source.config.ack == Ack::Delivered;
+    let (first_attempts, first_ended) = waits.then(|| FirstAttempts::new(targets.len())).unzip();
+    let committed = receive.store.admit(Admission {
+        source: source.id,
+        source_name: Arc::clone(&source.config.name),
+        event_type: event_type.clone(),
+        key,
+        key_name: source.config.key_name().into(),
+        received_ms,
+        verified,
+        targets,
+        reservation,
+        charge,
+        first_attempts,
+    })?;
+    let id = match timeout_at(deadline, committed).await {
+        Ok(Ok(stored)) => stored?,
+        // The writer is gone with the event unanswered: nobody knows whether it is stored.
+        Ok(Err(_)) => return Err(NotStored::Unavailable.into()),
+        Err(_) => return Err(Rejection::Late),
+    };
+    source.accepted(id, event_type.as_deref(), received_ms);
+    let Some(first_ended) = first_ended else {
+        return Ok(Success::Accepted(id));
+    };
+    let delivered = timeout_at(deadline, first_ended).await;
+    Ok(Success::Delivered(id, matches!(delivered, Ok(Ok(true)))))
+}
+
+/// `passthrough`: nothing is stored; the app's answer is the sender's.
+async fn pass(
+    receive: &Receive,
+    source: &Source,
+    incoming: Incoming,
+    event_type: Option<Arc<str>>,
+    key: Option<DedupeKey>,
+    target: TargetId,
+    reservation: Reservation,
+) -> Result<Success, Rejection> {
+    let Incoming {
+        mut verified,
+        charge: _charge,
+        received_ms,
+        peer,
+        deadline,
+        ..
+    } = incoming;
+    forward::prepare(verified.headers_mut(), peer.ip());
+    let (headers, body, secret_header) = verified.into_parts();
+    let id = EventId::random(received_ms);
+    let event = Event {
+        seq: crate::event::Seq(0),
+        id,
+        received_ms,
+        source: Arc::clone(&source.config.name),
+        event_type: event_type.clone(),
+        key: key.unwrap_or_else(|| DedupeKey::of_exempt(source.config.key_name(), id)),
+        headers,
+        secret_header,
+        body,
+        first_attempts: None,
+    };
+    let answered = match timeout_at(deadline, receive.deliver.pass(target, &event)).await {
+        Ok(Ok(reply)) => Answered {
+            status: reply.status,
+            content_type: reply.headers.get(header::CONTENT_TYPE).cloned(),
+            body: reply.body,
+        },
+        Ok(Err(PassError::Bad)) => no_answer(StatusCode::BAD_GATEWAY, "app gave no valid answer"),
+        Ok(Err(PassError::Timeout)) | Err(_) => {
+            no_answer(StatusCode::GATEWAY_TIMEOUT, "app did not answer in time")
+        }
+    };
+    let taken = answered.status.is_success();
+    reservation.answered(answered.clone(), taken, received_ms);
+    if taken {
+        source.accepted(id, event_type.as_deref(), received_ms);
+    } else {
+        source.metrics.events.increment("unavailable");
+    }
+    Ok(Success::FromApp(answered))
+}
+
+fn no_answer(status: StatusCode, error: &str) -> Answered {
+    let body = format!(r#"{{"error":"{error}"}}"#).into();
+    Answered {
+        status,
+        content_type: Some(http::HeaderValue::from_static("application/json")),
+        body,
+    }
+}
+
+impl Source {
+    fn accepted(&self, id: EventId, event_type: Option<&str>, received_ms: u64) {
+        self.metrics.events.increment("accepted");
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "milliseconds since 1970 fit a double for 285,000 years"
+        )]
+        self.metrics.last_event.set(received_ms as f64 / 1e3);
+        tracing::info!(event_id = %id, source = %self.config.name, event_type, "event.accepted");
+    }
+
+    /// The answer of a success: what happened as JSON, or what `respond` puts in its place.
+    fn success(&self, success: Success) -> Answer {
+        let what = match success {
+            Success::FromApp(answered) => return from_app(answered),
+            Success::Accepted(id) => format!(r#"{{"received":true,"id":"{id}"}}"#),
+            Success::Delivered(id, delivered) => {
+                format!(r#"{{"received":true,"id":"{id}","delivered":{delivered}}}"#)
+            }
+            Success::Duplicate(id) => {
+                format!(r#"{{"received":true,"id":"{id}","duplicate":true}}"#)
+            }
+            Success::AnsweredBefore => r#"{"received":true,"duplicate":true}"#.to_owned(),
+            Success::Ignored => r#"{"received":true,"ignored":true}"#.to_owned(),
+        };
+        let respond = &self.config.respond;
+        match &respond.body {
+            None => json(respond.status, what.into()),
+            Some(body) => {
+                let mut answer = json(respond.status, body.clone());
+                answer
+                    .headers_mut()
+                    .insert(header::CONTENT_TYPE, respond.content_type.clone());
+                answer
+            }
+        }
+    }
+}
+
+fn from_app(answered: Answered) -> Answer {
+    let mut answer = http::Response::new(Full::new(answered.body));
+    *answer.status_mut() = answered.status;
+    *answer.headers_mut() = HeaderMap::from_iter(
+        answered
+            .content_type
+            .map(|value| (header::CONTENT_TYPE, value)),
+    );
+    answer
+}

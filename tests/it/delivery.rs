@@ -1,0 +1,471 @@
+//! Towards the app: what it sees, and every way in which it can misbehave.
+
+use crate::support::{App, Behaviour, Gate, Request, gate::Home, sender::Connection, wait_until};
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+fn home(app: &App, target: &str) -> Home {
+    Home::new(&format!(
+        "sources:\n  open:\n    verify: none\n    event: {{ type: json:/event }}\n    forward: app\ntargets:\n  app: {{ url: \"{}?from=gate\", {target} }}\n",
+        app.url()
+    ))
+}
+
+fn event(n: usize) -> Request {
+    Request::new(
+        "/hooks/open",
+        format!(r#"{{"event":"order.created","n":{n}}}"#),
+    )
+}
+
+fn n_of(body: &[u8]) -> usize {
+    let body: serde_json::Value = serde_json::from_slice(body).expect("JSON");
+    usize::try_from(body["n"].as_u64().expect("a number")).expect("small")
+}
+
+fn pending(gate: &Gate) -> f64 {
+    gate.metric(r#"hookgate_pending_deliveries{target="app"}"#)
+}
+
+const QUICK: &str = "retry: { first: 20ms, max: 100ms }";
+
+#[test]
+fn the_app_sees_the_original_and_the_headers_of_the_contract() {
+    let app = App::start();
+    let home = home(
+        &app,
+        "sign: { secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw }",
+    );
+    let gate = home.start();
+    let body = b"{\"event\":\"caf\xc3\xa9 opened\",\"bytes\":\"as \\u0041 sent\" }\n".to_vec();
+    let request = Request::new("/hooks/open", body.clone())
+        .header("Content-Type", "application/json; charset=utf-8")
+        .header("User-Agent", "Vendor/1.0")
+        .header("X-Signature", "kept")
+        .header("X-Twice", "one")
+        .header("X-Twice", "two")
+        .header("Connection", "keep-alive, X-Hop")
+        .header("X-Hop", "dropped")
+        .header("X-Forwarded-For", "6.6.6.6")
+        .header("Forwarded", "for=6.6.6.6")
+        .header("Hookgate-Event-Id", "forged")
+        .header("hookgate_dedupe_key", "forged")
+        .header("webhook-id", "forged");
+    let id = gate.send(&request).id();
+    let got = &app.wait_for(1)[0];
+    assert_eq!(got.target, "/webhooks?from=gate");
+    assert_eq!(got.body, body, "byte for byte");
+    for (name, value) in [
+        ("content-type", "application/json; charset=utf-8"),
+        ("user-agent", "Vendor/1.0"),
+        ("x-signature", "kept"),
+        ("hookgate-event-id", &id),
+        ("hookgate-source", "open"),
+        ("hookgate-event-type", "caf%C3%A9 opened"),
+        ("hookgate-attempt", "1"),
+        ("x-forwarded-for", "127.0.0.1"),
+        ("webhook-id", &id),
+    ] {
+        assert_eq!(got.header(name), value, "{name}");
+    }
+    assert_eq!(got.headers["x-twice"], ["one", "two"]);
+    for name in ["x-hop", "forwarded", "hookgate_dedupe_key", "expect"] {
+        assert!(!got.has(name), "{name}");
+    }
+    assert_eq!(
+        got.header("host"),
+        app.url().split('/').nth(2).expect("host and port")
+    );
+    let received: jiff::Timestamp = got
+        .header("hookgate-received-at")
+        .parse()
+        .expect("RFC 3339");
+    assert!((jiff::Timestamp::now() - received).get_seconds() < 60);
+    assert_eq!(
+        got.header("traceparent")
+            .split('-')
+            .map(str::len)
+            .collect::<Vec<_>>(),
+        [2, 32, 16, 2]
+    );
+    assert_eq!(got.header("hookgate-dedupe-key").len(), 64);
+    // Standard Webhooks: `v1,` and base64 of HMAC-SHA256 over id, timestamp and body.
+    let signed = [
+        id.as_bytes(),
+        b".",
+        got.header("webhook-timestamp").as_bytes(),
+        b".",
+        &body,
+    ]
+    .concat();
+    let key = base64::Engine::decode(
+        &base64::prelude::BASE64_STANDARD,
+        "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    )
+    .expect("base64");
+    let mac = {
+        use hmac::{Hmac, KeyInit, Mac};
+        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&key).expect("any length");
+        mac.update(&signed);
+        mac.finalize().into_bytes()
+    };
+    let expected = format!(
+        "v1,{}",
+        base64::Engine::encode(&base64::prelude::BASE64_STANDARD, mac)
+    );
+    assert_eq!(got.header("webhook-signature"), expected);
+}
+
+#[test]
+fn every_kind_of_failure_is_retried_until_the_app_takes_the_event() {
+    let answer = |text: &str| Behaviour::RawThenClose(text.as_bytes().to_vec());
+    let failures = [
+        ("500", Behaviour::Status(500), "5xx"),
+        ("400", Behaviour::Status(400), "4xx"),
+        (
+            "redirect",
+            Behaviour::Raw(
+                b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n".to_vec(),
+            ),
+            "3xx",
+        ),
+        ("hangs", Behaviour::Hang, "timeout"),
+        ("closes", Behaviour::Close, "closed"),
+        (
+            "closes mid-head",
+            answer("HTTP/1.1 200 OK\r\nContent-Le"),
+            "closed",
+        ),
+        (
+            "closes mid-body",
+            answer("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"),
+            "closed",
+        ),
+        ("no HTTP", answer("hello\r\n\r\n"), "closed"),
+    ];
+    for (name, behaviour, reason) in failures {
+        let app = App::start();
+        let home = home(&app, &format!("timeout: 200ms, {QUICK}"));
+        app.behave(behaviour);
+        let gate = home.start();
+        let id = gate.send(&event(1)).id();
+        app.wait_for(3);
+        wait_until(&format!("{name} is counted"), || {
+            gate.metric(&format!(
+                r#"hookgate_attempts_total{{target="app",outcome="failed",reason="{reason}"}}"#
+            )) >= 2.0
+        });
+        app.behave(Behaviour::Status(204));
+        wait_until(&format!("{name}: delivered at last"), || {
+            pending(&gate) == 0.0
+        });
+        let got = app.got();
+        let attempts: Vec<usize> = got
+            .iter()
+            .map(|got| got.header("hookgate-attempt").parse().expect("a number"))
+            .collect();
+        assert!(
+            attempts.is_sorted() && attempts[0] == 1 && attempts.len() >= 3,
+            "{name}: {attempts:?}"
+        );
+        for got in &got {
+            assert_eq!(
+                got.target, "/webhooks?from=gate",
+                "{name}: a redirect is not followed"
+            );
+            assert_eq!(
+                (got.header("hookgate-event-id"), got.body.as_slice()),
+                (id.as_str(), event(1).body.as_slice()),
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_endless_answer_is_cut_and_counts_by_its_status() {
+    let app = App::start();
+    let home = home(&app, &format!("timeout: 5s, {QUICK}"));
+    app.behave(Behaviour::Endless);
+    let gate = home.start();
+    gate.send(&event(1));
+    wait_until("a 2xx is taken, whatever follows", || pending(&gate) == 0.0);
+    assert_eq!(
+        gate.metric(r#"hookgate_attempts_total{target="app",outcome="delivered",reason="2xx"}"#),
+        1.0
+    );
+}
+
+#[test]
+fn an_app_that_is_down_gets_everything_when_it_is_back_also_after_a_restart() {
+    let mut app = App::start();
+    let home = home(&app, QUICK);
+    let gate = home.start();
+    app.go_down();
+    for n in 0..50 {
+        assert_eq!(
+            gate.send(&event(n)).status,
+            200,
+            "the sender does not notice"
+        );
+    }
+    wait_until("the target is seen to be down", || {
+        gate.metric(r#"hookgate_target_state{target="app",state="open"}"#) == 1.0
+    });
+    assert_eq!(pending(&gate), 50.0);
+    gate.kill();
+    let gate = home.start();
+    wait_until("what waits is known again", || pending(&gate) == 50.0);
+    app.come_back();
+    wait_until("everything is delivered", || pending(&gate) == 0.0);
+    let got: HashSet<usize> = app.got().iter().map(|got| n_of(&got.body)).collect();
+    assert_eq!(got, (0..50).collect());
+    assert!(gate.metric(r#"hookgate_delivery_delay_seconds_count{target="app"}"#) >= 50.0);
+}
+
+#[test]
+fn two_thousand_refused_events_do_not_hold_up_the_next() {
+    let app = App::start();
+    app.choose(|got| Behaviour::Status(if n_of(&got.body) < 2_000 { 500 } else { 200 }));
+    // Retries as dense as the configuration allows: the poisoned events are always due.
+    let home = home(&app, "concurrency: 8, retry: { first: 1ms, max: 5ms }");
+    let gate = home.start();
+    let mut connection = Connection::open(gate.public);
+    for n in 0..2_000 {
+        assert_eq!(connection.send(&event(n)).status, 200);
+    }
+    wait_until("they fail", || app.count() > 2_000);
+    assert_eq!(connection.send(&event(2_000)).status, 200);
+    wait_until("the last one gets through", || {
+        app.got().iter().any(|got| n_of(&got.body) == 2_000)
+    });
+    assert_eq!(pending(&gate), 2_000.0, "none of the others is given up");
+}
+
+#[test]
+fn retry_after_is_a_floor_and_give_up_after_ends_in_a_dead_letter() {
+    let app = App::start();
+    app.behave(Behaviour::Raw(
+        b"HTTP/1.1 429 Slow down\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n".to_vec(),
+    ));
+    let home = home(
+        &app,
+        "retry: { first: 1ms, max: 5s, give_up_after: 2500ms }",
+    );
+    let gate = home.start();
+    let start = Instant::now();
+    let id = gate.send(&event(1)).id();
+    app.wait_for(2);
+    assert!(
+        start.elapsed() >= Duration::from_secs(1),
+        "not before Retry-After"
+    );
+    wait_until("it is given up", || {
+        gate.metric(r#"hookgate_dead_letters_total{target="app",reason="expired"}"#) == 1.0
+    });
+    assert!(
+        start.elapsed() >= Duration::from_millis(2_500),
+        "not before give_up_after"
+    );
+    assert_eq!(gate.metric(r#"hookgate_dead_letters{target="app"}"#), 1.0);
+    assert_eq!(pending(&gate), 0.0);
+    wait_until("the audit line", || {
+        gate.log()
+            .lines()
+            .any(|line| line.contains("event.dead") && line.contains(&id))
+    });
+    // A dead letter's key is remembered: its sender does not bring it back.
+    assert!(gate.send(&event(1)).is_duplicate());
+}
+
+#[test]
+fn targets_progress_independently_and_each_gets_what_its_route_wants() {
+    let orders = App::start();
+    let audit = App::start();
+    let home = Home::new(&format!(
+        "sources:\n  shop:\n    verify: none\n    event: {{ type: json:/event }}\n    forward:\n      - {{ to: orders, events: [\"order.*\", \"!order.draft\"] }}\n      - {{ to: audit }}\n  \
+         chat:\n    verify: none\n    event: {{ type: json:/event }}\n    forward: [{{ to: audit, events: [message_*] }}]\n\
+         targets:\n  orders: {{ url: {}, {QUICK} }}\n  audit: {{ url: {}, {QUICK} }}\n",
+        orders.url(),
+        audit.url()
+    ));
+    let gate = home.start();
+    orders.behave(Behaviour::Status(503));
+    let send = |path: &str, body: &str| gate.send(&Request::new(path, body));
+    assert!(
+        !send("/hooks/shop", r#"{"event":"order.created"}"#)
+            .id()
+            .is_empty()
+    );
+    assert!(
+        !send("/hooks/shop", r#"{"event":"order.draft"}"#)
+            .id()
+            .is_empty()
+    );
+    assert!(
+        !send("/hooks/shop", "no JSON, so of unknown type")
+            .id()
+            .is_empty()
+    );
+    assert!(
+        !send("/hooks/chat", r#"{"event":"message_created"}"#)
+            .id()
+            .is_empty()
+    );
+    let ignored = send("/hooks/chat", r#"{"event":"typing"}"#);
+    assert_eq!(
+        (ignored.status, ignored.body.as_str()),
+        (200, r#"{"received":true,"ignored":true}"#)
+    );
+    assert_eq!(
+        gate.metric(r#"hookgate_events_total{source="chat",result="ignored"}"#),
+        1.0
+    );
+    assert_eq!(
+        send("/hooks/chat", r#"{"event":"typing"}"#).body,
+        ignored.body,
+        "what is ignored is not remembered"
+    );
+    assert_eq!(audit.wait_for(4).len(), 4, "audit does not wait for orders");
+    orders.wait_for(2);
+    orders.behave(Behaviour::Status(200));
+    wait_until("orders has its one event", || {
+        gate.metric(r#"hookgate_pending_deliveries{target="orders"}"#) == 0.0
+    });
+    assert!(
+        orders
+            .got()
+            .iter()
+            .all(|got| got.header("hookgate-event-type") == "order.created")
+    );
+    assert_eq!(audit.count(), 4);
+}
+
+#[test]
+fn a_removed_target_keeps_its_events_and_a_replacing_one_takes_them() {
+    let mut old = App::start();
+    let new = App::start();
+    let config = |targets: &str, forward: &str| {
+        format!("sources:\n  open: {{ verify: none, forward: {forward} }}\ntargets:\n{targets}")
+    };
+    let home = Home::new(&config(
+        &format!("  old: {{ url: {}, {QUICK} }}\n", old.url()),
+        "old",
+    ));
+    let gate = home.start();
+    old.go_down();
+    for n in 0..5 {
+        assert_eq!(gate.send(&event(n)).status, 200);
+    }
+    assert!(gate.stop().0.success());
+    // Removed: nothing is lost, and it is said.
+    home.configure(&config(
+        &format!("  other: {{ url: {} }}\n", new.url()),
+        "other",
+    ));
+    let gate = home.start();
+    assert!(
+        gate.log().contains("no longer configured"),
+        "{}",
+        gate.log()
+    );
+    assert_eq!(
+        gate.metric(r#"hookgate_pending_deliveries{target="old"}"#),
+        5.0
+    );
+    assert!(gate.stop().0.success());
+    // Replaced: the new one takes them over.
+    home.configure(&config(
+        &format!("  new: {{ url: {}, replaces: old }}\n", new.url()),
+        "new",
+    ));
+    let gate = home.start();
+    assert_eq!(new.wait_for(5).len(), 5);
+    wait_until("nothing waits", || {
+        gate.metric(r#"hookgate_pending_deliveries{target="new"}"#) == 0.0
+    });
+}
+
+#[test]
+fn a_renamed_source_keeps_its_keys() {
+    let app = App::start();
+    let config = |name: &str, more: &str| {
+        format!(
+            "sources:\n  {name}: {{ path: /in, verify: none, forward: app{more} }}\ntargets:\n  app: {{ url: {} }}\n",
+            app.url()
+        )
+    };
+    let home = Home::new(&config("before", ""));
+    let gate = home.start();
+    let request = Request::new("/in", r#"{"n":1}"#);
+    let id = gate.send(&request).id();
+    let key = app.wait_for(1)[0].header("hookgate-dedupe-key").to_owned();
+    assert!(gate.stop().0.success());
+    home.configure(&config("after", ", replaces: before"));
+    let gate = home.start();
+    let again = gate.send(&request);
+    assert!(again.is_duplicate() && again.id() == id, "{again:?}");
+    assert_eq!(gate.send(&Request::new("/in", r#"{"n":2}"#)).status, 200);
+    assert_ne!(app.wait_for(2)[1].header("hookgate-dedupe-key"), key);
+}
+
+#[test]
+fn idle_connections_are_reused_and_a_dead_one_is_replaced_within_the_attempt() {
+    let app = App::start();
+    let home = home(&app, "concurrency: 1");
+    let gate = home.start();
+    for n in 0..3 {
+        gate.send(&event(n));
+        app.wait_for(n + 1);
+    }
+    assert_eq!(app.connections(), 1, "one connection for all");
+    // The app closes the kept connection as it gets the next request: the attempt goes on with a fresh one.
+    app.choose(|got| {
+        if got.connection == 0 {
+            Behaviour::Close
+        } else {
+            Behaviour::Status(200)
+        }
+    });
+    gate.send(&event(3));
+    wait_until("it is delivered", || pending(&gate) == 0.0);
+    let got = app.got();
+    assert_eq!(
+        got.last().expect("some").header("hookgate-attempt"),
+        "1",
+        "still the first attempt"
+    );
+    assert_eq!(
+        gate.metric(r#"hookgate_attempts_total{target="app",outcome="failed",reason="closed"}"#),
+        0.0
+    );
+}
+
+#[test]
+fn delivered_waits_for_the_first_attempt_and_says_how_it_ended() {
+    let mut app = App::start();
+    let config = format!(
+        "sources:\n  open: {{ verify: none, forward: app, ack: delivered, ack_deadline: 1s }}\ntargets:\n  app: {{ url: {}, {QUICK} }}\n",
+        app.url()
+    );
+    let home = Home::new(&config);
+    let gate = home.start();
+    let delivered = |n: usize| gate.send(&event(n)).json()["delivered"].clone();
+    assert_eq!(delivered(1), true);
+    assert_eq!(app.count(), 1, "the answer came after the attempt");
+    app.behave(Behaviour::Status(500));
+    assert_eq!(delivered(2), false);
+    app.behave(Behaviour::Hang);
+    let start = Instant::now();
+    assert_eq!(delivered(3), false, "the ack deadline passes");
+    assert!(start.elapsed() >= Duration::from_secs(1));
+    app.behave(Behaviour::Status(200));
+    wait_until("all are delivered at last", || pending(&gate) == 0.0);
+    app.go_down();
+    // Until the gateway knows, an attempt fails; after that it cannot start. Either way the answer is quick and honest.
+    for n in 10..30 {
+        assert_eq!(delivered(n), false);
+    }
+    app.come_back();
+    wait_until("all are delivered at last", || pending(&gate) == 0.0);
+}

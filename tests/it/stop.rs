@@ -1,0 +1,135 @@
+//! Stopping: by signal, with traffic, with a dead app, twice.
+
+use crate::support::{App, Behaviour, Request, gate::Home, sender::Connection, wait_until};
+use std::time::{Duration, Instant};
+
+fn config(app: &App, more: &str) -> String {
+    format!(
+        "{more}sources:\n  open: {{ verify: none, forward: app }}\ntargets:\n  app: {{ url: {}, concurrency: 2, retry: {{ first: 20ms, max: 100ms }} }}\n",
+        app.url()
+    )
+}
+
+fn event(n: usize) -> Request {
+    Request::new("/hooks/open", format!("{{\"n\":{n}}}"))
+}
+
+#[test]
+fn term_and_int_stop_with_0_and_keep_what_waits() {
+    for signal in ["TERM", "INT"] {
+        let app = App::start();
+        let home = Home::new(&config(&app, ""));
+        let gate = home.start();
+        assert_eq!(gate.send(&event(1)).status, 200);
+        app.wait_for(1);
+        gate.signal(signal);
+        let (status, log) = gate.ended();
+        assert_eq!(status.code(), Some(0), "{signal}: {log}");
+    }
+}
+
+#[test]
+fn during_the_delay_events_are_taken_unready_and_with_close() {
+    let app = App::start();
+    let home = Home::new(&config(&app, "shutdown: { delay: 2s, timeout: 5s }\n"));
+    let gate = home.start();
+    assert_eq!(gate.admin_get("/readyz").status, 200);
+    let mut kept = Connection::open(gate.public);
+    assert_eq!(
+        kept.send(&event(1)).header("connection"),
+        None,
+        "kept alive while running"
+    );
+    gate.signal("TERM");
+    wait_until("unready", || gate.admin_get("/readyz").status == 503);
+    let reply = kept.send(&event(2));
+    assert_eq!(
+        (reply.status, reply.header("connection")),
+        (200, Some("close")),
+        "accepted as usual"
+    );
+    assert!(kept.read_reply().expect("closed in order").is_none());
+    let reply = gate.send(&event(3));
+    assert_eq!(
+        (reply.status, reply.header("connection")),
+        (200, Some("close")),
+        "new connections too"
+    );
+    let public = gate.public;
+    let (status, log) = gate.ended();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(
+        std::net::TcpStream::connect(public).is_err(),
+        "the listener is closed"
+    );
+    app.wait_for(3);
+}
+
+#[test]
+fn running_attempts_finish_and_a_cut_one_is_not_counted() {
+    let app = App::start();
+    app.behave(Behaviour::Hang);
+    let home = Home::new(&config(&app, "shutdown: { timeout: 500ms }\n"));
+    let gate = home.start();
+    assert_eq!(gate.send(&event(1)).status, 200);
+    app.wait_for(1);
+    let (status, log) = gate.stop();
+    assert_eq!(status.code(), Some(0), "{log}");
+    app.behave(Behaviour::Status(200));
+    let gate = home.start();
+    let got = app.wait_for(2);
+    assert_eq!(
+        got[1].header("hookgate-attempt"),
+        "1",
+        "the attempt that was cut off did not count"
+    );
+    wait_until("delivered", || {
+        gate.metric(r#"hookgate_pending_deliveries{target="app"}"#) == 0.0
+    });
+}
+
+#[test]
+fn a_dead_app_is_not_waited_for() {
+    let mut app = App::start();
+    let home = Home::new(&config(&app, "shutdown: { timeout: 20s }\n"));
+    let gate = home.start();
+    app.go_down();
+    for n in 0..20 {
+        assert_eq!(gate.send(&event(n)).status, 200);
+    }
+    let start = Instant::now();
+    let (status, log) = gate.stop();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(
+        start.elapsed() < Duration::from_secs(10),
+        "{:?} for events that nobody takes",
+        start.elapsed()
+    );
+    app.come_back();
+    let _gate = home.start();
+    app.wait_for(20);
+}
+
+#[test]
+fn a_second_signal_exits_at_once_and_loses_nothing() {
+    let app = App::start();
+    app.behave(Behaviour::Hang);
+    let home = Home::new(&config(&app, "shutdown: { delay: 20s, timeout: 20s }\n"));
+    let gate = home.start();
+    assert_eq!(gate.send(&event(1)).status, 200);
+    app.wait_for(1);
+    gate.signal("TERM");
+    wait_until("it is stopping", || gate.admin_get("/readyz").status == 503);
+    let start = Instant::now();
+    gate.signal("TERM");
+    let (status, _) = gate.ended();
+    assert!(start.elapsed() < Duration::from_secs(10));
+    assert_ne!(
+        status.code(),
+        Some(0),
+        "it did not finish what it was asked to"
+    );
+    app.behave(Behaviour::Status(200));
+    let _gate = home.start();
+    app.wait_for(2);
+}

@@ -1,0 +1,261 @@
+//! The gateway: the real binary in a process of its own, on free ports, with a store in a directory of its own.
+
+use super::{Reply, Request, eventually, sender::Connection};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use tempfile::TempDir;
+
+/// The binary under test.
+pub(crate) const HOOKGATE: &str = env!("CARGO_BIN_EXE_hookgate");
+
+/// A configuration and the directory that its store lives in: it outlasts the gateways that run on it.
+pub(crate) struct Home {
+    dir: TempDir,
+    environment: Vec<(String, String)>,
+    /// A command that the gateway is run under, such as `strace -f`.
+    wrapper: Vec<String>,
+}
+
+impl Home {
+    /// `sources_and_targets` is the part of the file below `listen`, `admin` and `store`. A `store:` section of
+    /// its own may be given too; its path is `./data` in the directory.
+    pub(crate) fn new(sources_and_targets: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let home = Self {
+            dir,
+            environment: Vec::new(),
+            wrapper: Vec::new(),
+        };
+        home.configure(sources_and_targets);
+        home
+    }
+
+    /// Writes the configuration anew; gateways that run keep theirs.
+    pub(crate) fn configure(&self, sources_and_targets: &str) {
+        let store = if sources_and_targets.contains("\nstore:")
+            || sources_and_targets.starts_with("store:")
+        {
+            ""
+        } else {
+            "store: { path: ./data, min_free: 1MiB }\n"
+        };
+        let text = format!(
+            "listen: 127.0.0.1:0\nadmin: {{ listen: 127.0.0.1:0 }}\n{store}{sources_and_targets}"
+        );
+        std::fs::write(self.file(), text).expect("a writable directory");
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(crate) fn wrapped(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper = wrapper.iter().map(|&word| word.to_owned()).collect();
+        self
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn file(&self) -> PathBuf {
+        self.path().join("hookgate.yaml")
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.path().join("data/hookgate.db")
+    }
+
+    /// A command that runs the binary here.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut words = self
+            .wrapper
+            .iter()
+            .map(String::as_str)
+            .chain([HOOKGATE])
+            .chain(args.iter().copied());
+        let mut command = Command::new(words.next().expect("at least the binary"));
+        command
+            .args(words)
+            .current_dir(self.path())
+            .envs(self.environment.iter().map(|(n, v)| (n, v)));
+        command
+    }
+
+    /// Starts a gateway and waits until it is ready.
+    #[track_caller]
+    pub(crate) fn start(&self) -> Gate {
+        self.try_start().unwrap_or_else(|(status, log)| {
+            panic!("the gateway ended with {status} before it was ready:\n{log}")
+        })
+    }
+
+    /// Starts a gateway, or returns how it ended instead.
+    #[track_caller]
+    pub(crate) fn try_start(&self) -> Result<Gate, (ExitStatus, String)> {
+        let mut command = self.command(&["run", "-c", "hookgate.yaml", "--log-format", "json"]);
+        let mut child = command
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let log = Arc::new(Mutex::new(String::new()));
+        let reading = {
+            let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+            let log = Arc::clone(&log);
+            std::thread::spawn(move || {
+                for line in lines.map_while(Result::ok) {
+                    let mut log = log.lock().expect("no test thread panicked with it");
+                    log.push_str(&line);
+                    log.push('\n');
+                }
+            })
+        };
+        let found = eventually("the gateway says where it listens", || {
+            if let Some(status) = child.try_wait().expect("a child of ours") {
+                return Some(Err(status));
+            }
+            addresses(&log.lock().expect("no test thread panicked with it")).map(Ok)
+        });
+        match found {
+            Ok((public, admin)) => Ok(Gate {
+                child,
+                public,
+                admin,
+                log,
+                reading: Some(reading),
+            }),
+            Err(status) => {
+                reading.join().expect("the reading thread does not panic");
+                let log = log.lock().expect("no test thread panicked with it").clone();
+                Err((status, log))
+            }
+        }
+    }
+}
+
+/// Where the gateway listens, from its first log lines.
+fn addresses(log: &str) -> Option<(SocketAddr, SocketAddr)> {
+    log.lines().find_map(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).ok()?;
+        Some((
+            line["listen"].as_str()?.parse().ok()?,
+            line["admin"].as_str()?.parse().ok()?,
+        ))
+    })
+}
+
+/// A running gateway. Dropped, it is killed.
+pub(crate) struct Gate {
+    child: Child,
+    pub(crate) public: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    log: Arc<Mutex<String>>,
+    reading: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Gate {
+    /// Everything it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.log
+            .lock()
+            .expect("no test thread panicked with it")
+            .clone()
+    }
+
+    /// Sends a request on a connection of its own.
+    #[track_caller]
+    pub(crate) fn send(&self, request: &Request) -> Reply {
+        request.send(self.public)
+    }
+
+    /// GETs a path of the admin side.
+    #[track_caller]
+    pub(crate) fn admin_get(&self, path: &str) -> Reply {
+        let mut connection = Connection::open(self.admin);
+        connection.write(
+            format!("GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n").as_bytes(),
+        );
+        connection
+            .read_reply()
+            .expect("readable")
+            .expect("an answer")
+    }
+
+    /// The value of a series, such as `hookgate_events_total{source="a",result="accepted"}`; labels in any order.
+    #[track_caller]
+    pub(crate) fn metric(&self, series: &str) -> f64 {
+        let text = self.admin_get("/metrics").body;
+        find_series(&text, series).unwrap_or_else(|| panic!("no series {series} in\n{text}"))
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: &str) {
+        let status = Command::new("kill")
+            .args([&format!("-{signal}"), &self.child.id().to_string()])
+            .status();
+        assert!(status.expect("kill runs").success(), "the gateway is alive");
+    }
+
+    /// Ends it at once, as a power cut of the process would.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("a child of ours");
+        self.child.wait().expect("a child of ours");
+    }
+
+    /// Asks it to stop, and waits for its end.
+    #[track_caller]
+    pub(crate) fn stop(self) -> (ExitStatus, String) {
+        self.signal("TERM");
+        self.ended()
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub(crate) fn ended(mut self) -> (ExitStatus, String) {
+        let status = eventually("the gateway ends", || {
+            self.child.try_wait().expect("a child of ours")
+        });
+        self.reading
+            .take()
+            .expect("only taken here")
+            .join()
+            .expect("the reading thread does not panic");
+        (status, self.log())
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The value of a series in Prometheus text; its labels may stand in any order.
+pub(crate) fn find_series(text: &str, series: &str) -> Option<f64> {
+    fn parts(series: &str) -> (&str, Vec<&str>) {
+        let Some((name, labels)) = series.split_once('{') else {
+            return (series, Vec::new());
+        };
+        let mut labels: Vec<&str> = labels
+            .trim_end_matches('}')
+            .split(',')
+            .filter(|label| !label.is_empty())
+            .collect();
+        labels.sort_unstable();
+        (name, labels)
+    }
+    let wanted = parts(series);
+    text.lines()
+        .filter(|line| !line.starts_with('#'))
+        .find_map(|line| {
+            let (found, value) = line.rsplit_once(' ')?;
+            (parts(found) == wanted).then(|| value.parse().expect("a number"))
+        })
+}

@@ -1,0 +1,37 @@
+//! What every test stands on: a gateway in a process of its own, a scripted app, a sender that signs.
+
+pub(crate) mod app;
+pub(crate) mod gate;
+pub(crate) mod sender;
+pub(crate) mod tools;
+
+pub(crate) use app::{App, Behaviour};
+pub(crate) use gate::Gate;
+pub(crate) use sender::{Reply, Request, hmac_sha256_hex};
+
+use std::time::{Duration, Instant};
+
+/// The longest that a test waits for anything that has to happen.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until `probe` yields something, and fails the test with `what` when that does not happen in time.
+#[track_caller]
+pub(crate) fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = probe() {
+            return found;
+        }
+        assert!(
+            start.elapsed() < PATIENCE,
+            "did not happen within {PATIENCE:?}: {what}"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Waits until `condition` holds.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    eventually(what, || condition().then_some(()));
+}
