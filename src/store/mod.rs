@@ -4,7 +4,7 @@
 //! fsynced transaction, never before. Reads for deliveries run on a thread of their own.
 //!
 //! From the door inwards: `inbox` holds what waits for the `writer`, which commits it in a `batch` of rows
-//! (`row`, `settle`, `retention`) within its bounds (`backlog`, `space`); `checkpoint` keeps the log short and
+//! (`row`, `settle`, `retention`) within its bounds (`backlog`, `space`); `checkpoint` and `upkeep` keep the log short and
 //! `read` serves deliveries. `directory`, `recovery`, `schema`, `names` and `inventory` open what is there.
 //! `health` says whether any of it may still be trusted.
 
@@ -24,6 +24,7 @@ mod row;
 mod schema;
 mod settle;
 mod space;
+mod upkeep;
 mod writer;
 
 #[cfg(test)]
@@ -33,14 +34,14 @@ use crate::budget::Charge;
 use crate::dedupe::{Kind, Reservation};
 use crate::event::{Event, EventId, FirstAttempts, Seq, SourceId, TargetId};
 use crate::verify::Verified;
-pub use opened::{OpenSettings, Opened};
+pub use opened::{OpenError, OpenSettings, Opened};
 
 use checkpoint::Checkpoints;
 use health::Health;
 use inbox::{Abandon, Inbox};
 use parking_lot::Mutex;
 use read::Request;
-use std::{path::Path, sync::Arc, thread::JoinHandle, time::Duration};
+use std::{sync::Arc, thread::JoinHandle, time::Duration};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// An event to be admitted. Once handed over it belongs to the writer: nobody's timeout or disconnect undoes it.
@@ -83,86 +84,6 @@ pub enum NotStored {
     /// The store failed, is locked by another program, or is closing.
     #[error("store is unavailable")]
     Unavailable,
-}
-
-/// Why a store cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// A file operation failed.
-    #[error("{path}: {doing}")]
-    Io {
-        /// Of what.
-        path: String,
-        /// What was tried.
-        doing: &'static str,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// SQLite failed.
-    #[error("{path}: {doing}")]
-    Sqlite {
-        /// Of what.
-        path: String,
-        /// What was tried.
-        doing: &'static str,
-        /// Why not.
-        source: rusqlite::Error,
-    },
-    /// Another gateway has it.
-    #[error("{path}: in use by another hookgate")]
-    Locked {
-        /// The lock file.
-        path: String,
-    },
-    /// Not a place for a store.
-    #[error("{path}: network filesystem ({kind}); use a local disk")]
-    Network {
-        /// The directory.
-        path: String,
-        /// Such as `nfs`.
-        kind: &'static str,
-    },
-    /// Another program's file, or a later release's.
-    #[error("{path}: {why}")]
-    Format {
-        /// The file.
-        path: String,
-        /// In words.
-        why: String,
-    },
-}
-
-impl OpenError {
-    fn io(path: &Path, doing: &'static str) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.display().to_string();
-        move |source| Self::Io {
-            path,
-            doing,
-            source,
-        }
-    }
-
-    fn sqlite(path: &Path, doing: &'static str) -> impl FnOnce(rusqlite::Error) -> Self {
-        let path = path.display().to_string();
-        move |source| match source.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::NotADatabase) => Self::Format {
-                path,
-                why: "not a database, or its first page is damaged".into(),
-            },
-            _ => Self::Sqlite {
-                path,
-                doing,
-                source,
-            },
-        }
-    }
-
-    fn format(path: &Path, why: String) -> Self {
-        Self::Format {
-            path: path.display().to_string(),
-            why,
-        }
-    }
 }
 
 /// One delivery that waits: an event at a target.

@@ -13,16 +13,97 @@ use super::inventory::{self, Inventory};
 use super::retention::Retention;
 use super::row::Decoder;
 use super::space::Space;
+use super::upkeep::Upkeep;
 use super::writer::{self, Writer};
-use super::{Backlog, Feed, Known, OpenError, Store, Threads, read, recovery, schema};
+use super::{Backlog, Feed, Known, Store, Threads, read, recovery, schema};
 use crate::config;
 use crate::dedupe::Remembered;
 use crate::event::{SourceId, StoreTag, TargetId};
 use crate::metrics::StoreMetrics;
 use parking_lot::Mutex;
 use rusqlite::Connection;
-use std::{sync::Arc, thread::JoinHandle};
+use std::{path::Path, sync::Arc, thread::JoinHandle};
 use tokio::sync::{mpsc, watch};
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A file operation failed.
+    #[error("{path}: {doing}")]
+    Io {
+        /// Of what.
+        path: String,
+        /// What was tried.
+        doing: &'static str,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// SQLite failed.
+    #[error("{path}: {doing}")]
+    Sqlite {
+        /// Of what.
+        path: String,
+        /// What was tried.
+        doing: &'static str,
+        /// Why not.
+        source: rusqlite::Error,
+    },
+    /// Another gateway has it.
+    #[error("{path}: in use by another hookgate")]
+    Locked {
+        /// The lock file.
+        path: String,
+    },
+    /// Not a place for a store.
+    #[error("{path}: network filesystem ({kind}); use a local disk")]
+    Network {
+        /// The directory.
+        path: String,
+        /// Such as `nfs`.
+        kind: &'static str,
+    },
+    /// Another program's file, or a later release's.
+    #[error("{path}: {why}")]
+    Format {
+        /// The file.
+        path: String,
+        /// In words.
+        why: String,
+    },
+}
+
+impl OpenError {
+    pub(super) fn io(path: &Path, doing: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.display().to_string();
+        move |source| Self::Io {
+            path,
+            doing,
+            source,
+        }
+    }
+
+    pub(super) fn sqlite(path: &Path, doing: &'static str) -> impl FnOnce(rusqlite::Error) -> Self {
+        let path = path.display().to_string();
+        move |source| match source.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::NotADatabase) => Self::Format {
+                path,
+                why: "not a database, or its first page is damaged".into(),
+            },
+            _ => Self::Sqlite {
+                path,
+                doing,
+                source,
+            },
+        }
+    }
+
+    pub(super) fn format(path: &Path, why: String) -> Self {
+        Self::Format {
+            path: path.display().to_string(),
+            why,
+        }
+    }
+}
 
 /// A store that is open and checked, and does not write yet.
 #[derive(Debug)]
@@ -130,9 +211,11 @@ impl Opened {
         let mut writer = Writer {
             inbox: Arc::clone(&inbox),
             health: Arc::clone(&health),
-            checkpoints: Arc::clone(&checkpoints),
             feed,
-            bounds: Bounds::of(self.settings.max_size_bytes),
+            upkeep: Upkeep::new(
+                Arc::clone(&checkpoints),
+                Bounds::of(self.settings.max_size_bytes),
+            ),
             books: Books {
                 tag: self.identity.tag,
                 next_seq: self.inventory.next_seq,

@@ -51,10 +51,15 @@ impl<'c> Statements<'c> {
         })
     }
 
-    /// Deletes the oldest events of `class` that were settled by `until_ms`, at most `most` and for no longer
-    /// than a slice may take. Returns how many.
-    fn expire(&mut self, class: Class, until_ms: u64, most: usize) -> rusqlite::Result<usize> {
-        let started = Instant::now();
+    /// Deletes the oldest events of `class` that were settled by `until_ms`: at most `most`, and after `stop_at`
+    /// no more than one run. Returns how many.
+    fn expire(
+        &mut self,
+        class: Class,
+        until_ms: u64,
+        most: usize,
+        stop_at: Instant,
+    ) -> rusqlite::Result<usize> {
         let until_ms = until_ms.min(i64::MAX as u64).cast_signed();
         let limit = i64::try_from(most).unwrap_or(i64::MAX);
         let slice: Vec<(i64, i64)> = self
@@ -75,7 +80,7 @@ impl<'c> Statements<'c> {
                 self.delete_dead.execute([first, last])?;
             }
             deleted += run.len();
-            if started.elapsed() > SLICE_TIME {
+            if Instant::now() >= stop_at {
                 break;
             }
         }
@@ -119,6 +124,7 @@ impl Retention {
         if Instant::now() < self.look_at {
             return Ok(0);
         }
+        let stop_at = Instant::now() + SLICE_TIME;
         let mut deleted = 0;
         for (class, kept_ms) in [
             (Class::Delivered, self.delivered_ms),
@@ -127,7 +133,7 @@ impl Retention {
             let Some(until_ms) = now_ms.checked_sub(kept_ms) else {
                 continue;
             };
-            deleted += statements.expire(class, until_ms, most)?;
+            deleted += statements.expire(class, until_ms, most, stop_at)?;
         }
         if deleted == 0 {
             self.look_at = Instant::now() + LOOK_EVERY;
@@ -140,7 +146,12 @@ impl Retention {
         statements: &mut Statements<'_>,
         most: usize,
     ) -> rusqlite::Result<usize> {
-        statements.expire(Class::Delivered, u64::MAX, most)
+        statements.expire(
+            Class::Delivered,
+            u64::MAX,
+            most,
+            Instant::now() + SLICE_TIME,
+        )
     }
 }
 
@@ -170,7 +181,9 @@ mod tests {
     fn check(class: Class, until_ms: u64, most: usize, deleted: usize, left: [i64; 3]) {
         let connection = database();
         let mut statements = Statements::prepare(&connection).expect("prepared");
-        let found = statements.expire(class, until_ms, most).expect("deleted");
+        let never = Instant::now() + Duration::from_hours(1);
+        let found = statements.expire(class, until_ms, most, never);
+        let found = found.expect("deleted");
         assert_eq!(found, deleted, "{class:?} until {until_ms}, at most {most}");
         let rows: [i64; 3] = ["events", "settled", "dead"].map(|table| {
             let sql = format!("SELECT count(*) FROM {table}");
@@ -190,5 +203,19 @@ mod tests {
         check(Class::WithDeadLetter, 99, 100, 0, [40, 31, 20]);
         check(Class::WithDeadLetter, 100, 100, 10, [30, 21, 0]);
         check(Class::WithDeadLetter, 100, 9, 9, [31, 22, 2]);
+    }
+
+    #[test]
+    fn a_slice_that_takes_long_ends_early_and_leaves_whole_events() {
+        let connection = database();
+        let mut statements = Statements::prepare(&connection).expect("prepared");
+        let late = Instant::now();
+        let found = statements.expire(Class::WithDeadLetter, 100, 100, late);
+        assert_eq!(found.expect("deleted"), RUN_MAX);
+        let left = "SELECT count(*) FROM settled JOIN events USING (seq) WHERE class = 1";
+        let left: u8 = connection
+            .query_row(left, [], |row| row.get(0))
+            .expect("counted");
+        assert_eq!(usize::from(left), 10 - RUN_MAX);
     }
 }

@@ -4,10 +4,9 @@
 //! is committed any more; settlements that could not be written are kept until they can be.
 
 use super::batch::{Admitted, Batch, Books, Committed, Failed, Statements};
-use super::checkpoint::{self, Bounds, Checkpoints, Mode};
 use super::health::{Health, PoisonOnPanic, Trouble};
 use super::inbox::{Inbox, Work};
-use super::recovery::BUSY_TIMEOUT;
+use super::upkeep::{Upkeep, Warnings};
 use super::{Feed, NotStored, Settlement};
 use crate::clock;
 use crate::event::{Event, TargetId};
@@ -37,41 +36,20 @@ const EXPIRE_PER_ADMISSION: usize = 2;
 /// The same when nothing else is to be done.
 const EXPIRE_IDLE_SLICE: usize = 256;
 
-/// Between two looks when nothing happens; after as long without a commit the log is emptied.
+/// Between two looks when nothing happens.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Between two tries while the disk is full or the database is locked, and to empty the log meanwhile.
+/// Between two tries while the disk is full or the database is locked.
 const RETRY: Duration = Duration::from_millis(100);
-
-/// Between two warnings of the same kind.
-const WARN_EVERY: Duration = Duration::from_secs(10);
-
-/// Bytes of a page's header in the log (the format is at <https://sqlite.org/fileformat2.html#walformat>).
-const FRAME_HEADER_BYTES: u64 = 24;
 
 /// What the writer works with.
 pub(super) struct Writer {
     pub(super) inbox: Arc<Inbox>,
     pub(super) health: Arc<Health>,
-    pub(super) checkpoints: Arc<Checkpoints>,
     pub(super) feed: Arc<dyn Feed>,
     pub(super) metrics: StoreMetrics,
     pub(super) books: Books,
-    pub(super) bounds: Bounds,
-}
-
-/// Warnings of one kind, at most one for each [`WARN_EVERY`].
-#[derive(Default)]
-struct Warnings(Option<Instant>);
-
-impl Warnings {
-    fn is_due(&mut self) -> bool {
-        let is_due = self.0.is_none_or(|at| at.elapsed() >= WARN_EVERY);
-        if is_due {
-            self.0 = Some(Instant::now());
-        }
-        is_due
-    }
+    pub(super) upkeep: Upkeep,
 }
 
 /// Why and until when nothing is admitted.
@@ -123,10 +101,7 @@ struct Round<'w, 'c> {
     /// Expired events are left over.
     expiring: bool,
     cramped: bool,
-    committed_at: Instant,
-    emptied_at: Instant,
     full_warnings: Warnings,
-    log_warnings: Warnings,
 }
 
 impl<'w, 'c> Round<'w, 'c> {
@@ -139,10 +114,7 @@ impl<'w, 'c> Round<'w, 'c> {
             held: None,
             expiring: false,
             cramped: false,
-            committed_at: Instant::now(),
-            emptied_at: Instant::now(),
             full_warnings: Warnings::default(),
-            log_warnings: Warnings::default(),
         }
     }
 
@@ -256,9 +228,8 @@ impl<'w, 'c> Round<'w, 'c> {
             tracing::info!("store writes again");
         }
         if wrote {
-            self.committed_at = Instant::now();
-            let duration = self.committed_at - begun;
-            self.writer.metrics.commit_duration.record(duration);
+            self.writer.metrics.commit_duration.record(begun.elapsed());
+            self.writer.upkeep.committed();
         }
         if !admitted.is_empty() {
             #[expect(clippy::cast_precision_loss, reason = "at most a few hundred")]
@@ -315,66 +286,18 @@ impl<'w, 'c> Round<'w, 'c> {
         });
     }
 
-    /// Keeps the log within its bound, and empties it where that gives room or costs nobody time.
     fn look_after_log(&mut self) {
         if self.writer.health.is_poisoned() {
             return;
         }
-        if let Err(error) = self.try_to_look_after_log()
+        let Writer { upkeep, books, .. } = &mut *self.writer;
+        let room_is_wanted = self.cramped || self.held.is_some();
+        let looked = upkeep.look(self.connection, &mut books.space, room_is_wanted);
+        if let Err(error) = looked
             && Trouble::of(&error) == Trouble::Fatal
         {
             self.writer.health.poison("checkpoint the log", &error);
         }
-    }
-
-    fn try_to_look_after_log(&mut self) -> rusqlite::Result<()> {
-        let idle = self.committed_at.elapsed() >= TICK;
-        let space = &mut self.writer.books.space;
-        space.refresh(self.connection)?;
-        if (idle || self.cramped || self.held.is_some()) && space.log_bytes() > 0 {
-            return self.empty_log();
-        }
-        let log = checkpoint::run(self.connection, Mode::Look)?;
-        let frame_bytes = self.writer.books.space.page_bytes() + FRAME_HEADER_BYTES;
-        if log.waiting() * frame_bytes > self.writer.bounds.passive_bytes {
-            self.writer.checkpoints.ask();
-        }
-        if log.pages * frame_bytes > self.writer.bounds.pause_bytes && !log.is_whole() {
-            // Nothing is written meanwhile, so this one ends, and the next commit starts the log over.
-            let checkpoints = &self.writer.checkpoints;
-            let log = checkpoints.run_here(self.connection, Mode::Passive)?;
-            if !log.is_whole() {
-                self.warn_of_log();
-            }
-        }
-        Ok(())
-    }
-
-    /// Cuts the log's file to nothing, if nobody reads in it now. Waiting for a reader is not worth it.
-    fn empty_log(&mut self) -> rusqlite::Result<()> {
-        if self.emptied_at.elapsed() < RETRY {
-            return Ok(());
-        }
-        self.emptied_at = Instant::now();
-        self.connection.busy_timeout(Duration::ZERO)?;
-        let emptied = self
-            .writer
-            .checkpoints
-            .run_here(self.connection, Mode::Truncate);
-        self.connection.busy_timeout(BUSY_TIMEOUT)?;
-        emptied?;
-        self.writer.books.space.measure(self.connection)
-    }
-
-    fn warn_of_log(&mut self) {
-        if !self.log_warnings.is_due() {
-            return;
-        }
-        let log_bytes = self.writer.books.space.log_bytes();
-        tracing::warn!(
-            log_bytes,
-            "write-ahead log cannot start over: another program reads the database"
-        );
     }
 
     /// The end: nothing more comes, and what came is written, or cannot be.
@@ -387,8 +310,7 @@ impl<'w, 'c> Round<'w, 'c> {
             );
         }
         refuse_all(&mut self.work, NotStored::Unavailable);
-        let checkpoints = &self.writer.checkpoints;
-        match checkpoints.run_here(self.connection, Mode::Truncate) {
+        match self.writer.upkeep.close(self.connection) {
             Ok(log) if log.is_whole() => {}
             Ok(_) => tracing::warn!(
                 "log was in use when the store was closed: it is read at the next start"

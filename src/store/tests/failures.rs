@@ -103,7 +103,7 @@ async fn every_file_is_for_its_owner_alone() {
     let place = Place::new(&["app"]);
     let running = place.start();
     running.admit(1, b"{}").await;
-    let mode = |path: &Path| {
+    let mode = |path: &std::path::Path| {
         let metadata = std::fs::metadata(path).expect("exists");
         metadata.permissions().mode() & 0o777
     };
