@@ -151,12 +151,15 @@ fn panicked(receive: &Receive, panic: &(dyn Any + Send)) -> Answer {
     receive.refused("", &Rejection::Panicked)
 }
 
-/// Requests by number: 1, 2, 3 ... since the start.
+/// Requests by number: 1, 2, 3 ... since the start. They are named only where a trace is written that shows it.
 #[derive(Clone, Default)]
 struct Numbered(Arc<AtomicU64>);
 
 impl MakeRequestId for Numbered {
     fn make_request_id<B>(&mut self, _request: &Request<B>) -> Option<RequestId> {
+        if !tracing::enabled!(tracing::Level::DEBUG) {
+            return None;
+        }
         let number = self.0.fetch_add(1, Ordering::Relaxed) + 1;
         Some(RequestId::new(HeaderValue::from(number)))
     }
