@@ -13,7 +13,7 @@ const SQLITE_MIN: i32 = 3_051_003;
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Pages that the writer keeps in memory: the right edges of all tables and the rows that settle next.
-const WRITER_CACHE_KIB: i64 = 16 * 1024;
+const WRITER_CACHE_KIB: i64 = 4 * 1024;
 
 /// Pages that a reader keeps: they are good until the next commit anyway.
 const READER_CACHE_KIB: i64 = 2 * 1024;
