@@ -55,6 +55,8 @@ enum End {
     Refused(u64),
     Absent,
     Unclear,
+    /// The worker panics.
+    Fell,
 }
 
 #[derive(Debug)]
@@ -373,7 +375,7 @@ impl World {
         let retry_ms = match end {
             End::Delivered => None,
             End::Refused(ms) => Some(ms),
-            End::Absent | End::Unclear => Some(500),
+            End::Absent | End::Unclear | End::Fell => Some(500),
         };
         let outcome = retry_ms.map_or(Outcome::Delivered, |ms| Outcome::Retry {
             attempts: job.attempts + 1,
@@ -391,6 +393,11 @@ impl World {
             End::Delivered | End::Refused(_) => Reach::Answered,
             End::Absent => Reach::Absent,
             End::Unclear => Reach::Unclear,
+            End::Fell => {
+                self.workers[index].1 = Worker::Gone;
+                self.scheduler.fell(job.probe);
+                return true;
+            }
         };
         if let Some((_, gone)) = self.scheduler.ended(reach, job.probe, self.now()) {
             tell_all(&gone);
@@ -447,6 +454,7 @@ fn any_op() -> impl Strategy<Value = Op> {
         2 => (0u64..5_000).prop_map(End::Refused),
         4 => Just(End::Absent),
         1 => Just(End::Unclear),
+        1 => Just(End::Fell),
     ];
     prop_oneof![
         6 => Just(Op::Admit),

@@ -218,6 +218,12 @@ impl Scheduler {
         }
     }
 
+    /// A worker is gone in the middle of its attempt. `probe`: nothing has said how that ended.
+    pub(super) fn fell(&mut self, probe: bool) {
+        self.crew.leave();
+        self.unused(probe);
+    }
+
     /// What to read next, and whether the breaker became half open.
     pub(super) fn plan(&mut self, now_ms: u64, now: Instant) -> (Plan, Option<Change>) {
         self.reader_wanted = false;

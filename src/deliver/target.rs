@@ -205,6 +205,13 @@ impl Target {
         self.reader.notify_one();
     }
 
+    /// A worker is gone in the middle of its attempt.
+    pub(super) fn fell(self: &Arc<Self>, probe: bool) {
+        self.scheduler.lock().fell(probe);
+        self.reader.notify_one();
+        self.summon_all();
+    }
+
     /// What the reader does next.
     pub(super) fn plan(self: &Arc<Self>) -> Plan {
         let mut scheduler = self.scheduler.lock();

@@ -107,7 +107,7 @@ fn settle_names(
         .iter()
         .map(|target| (Arc::clone(&target.name), target.replaces.clone()))
         .collect();
-    let named = (
+    let both = (
         names::settle_names(&transaction, NameOf::Source, sources)?,
         names::settle_names(&transaction, NameOf::Target, names)?,
     );
@@ -116,7 +116,7 @@ fn settle_names(
         names::keep_give_up_after(&transaction, &target.name, give_up_after_ms)?;
     }
     transaction.commit()?;
-    Ok(named)
+    Ok(both)
 }
 
 fn backlogs(connection: &Connection) -> rusqlite::Result<HashMap<TargetId, Backlog>> {
