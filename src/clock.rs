@@ -15,6 +15,12 @@ pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// How long before `now_ms` something of `unix_ms` was, seconds, for a gauge in which 0 means that there is nothing:
+/// at least a millisecond, also after the clock was set back.
+pub fn age_seconds(unix_ms: u64, now_ms: u64) -> f64 {
+    Duration::from_millis(now_ms.saturating_sub(unix_ms).max(1)).as_secs_f64()
+}
+
 /// `unix_ms` as RFC 3339 in UTC with milliseconds, such as `2026-01-31T10:30:00.000Z`.
 pub fn rfc3339(unix_ms: u64) -> String {
     let time = i64::try_from(unix_ms)
@@ -26,6 +32,12 @@ pub fn rfc3339(unix_ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_age_is_never_nothing() {
+        let age = |unix_ms, now_ms| (age_seconds(unix_ms, now_ms) * 1e3).round();
+        assert_eq!([age(5, 1_505), age(5, 5), age(9, 5)], [1_500.0, 1.0, 1.0]);
+    }
 
     #[test]
     fn rfc3339_has_milliseconds_and_utc() {

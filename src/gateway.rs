@@ -4,8 +4,8 @@ use crate::admin::{Admin, Readiness, State};
 use crate::budget::Budget;
 use crate::clock;
 use crate::config::{self, Config, Secret, Verify};
-use crate::dedupe::{Dedupe, Kind, Windows};
-use crate::deliver::{Deliver, SecretHeaders, Setup};
+use crate::dedupe::{Dedupe, Kind, Restored, Windows};
+use crate::deliver::{Deliver, Removed, SecretHeaders, Setup};
 use crate::event::{Seq, SourceId, TargetId};
 use crate::http::server;
 use crate::metrics::{Metrics, ProcessMetrics, SourceMetrics};
@@ -29,10 +29,13 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// Keys that one step of the upkeep forgets, so that no lock is held for long.
 const EXPIRE_SLICE: usize = 1_000;
 /// How often deliveries to removed targets are looked at.
-const REMOVED_INTERVAL: Duration = Duration::from_secs(60);
-/// Age at which an event of a removed target becomes a dead letter: the default of `give_up_after`, since the
-/// target's own setting left with it.
-const REMOVED_GIVE_UP_AFTER: Duration = Duration::from_secs(72 * 3600);
+const REMOVED_INTERVAL: Duration = Duration::from_secs(10);
+/// Age at which an event of a removed target becomes a dead letter if the store does not know what was configured:
+/// the default of `give_up_after`.
+const REMOVED_GIVE_UP_AFTER: Duration = Duration::from_hours(72);
+/// How long keys of a source that is not configured are kept at least: its window left with it, and a configuration
+/// that is rolled back must find them again. Nobody goes back by more than a month, and no vendor sends again so late.
+const STRANGERS_KEPT_MIN: Duration = Duration::from_hours(30 * 24);
 /// Connections of operators and Prometheus at one time.
 const ADMIN_CONNECTIONS: usize = 64;
 
@@ -129,8 +132,13 @@ impl Gateway {
             .collect();
         drop(target_ids);
 
+        let abandoning = removed
+            .iter()
+            .map(|removed| (removed.id, give_up_after(&removed.backlog)))
+            .collect();
         let deliver = Deliver::new(
             setups,
+            removed,
             secret_headers(&config.sources),
             config.limits.in_flight_bytes,
         );
@@ -157,7 +165,7 @@ impl Gateway {
             store: store.clone(),
             sources: source_metrics,
             process: process.clone(),
-            removed,
+            abandoning,
         };
         Ok(Self {
             config,
@@ -296,9 +304,19 @@ async fn open_store(config: Config) -> Result<(Opened, Arc<Dedupe>, Vec<(Seq, Ki
             &windows,
         );
         let now_ms = clock::unix_ms();
+        let longest = windows
+            .iter()
+            .map(|(_, windows)| windows.event.max(windows.replay))
+            .fold(STRANGERS_KEPT_MIN, Duration::max);
+        let strangers_kept_ms = clock::millis(longest);
         let mut forgotten = Vec::new();
         opened.for_each_key(|key| {
-            if !dedupe.restore(key, now_ms) {
+            let keep = match dedupe.restore(key, now_ms) {
+                Restored::Remembered => true,
+                Restored::Past => false,
+                Restored::Stranger => now_ms.saturating_sub(key.received_ms) < strangers_kept_ms,
+            };
+            if !keep {
                 forgotten.push((key.seq, key.kind));
             }
         })?;
@@ -324,7 +342,7 @@ fn setups(
     config: &Config,
     known: &[(Known<TargetId>, Backlog)],
     metrics: &Metrics,
-) -> (Vec<Setup>, Vec<TargetId>) {
+) -> (Vec<Setup>, Vec<Removed>) {
     let mut setups = Vec::new();
     let mut removed = Vec::new();
     for (target, backlog) in known {
@@ -340,20 +358,31 @@ fn setups(
                 backlog: *backlog,
                 metrics,
             });
-        } else if backlog.deliveries > 0 {
-            #[expect(clippy::cast_precision_loss, reason = "a gauge")]
-            metrics.pending.set(backlog.deliveries as f64);
-            tracing::warn!(
-                target = %target.name,
-                waiting = backlog.deliveries,
-                "target is no longer configured: its events wait, and become dead letters after 72h; \
-                 `replaces: {}` on another target takes them over",
-                target.name
-            );
-            removed.push(target.id);
+        } else {
+            if backlog.deliveries > 0 {
+                tracing::warn!(
+                    target = %target.name,
+                    waiting = backlog.deliveries,
+                    "target is no longer configured: its events wait, and become dead letters at the age of {:?}; \
+                     `replaces: {}` on another target takes them over",
+                    give_up_after(backlog),
+                    target.name
+                );
+            }
+            removed.push(Removed {
+                id: target.id,
+                name: Arc::clone(&target.name),
+                backlog: *backlog,
+                metrics,
+            });
         }
     }
     (setups, removed)
+}
+
+/// Age at which an event of a removed target becomes a dead letter.
+fn give_up_after(backlog: &Backlog) -> Duration {
+    backlog.give_up_after.unwrap_or(REMOVED_GIVE_UP_AFTER)
 }
 
 /// The secrets that arrive in a header, to be put back when an event is delivered.
@@ -450,7 +479,8 @@ struct Upkeep {
     store: Store,
     sources: HashMap<SourceId, SourceMetrics>,
     process: ProcessMetrics,
-    removed: Vec<TargetId>,
+    /// Removed targets, and the age at which their events become dead letters.
+    abandoning: Vec<(TargetId, Duration)>,
 }
 
 impl Upkeep {
@@ -466,11 +496,9 @@ impl Upkeep {
             self.metrics.upkeep();
             if Instant::now() >= removed_next {
                 removed_next = Instant::now() + REMOVED_INTERVAL;
-                for target in &self.removed {
-                    self.store.abandon(
-                        *target,
-                        now_ms.saturating_sub(clock::millis(REMOVED_GIVE_UP_AFTER)),
-                    );
+                for (target, age) in &self.abandoning {
+                    let before_ms = now_ms.saturating_sub(clock::millis(*age));
+                    self.store.abandon(*target, before_ms);
                 }
             }
         }

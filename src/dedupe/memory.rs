@@ -5,7 +5,7 @@ use super::place::{BuildPassThrough, Place, Slot, State};
 use super::reservation::Reservation;
 use super::ring::Record;
 use super::source::Source;
-use super::{Claim, Ended, Hash, Kind, Remembered, RequestKey, Windows};
+use super::{Claim, Ended, Hash, Kind, Remembered, RequestKey, Restored, Windows};
 use crate::event::{EventId, Seq, SourceId, StoreTag};
 use dashmap::{DashMap, Entry};
 use hmac::{Hmac, KeyInit, Mac};
@@ -84,19 +84,18 @@ impl Dedupe {
         })
     }
 
-    /// Puts back a key of a durable event, in order of `seq`. False if it is too old (or its source is unknown):
-    /// then it is not remembered, and the store may forget it.
-    pub fn restore(&self, key: Remembered, now_ms: u64) -> bool {
-        let known = self
-            .source(key.source)
-            .filter(|source| !source.is_past(key.kind, key.received_ms, now_ms));
-        let Some(source) = known else {
-            return false;
+    /// Puts back a key of a durable event, in order of `seq`.
+    pub fn restore(&self, key: Remembered, now_ms: u64) -> Restored {
+        let Some(source) = self.source(key.source) else {
+            return Restored::Stranger;
         };
+        if source.is_past(key.kind, key.received_ms, now_ms) {
+            return Restored::Past;
+        }
         let record = Record::new(key.hash, key.received_ms, Some(key.seq), key.body_check);
         self.insert(source, key.kind, record);
         self.hold_limit(now_ms);
-        true
+        Restored::Remembered
     }
 
     /// Claims all `keys` for one event, or none of them. One key of each kind is looked at.

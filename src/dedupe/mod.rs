@@ -69,6 +69,17 @@ pub struct Remembered {
     pub body_check: u32,
 }
 
+/// What becomes of a key that the store gives back at start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restored {
+    /// It is remembered.
+    Remembered,
+    /// It is past its window: the store may forget it.
+    Past,
+    /// The memory was not made for its source, which may come back: the store had better keep it for a while.
+    Stranger,
+}
+
 /// The windows of one source.
 #[derive(Clone, Copy, Debug)]
 pub struct Windows {

@@ -295,11 +295,15 @@ fn a_restart_brings_keys_back() {
         body_check: 5,
     };
     let after = memory(100);
-    let restored: Vec<bool> = kept
+    let restored: Vec<Restored> = kept
         .iter()
         .map(|key| after.restore(remembered(key), START_MS + 300))
         .collect();
-    assert_eq!(restored, [true, false], "the replay window has ended");
+    assert_eq!(
+        restored,
+        [Restored::Remembered, Restored::Past],
+        "the replay window has ended"
+    );
     match after.claim(A, &keys, 5, START_MS + 300) {
         Claim::Duplicate {
             id: found,
@@ -313,7 +317,7 @@ fn a_restart_brings_keys_back() {
         source: SourceId(99),
         ..remembered(&kept[0])
     };
-    assert!(!after.restore(stranger, START_MS));
+    assert_eq!(after.restore(stranger, START_MS), Restored::Stranger);
     let other_secret = Dedupe::new(&[8; 32], TAG, 100, &[(A, WINDOWS)]);
     let other = ours(other_secret.claim(A, &keys, 5, START_MS));
     assert_ne!(other.keys(), &kept[..], "hashes are keyed");
@@ -331,7 +335,7 @@ fn a_restart_keeps_to_the_limit() {
             received_ms: START_MS,
             body_check: 0,
         };
-        assert!(memory.restore(key, START_MS));
+        assert_eq!(memory.restore(key, START_MS), Restored::Remembered);
     }
     assert_eq!((memory.len(A), memory.evictions()), (10, 15));
     let forgotten: Vec<u64> = memory

@@ -28,13 +28,15 @@ pub(super) struct Due {
     settled: Option<HashSet<Seq>>,
 }
 
-/// A page to be read: deliveries due at `now_ms`, at most `most`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A page to be read: deliveries due at `now_ms`, at most `most`, none of which is `out`.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct DuePage {
     /// Unix milliseconds.
     pub(super) now_ms: u64,
     /// Rows.
     pub(super) most: usize,
+    /// Taken and not settled: they are the earliest, and would fill the page.
+    pub(super) out: HashSet<Seq>,
     /// What was known to be due next when it was asked for.
     next_ms: u64,
 }
@@ -86,14 +88,15 @@ impl Due {
         Some(if plausible { wait_ms } else { 0 })
     }
 
-    /// Asks for a page, at most `most` rows; what may not be queued again has to be counted in. Ends with
-    /// [`Self::fill`] or [`Self::unread`].
-    pub(super) fn page(&mut self, now_ms: u64, most: usize) -> DuePage {
+    /// Asks for a page, at most `most` rows, none of which is `out`: if one of these has to be tried again, its
+    /// settlement says when. Ends with [`Self::fill`] or [`Self::unread`].
+    pub(super) fn page(&mut self, now_ms: u64, most: usize, out: HashSet<Seq>) -> DuePage {
         let next_ms = self.next_ms.take().unwrap_or(now_ms);
         self.settled = Some(HashSet::new());
         DuePage {
             now_ms: now_ms.max(next_ms),
             most,
+            out,
             next_ms,
         }
     }
@@ -188,7 +191,7 @@ mod tests {
     fn a_clock_that_was_set_back_stops_nothing() {
         let mut due = due(Some(HOUR_MS * 24));
         assert_eq!(due.wait_ms(HOUR_MS), Some(0), "beyond any delay");
-        let page = due.page(HOUR_MS, 8);
+        let page = due.page(HOUR_MS, 8, HashSet::new());
         assert_eq!(page.now_ms, HOUR_MS * 24, "the store has to agree");
         let longest = Due::new(Some(600_000 + CLOCK_SLACK_MS), 600_000);
         assert_eq!(longest.wait_ms(0), Some(600_000 + CLOCK_SLACK_MS));
@@ -197,7 +200,7 @@ mod tests {
     #[test]
     fn a_page_is_queued_in_order_and_the_next_time_is_known() {
         let mut due = due(Some(100));
-        let page = due.page(200, 8);
+        let page = due.page(200, 8, HashSet::new());
         assert_eq!((page.now_ms, page.most), (200, 8));
         fill(&mut due, &[5, 3, 4], Some(900), &[], 99);
         assert_eq!(due.wait_ms(200), None, "the queue comes first");
@@ -208,14 +211,14 @@ mod tests {
     #[test]
     fn what_is_out_or_was_settled_during_the_read_is_not_queued_again() {
         let mut due = due(Some(100));
-        due.page(200, 8);
+        due.page(200, 8, HashSet::new());
         due.settled(Seq(2));
         fill(&mut due, &[1, 2, 3], None, &[1], 99);
         assert_eq!(drain(&mut due), [3]);
         assert_eq!(due.wait_ms(200), None);
         due.settled(Seq(4));
         due.expect(100);
-        due.page(200, 8);
+        due.page(200, 8, HashSet::new());
         fill(&mut due, &[4], None, &[], 99);
         assert_eq!(
             drain(&mut due),
@@ -227,7 +230,7 @@ mod tests {
     #[test]
     fn a_retry_settled_during_the_read_is_not_forgotten() {
         let mut due = due(Some(100));
-        due.page(200, 8);
+        due.page(200, 8, HashSet::new());
         due.expect(150);
         fill(&mut due, &[], Some(900), &[], 99);
         assert_eq!(due.wait_ms(100), Some(50));
@@ -236,14 +239,14 @@ mod tests {
     #[test]
     fn what_has_no_room_is_read_again() {
         let mut due = due(Some(100));
-        due.page(200, 8);
+        due.page(200, 8, HashSet::new());
         fill(&mut due, &[1, 2, 3], None, &[], 2);
         assert_eq!(drain(&mut due), [1, 2]);
         assert_eq!(due.wait_ms(0), Some(103));
-        due.page(200, 8);
+        due.page(200, 8, HashSet::new());
         fill(&mut due, &[3], None, &[], 0);
         assert_eq!(due.wait_ms(0), Some(103));
-        let page = due.page(200, 8);
+        let page = due.page(200, 8, HashSet::new());
         due.unread(page);
         assert_eq!(due.wait_ms(0), Some(103));
     }
@@ -251,7 +254,7 @@ mod tests {
     #[test]
     fn letting_go_keeps_the_time() {
         let mut due = due(Some(100));
-        due.page(200, 8);
+        due.page(200, 8, HashSet::new());
         fill(&mut due, &[1, 2], Some(900), &[], 99);
         due.let_go();
         assert_eq!((due.len(), due.wait_ms(0)), (0, Some(101)));

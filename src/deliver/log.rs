@@ -4,7 +4,7 @@
 use super::classify::Ending;
 use crate::event::Event;
 use crate::metrics::REASONS;
-use crate::store::DeadReason;
+use crate::store::{Abandoned, DeadReason};
 use parking_lot::Mutex;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -100,6 +100,23 @@ pub(super) fn dead(
         target,
         attempt = attempts,
         status = ending.and_then(|ending| ending.status).map(|status| status.as_u16()),
+        reason = word(reason),
+        "event.dead"
+    );
+}
+
+/// An event is given up since its target is no longer configured.
+pub(super) fn abandoned(delivery: &Abandoned, target: &str, attempts: u32, reason: DeadReason) {
+    let (id, source) = delivery
+        .event
+        .as_ref()
+        .map(|(id, source)| (id, &**source))
+        .unzip();
+    tracing::info!(
+        event_id = id.map(tracing::field::display),
+        source,
+        target,
+        attempt = attempts,
         reason = word(reason),
         "event.dead"
     );

@@ -19,6 +19,7 @@ mod log;
 #[cfg(test)]
 mod model;
 mod reader;
+mod removed;
 mod retry;
 mod scheduler;
 mod shift;
@@ -31,9 +32,11 @@ use crate::config;
 use crate::event::{Event, TargetId};
 use crate::metrics::TargetMetrics;
 use crate::shutdown::Listener as Stop;
-use crate::store::{Backlog, Feed, Settlement, Store};
+use crate::store::{Abandoned, Backlog, Feed, Settlement, Store};
 use bytes::Bytes;
 use http::HeaderMap;
+use removed::Estate;
+pub use removed::Removed;
 use shift::Shift;
 use std::{collections::HashMap, sync::Arc};
 use target::Target;
@@ -45,6 +48,8 @@ pub type SecretHeaders = HashMap<Arc<str>, Vec<(Arc<str>, http::HeaderValue)>>;
 #[derive(Debug)]
 pub struct Deliver {
     targets: HashMap<TargetId, Arc<Target>>,
+    /// Those that the configuration no longer names.
+    removed: HashMap<TargetId, Arc<Estate>>,
     shift: Arc<Shift>,
 }
 
@@ -64,7 +69,12 @@ pub struct Setup {
 impl Deliver {
     /// Prepares the targets; nothing is attempted before [`Self::start`]. `memory_bytes` bounds the events held
     /// in memory for all of them.
-    pub fn new(targets: Vec<Setup>, secrets: SecretHeaders, memory_bytes: u64) -> Arc<Self> {
+    pub fn new(
+        targets: Vec<Setup>,
+        removed: Vec<Removed>,
+        secrets: SecretHeaders,
+        memory_bytes: u64,
+    ) -> Arc<Self> {
         let secrets = Arc::new(secrets);
         let memory = Budget::new(memory_bytes);
         let shift = Arc::new(Shift::default());
@@ -76,7 +86,15 @@ impl Deliver {
             )
         };
         let targets = targets.into_iter().map(prepare).collect();
-        Arc::new(Self { targets, shift })
+        let removed = removed
+            .into_iter()
+            .map(|removed| (removed.id, Arc::new(Estate::new(removed))))
+            .collect();
+        Arc::new(Self {
+            targets,
+            removed,
+            shift,
+        })
     }
 
     /// Starts the attempts, on the current runtime, until the stop is at `Draining`; then running attempts may finish.
@@ -86,6 +104,7 @@ impl Deliver {
     pub fn start(self: &Arc<Self>, store: Store, stop: Stop) {
         self.shift.begin(store, stop);
         let targets: Vec<_> = self.targets.values().cloned().collect();
+        let removed = self.removed.values().cloned().collect();
         for target in &targets {
             target.start();
             self.shift
@@ -94,14 +113,7 @@ impl Deliver {
         self.shift
             .spawn(|running| reader::stop(targets.clone(), running));
         self.shift
-            .spawn(|running| reader::look_after(targets, running));
-    }
-
-    /// Whether a first attempt at `target` would have to wait: it is open, paused or behind.
-    pub fn is_held(&self, target: TargetId) -> bool {
-        self.targets
-            .get(&target)
-            .is_none_or(|target| target.is_held())
+            .spawn(|running| reader::look_after(targets, removed, running));
     }
 
     /// Waits for running attempts until the stop is `Over`, then cuts them off (they are not counted).
@@ -138,7 +150,6 @@ pub enum PassError {
     Timeout,
 }
 
-/// Targets that are no longer configured are unknown here: nobody attempts or counts what the store settles for them.
 impl Feed for Deliver {
     fn admitted(&self, target: TargetId, event: &Arc<Event>) {
         match self.targets.get(&target) {
@@ -159,6 +170,22 @@ impl Feed for Deliver {
         match self.targets.get(&target) {
             Some(target) => target.refused(event),
             None => job::tell(event, false),
+        }
+    }
+
+    fn abandoned(&self, deliveries: &[Abandoned]) {
+        for delivery in deliveries {
+            if let Some(removed) = self.removed.get(&delivery.settlement.target) {
+                removed.abandoned(delivery);
+            }
+        }
+    }
+
+    fn forgotten(&self, target: TargetId, count: u64) {
+        if let Some(target) = self.targets.get(&target) {
+            target.forgotten(count);
+        } else if let Some(removed) = self.removed.get(&target) {
+            removed.forgotten(count);
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Reads what one target needs from the store, page by page, when the scheduler asks for it; and looks after all
 //! targets every few seconds.
 
+use super::removed::Estate;
 use super::scheduler::Plan;
 use super::shift::Running;
 use super::target::Target;
-use crate::clock;
 use crate::shutdown::{Listener as Stop, Phase};
 use crate::store::NotStored;
 use std::{sync::Arc, time::Duration};
@@ -13,8 +13,8 @@ use tokio::time::{sleep, timeout};
 /// Pause after a page that could not be read: the store is locked by another program, or about to end the process.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How often gauges are refreshed and idle workers dismissed: several times between two scrapes.
-const UPKEEP: Duration = Duration::from_secs(2);
+/// How often gauges are refreshed and idle workers dismissed: many times between two scrapes.
+const UPKEEP: Duration = Duration::from_secs(1);
 
 /// Reads for one target until the stop drains.
 pub(super) async fn read(target: Arc<Target>, mut running: Running) {
@@ -24,8 +24,10 @@ pub(super) async fn read(target: Arc<Target>, mut running: Running) {
                 let rows = running.store.fresh(target.id, page.after, page.most).await;
                 rows.map(|rows| target.fill(|scheduler| scheduler.fill_fresh(page, rows)))
             }
-            Plan::ReadDue(page) => {
-                let rows = running.store.due(target.id, page.now_ms, page.most).await;
+            Plan::ReadDue(mut page) => {
+                let out = std::mem::take(&mut page.out);
+                let due = running.store.due(target.id, page.now_ms, page.most, out);
+                let rows = due.await;
                 if rows.is_err() {
                     target.fill(|scheduler| scheduler.unread_due(page));
                 }
@@ -52,8 +54,17 @@ pub(super) async fn read(target: Arc<Target>, mut running: Running) {
 }
 
 /// Looks after all targets until the stop drains.
-pub(super) async fn look_after(targets: Vec<Arc<Target>>, mut running: Running) {
+pub(super) async fn look_after(
+    targets: Vec<Arc<Target>>,
+    removed: Vec<Arc<Estate>>,
+    mut running: Running,
+) {
     while pause(UPKEEP, &mut running.stop).await {
+        for estate in &removed {
+            if let Err(error) = estate.show_oldest(&running.store).await {
+                tracing::warn!(%error, "cannot tell the oldest that waits for a removed target");
+            }
+        }
         for target in &targets {
             target.dismiss_stale();
             if let Err(error) = show_oldest(target, &running).await {
@@ -69,11 +80,7 @@ async fn show_oldest(target: &Target, running: &Running) -> Result<(), NotStored
     } else {
         None
     };
-    let age_ms = received_ms.map_or(0, |received_ms| {
-        clock::unix_ms().saturating_sub(received_ms)
-    });
-    let age = Duration::from_millis(age_ms);
-    target.metrics.oldest_pending.set(age.as_secs_f64());
+    target.show_oldest(received_ms);
     Ok(())
 }
 

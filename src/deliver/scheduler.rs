@@ -218,6 +218,12 @@ impl Scheduler {
         }
     }
 
+    /// A worker is gone in the middle of its attempt. `probe`: nothing has said how that ended.
+    pub(super) fn fell(&mut self, probe: bool) {
+        self.crew.leave();
+        self.unused(probe);
+    }
+
     /// What to read next, and whether the breaker became half open.
     pub(super) fn plan(&mut self, now_ms: u64, now: Instant) -> (Plan, Option<Change>) {
         self.reader_wanted = false;
@@ -243,9 +249,8 @@ impl Scheduler {
             return Plan::ReadFresh(self.fresh.page(self.page_rows()));
         }
         if due {
-            // The earliest rows may be those that are out: they have to fit in beside the new ones.
-            let most = self.page_rows() + self.out.len();
-            return Plan::ReadDue(self.due.page(now_ms, most));
+            let page = self.due.page(now_ms, self.page_rows(), self.out.clone());
+            return Plan::ReadDue(page);
         }
         Plan::Wait(due_in_ms.map(|ms| Duration::from_millis(ms).min(CLOCK_CHECK)))
     }
@@ -270,11 +275,6 @@ impl Scheduler {
     /// Whether something changed that the reader waits for. Asked once for each change.
     pub(super) fn wants_reader(&mut self) -> bool {
         std::mem::take(&mut self.reader_wanted)
-    }
-
-    /// Whether a first attempt would have to wait.
-    pub(super) fn is_held(&self) -> bool {
-        !self.breaker.is_closed() || !self.fresh.is_live()
     }
 
     /// Whether anything waits, queued or not.

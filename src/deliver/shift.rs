@@ -77,12 +77,12 @@ impl Shift {
     }
 }
 
-/// A task that panicked has lost its place, and its delivery stays taken until the next start.
+/// A worker that panicked has given up its place and its delivery; a reader's target waits for the next start.
 fn look_at(ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
-        tracing::error!(%error, "a delivery task has panicked; restart to try its event again");
+        tracing::error!(%error, "a delivery task has panicked");
     }
 }
 

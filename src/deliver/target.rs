@@ -110,6 +110,11 @@ impl Target {
         let weight = event.weight();
         let (queued, summon, reader) = {
             let mut scheduler = self.scheduler.lock();
+            if !scheduler.is_pending() {
+                // It must not look as if nothing waited until the next upkeep.
+                let age = clock::age_seconds(event.received_ms, clock::unix_ms());
+                self.metrics.oldest_pending.set(age);
+            }
             let queued = scheduler.admitted(event, weight);
             let summon = if queued { scheduler.summon() } else { None };
             (queued, summon, scheduler.wants_reader())
@@ -131,6 +136,9 @@ impl Target {
             let mut scheduler = self.scheduler.lock();
             for settlement in settlements {
                 scheduler.settled(settlement);
+            }
+            if !scheduler.is_pending() {
+                self.metrics.oldest_pending.set(0.0);
             }
             scheduler.wants_reader()
         };
@@ -155,6 +163,11 @@ impl Target {
         self.died(DeadReason::Backlog);
         log::dead(event, &self.name, 0, DeadReason::Backlog, None);
         job::tell(event, false);
+    }
+
+    /// Dead letters are kept no longer.
+    pub(super) fn forgotten(&self, count: u64) {
+        self.metrics.dead.decrement(gauge(count));
     }
 
     /// A worker looks.
@@ -192,6 +205,13 @@ impl Target {
         self.reader.notify_one();
     }
 
+    /// A worker is gone in the middle of its attempt.
+    pub(super) fn fell(self: &Arc<Self>, probe: bool) {
+        self.scheduler.lock().fell(probe);
+        self.reader.notify_one();
+        self.summon_all();
+    }
+
     /// What the reader does next.
     pub(super) fn plan(self: &Arc<Self>) -> Plan {
         let mut scheduler = self.scheduler.lock();
@@ -208,14 +228,23 @@ impl Target {
         self.summon_all();
     }
 
-    /// Whether a first attempt would have to wait.
-    pub(super) fn is_held(&self) -> bool {
-        self.scheduler.lock().is_held()
-    }
-
     /// Whether anything waits for it.
     pub(super) fn is_pending(&self) -> bool {
         self.scheduler.lock().is_pending()
+    }
+
+    /// Tells how long the oldest waits, which was received at `received_ms`. One whose row is not found is on its way
+    /// in or out: what is shown stays.
+    pub(super) fn show_oldest(&self, received_ms: Option<u64>) {
+        // Under the lock, so that nothing settles in between.
+        let scheduler = self.scheduler.lock();
+        if !scheduler.is_pending() {
+            self.metrics.oldest_pending.set(0.0);
+        } else if let Some(received_ms) = received_ms {
+            self.metrics
+                .oldest_pending
+                .set(clock::age_seconds(received_ms, clock::unix_ms()));
+        }
     }
 
     /// Lets workers go that had nothing to do for a while.
@@ -275,6 +304,6 @@ fn ring_all(bells: &[Arc<Notify>]) {
     clippy::cast_precision_loss,
     reason = "gauges are floats; 2^53 deliveries do not fit on a disk"
 )]
-fn gauge(count: u64) -> f64 {
+pub(super) fn gauge(count: u64) -> f64 {
     count as f64
 }

@@ -37,8 +37,15 @@ pub(super) async fn work(target: Arc<Target>, running: Running) {
 }
 
 async fn attempt(target: &Arc<Target>, job: Job, running: &Running) {
+    let mut watch = Watch {
+        target,
+        job: &job,
+        running,
+        is_settled: false,
+    };
     let Some(event) = &job.event else {
         bury_damaged(target, &job, running);
+        watch.is_settled = true;
         return;
     };
     let attempt = job.attempts.saturating_add(1);
@@ -72,8 +79,44 @@ async fn attempt(target: &Arc<Target>, job: Job, running: &Running) {
         log::dead(event, &target.name, attempts, reason, Some(&ending));
     }
     settle(target, &job, outcome, running);
+    watch.is_settled = true;
     job.tell(ending.delivered);
     target.reached(ending.reach, job.probe);
+}
+
+/// Watches over an attempt. If it panics the worker's place becomes free, and the delivery is tried again later like
+/// after any failure: neither may be lost until the next start.
+struct Watch<'a> {
+    target: &'a Arc<Target>,
+    job: &'a Job,
+    running: &'a Running,
+    is_settled: bool,
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        // An attempt that was cut off by the stop ends here, too: it is not counted.
+        if !std::thread::panicking() {
+            return;
+        }
+        let Self { target, job, .. } = *self;
+        tracing::error!(
+            target = &*target.name,
+            seq = job.seq.0,
+            "an attempt has panicked; it counts as failed"
+        );
+        if !self.is_settled {
+            let now_ms = clock::unix_ms();
+            let received_ms = job.event.as_ref().map_or(now_ms, |event| event.received_ms);
+            let attempt = job.attempts.saturating_add(1);
+            let outcome = target
+                .patience
+                .after_failure(attempt, received_ms, now_ms, None);
+            settle(target, job, outcome, self.running);
+            job.tell(false);
+        }
+        target.fell(job.probe && !self.is_settled);
+    }
 }
 
 async fn post(target: &Target, event: &Event, attempt: u32) -> Posted {

@@ -67,7 +67,7 @@ impl Rejection {
             Self::Body(BodyError::Overloaded) | Self::NotStored(NotStored::Overloaded) => {
                 Cause::Unavailable("overloaded")
             }
-            Self::NotStored(NotStored::Full) => Cause::Unavailable("full"),
+            Self::NotStored(NotStored::Full | NotStored::Backlog) => Cause::Unavailable("full"),
             Self::NotStored(NotStored::Unavailable) | Self::Panicked => Cause::Unavailable("store"),
             Self::Late => Cause::Unavailable("late"),
         }
@@ -87,7 +87,9 @@ impl Rejection {
             Self::Body(BodyError::Malformed) | Self::Malformed(_) => {
                 (StatusCode::BAD_REQUEST, "malformed request")
             }
-            Self::NotStored(NotStored::Full) => (StatusCode::SERVICE_UNAVAILABLE, "store full"),
+            Self::NotStored(NotStored::Full | NotStored::Backlog) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "store full")
+            }
             Self::Body(BodyError::Overloaded) | Self::NotStored(NotStored::Overloaded) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "overloaded")
             }
@@ -101,7 +103,7 @@ impl Rejection {
             headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            let full = matches!(self, Self::NotStored(NotStored::Full));
+            let full = matches!(self, Self::NotStored(NotStored::Full | NotStored::Backlog));
             let seconds = if full {
                 RETRY_FULL_SECONDS
             } else {
@@ -137,7 +139,7 @@ mod tests {
     /// The table of the public contract: status, body, closes, retries.
     #[tokio::test]
     async fn every_rejection_has_its_answer() {
-        let cases: [(Rejection, u16, &str, bool, Option<&str>); 13] = [
+        let cases: [(Rejection, u16, &str, bool, Option<&str>); 14] = [
             (Rejection::NotFound, 404, "not found", false, None),
             (Rejection::Method, 405, "method not allowed", false, None),
             (
@@ -179,6 +181,13 @@ mod tests {
             ),
             (Malformed::Host.into(), 400, "malformed request", true, None),
             (NotStored::Full.into(), 503, "store full", false, Some("30")),
+            (
+                NotStored::Backlog.into(),
+                503,
+                "store full",
+                false,
+                Some("30"),
+            ),
             (
                 NotStored::Unavailable.into(),
                 503,

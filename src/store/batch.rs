@@ -6,7 +6,7 @@ use super::backlog::Backlogs;
 use super::inbox::{Abandon, Reply};
 use super::retention::{self, Retention};
 use super::row::{self, Encoder};
-use super::settle::{self, Class};
+use super::settle::{self, Abandoned, Class};
 use super::space::Space;
 use super::{Admission, DeadReason, NotStored, Settlement};
 use crate::budget::Charge;
@@ -19,6 +19,9 @@ use std::{collections::HashMap, sync::Arc};
 /// Slices of delivered payloads that one batch may drop to make room, and events in each.
 const ROOM_SLICES: usize = 16;
 const ROOM_SLICE: usize = 64;
+
+/// Dead letters that one batch may drop to keep a target's bound, beside one for each that it may have added.
+const DROP_SLICE: usize = 64;
 
 /// `names.last_received_ms` is written when it is this old: it feeds a gauge, nothing else.
 const LAST_RECEIVED_EVERY_MS: u64 = 1_000;
@@ -41,6 +44,8 @@ pub(super) struct Admitted {
 #[derive(Debug)]
 pub(super) struct Books {
     pub(super) tag: StoreTag,
+    /// Names of the sources, for who is told what became of an event.
+    pub(super) sources: Arc<HashMap<SourceId, Arc<str>>>,
     /// The lowest number that no event has.
     pub(super) next_seq: u64,
     pub(super) backlogs: Backlogs,
@@ -100,6 +105,12 @@ pub(super) struct Batch<'b, 'c> {
     deleted: bool,
     wrote: bool,
     cramped: bool,
+    /// Dead letters that are kept no longer.
+    forgotten: Vec<TargetId>,
+    /// Those of them that had to make room.
+    dropped: Vec<TargetId>,
+    /// Dead letters that it may drop.
+    drop_most: usize,
 }
 
 /// What a commit has made durable.
@@ -110,6 +121,10 @@ pub(super) struct Committed {
     pub(super) wrote: bool,
     /// Whether events were refused because there is no room.
     pub(super) cramped: bool,
+    /// Dead letters that are kept no longer, by target.
+    pub(super) forgotten: Vec<TargetId>,
+    /// Whether more of them have to go.
+    pub(super) overgrown: bool,
 }
 
 impl<'b, 'c> Batch<'b, 'c> {
@@ -129,6 +144,9 @@ impl<'b, 'c> Batch<'b, 'c> {
             deleted: false,
             wrote: false,
             cramped: false,
+            forgotten: Vec::new(),
+            dropped: Vec::new(),
+            drop_most: DROP_SLICE,
         })
     }
 
@@ -143,6 +161,7 @@ impl<'b, 'c> Batch<'b, 'c> {
         }
         self.wrote = true;
         self.books.retention.settled();
+        self.drop_most += settlements.len();
         for settlement in settlements {
             let backlogs = &mut self.books.backlogs;
             self.rows
@@ -157,10 +176,27 @@ impl<'b, 'c> Batch<'b, 'c> {
         &mut self,
         abandon: Abandon,
         most: usize,
-    ) -> rusqlite::Result<Vec<Settlement>> {
-        let settlements = self.rows.deliveries.abandoned(abandon, most)?;
-        self.settle(&settlements)?;
-        Ok(settlements)
+    ) -> rusqlite::Result<Vec<Abandoned>> {
+        let tag = self.books.tag;
+        let abandoned = self.rows.deliveries.abandoned(abandon, tag, most)?;
+        for delivery in &abandoned {
+            self.settle(std::slice::from_ref(&delivery.settlement))?;
+        }
+        Ok(abandoned)
+    }
+
+    /// Drops the oldest dead letters of targets that have more than their bound: more than this batch can add.
+    pub(super) fn bound_dead(&mut self) -> rusqlite::Result<()> {
+        for (target, excess_bytes) in self.books.backlogs.overgrown() {
+            let rows = &mut self.rows.deliveries;
+            for bytes in rows.drop_dead(target, excess_bytes, self.drop_most)? {
+                self.books.backlogs.exhume(target, bytes);
+                self.forgotten.push(target);
+                self.dropped.push(target);
+                self.deleted = true;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn forget(&mut self, keys: &[(Seq, Kind)]) -> rusqlite::Result<()> {
@@ -173,12 +209,16 @@ impl<'b, 'c> Batch<'b, 'c> {
 
     /// Deletes payloads that have expired, at most `most` of each class.
     pub(super) fn expire(&mut self, most: usize) -> rusqlite::Result<usize> {
-        let deleted = self
+        let expired = self
             .books
             .retention
             .expire(&mut self.rows.expiry, self.now_ms, most)?;
-        self.deleted |= deleted > 0;
-        Ok(deleted)
+        self.deleted |= expired.events > 0;
+        for (target, bytes) in expired.dead {
+            self.books.backlogs.exhume(target, bytes);
+            self.forgotten.push(target);
+        }
+        Ok(expired.events)
     }
 
     /// Drops a slice of the oldest delivered payloads before their time.
@@ -193,10 +233,14 @@ impl<'b, 'c> Batch<'b, 'c> {
         let bytes = crate::event::weight(admission.verified.headers(), admission.verified.body());
         // A number beyond its bits would repeat event ids; it takes centuries to get there.
         if self.next_seq >> Seq::BITS != 0 || !self.has_room(bytes)? {
-            return refuse(reply);
+            return refuse(reply, NotStored::Full);
         }
-        let Some((waits_for, refused_by)) = self.placed(&admission.targets, bytes) else {
-            return refuse(reply);
+        let (waits_for, refused_by) = match self.placed(&admission.targets, bytes) {
+            Ok(placed) => placed,
+            Err(target) => {
+                self.books.backlogs.refused(target);
+                return refuse(reply, NotStored::Backlog);
+            }
         };
         self.books.space.admit(bytes);
         self.admitted_bytes += bytes;
@@ -214,18 +258,22 @@ impl<'b, 'c> Batch<'b, 'c> {
         self.write_last(bytes)
     }
 
-    /// Which targets the event waits for, and which have no room for it; `None` if one of these refuses it.
-    fn placed(&self, targets: &[TargetId], bytes: u64) -> Option<(Vec<TargetId>, Vec<TargetId>)> {
+    /// Which targets the event waits for, and which have no room for it; or the one of these that refuses it.
+    fn placed(
+        &self,
+        targets: &[TargetId],
+        bytes: u64,
+    ) -> Result<(Vec<TargetId>, Vec<TargetId>), TargetId> {
         let mut waits_for = Vec::with_capacity(targets.len());
         let mut refused_by = Vec::new();
         for target in targets {
             match self.books.backlogs.overflow(*target, bytes) {
                 None => waits_for.push(*target),
                 Some(WhenFull::DeadLetter) => refused_by.push(*target),
-                Some(WhenFull::Refuse) => return None,
+                Some(WhenFull::Refuse) => return Err(*target),
             }
         }
-        Some((waits_for, refused_by))
+        Ok((waits_for, refused_by))
     }
 
     /// Writes the rows of the event that was admitted last.
@@ -260,8 +308,16 @@ impl<'b, 'c> Batch<'b, 'c> {
             self.books.backlogs.add(*target, bytes);
         }
         for target in &admitted.refused_by {
-            rows.deliveries
-                .bury(*target, event.seq, DeadReason::Backlog, 0, self.now_ms)?;
+            rows.deliveries.bury(
+                *target,
+                event.seq,
+                DeadReason::Backlog,
+                0,
+                self.now_ms,
+                bytes,
+            )?;
+            self.books.backlogs.bury(*target, bytes);
+            self.drop_most += 1;
         }
         if admitted.waits_for.is_empty() {
             rows.deliveries
@@ -304,7 +360,15 @@ impl<'b, 'c> Batch<'b, 'c> {
         }
         self.books.next_seq = self.next_seq;
         self.books.backlogs.commit();
+        for dropped in self.dropped.chunk_by(|one, next| one == next) {
+            self.books
+                .backlogs
+                .dropped(dropped[0], dropped.len() as u64);
+        }
         Ok(Committed {
+            // Without a row to drop there is nothing to go on with.
+            overgrown: !self.dropped.is_empty() && !self.books.backlogs.overgrown().is_empty(),
+            forgotten: self.forgotten,
             admitted: self.admitted,
             wrote: self.wrote || self.deleted,
             cramped: self.cramped,
@@ -387,9 +451,9 @@ impl Admitted {
     clippy::unnecessary_wraps,
     reason = "a refusal ends an admission as well as a success does"
 )]
-fn refuse(reply: Reply) -> rusqlite::Result<()> {
+fn refuse(reply: Reply, why: NotStored) -> rusqlite::Result<()> {
     // Whoever has gone away needs no answer.
-    let _ = reply.send(Err(NotStored::Full));
+    let _ = reply.send(Err(why));
     Ok(())
 }
 

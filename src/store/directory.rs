@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Of the directory that we make.
+/// Of the directory, whoever made it.
 const DIRECTORY_MODE: u32 = 0o700;
 
 /// Of every file in it. SQLite gives its `-wal` and `-shm` the mode of the database.
@@ -60,6 +60,8 @@ impl Directory {
             path: path.to_owned(),
             _lock: lock,
         };
+        // Only now: a directory without our lock may be anybody's.
+        close_directory(path)?;
         directory.make_database()?;
         Ok(directory)
     }
@@ -118,6 +120,17 @@ fn make_directory(path: &Path) -> Result<(), OpenError> {
         .create(path)
         .map_err(OpenError::io(path, "make the directory"))?;
     sync_directory(parent)
+}
+
+/// Shuts the directory for everybody else. One of another user (a mounted volume) stays as that user wants it.
+fn close_directory(path: &Path) -> Result<(), OpenError> {
+    match std::fs::set_permissions(path, Permissions::from_mode(DIRECTORY_MODE)) {
+        Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
+            tracing::warn!(path = %path.display(), "store's directory is another user's: its mode stays");
+            Ok(())
+        }
+        result => result.map_err(OpenError::io(path, "set the directory's mode")),
+    }
 }
 
 fn sync_directory(path: &Path) -> Result<(), OpenError> {
@@ -179,9 +192,13 @@ mod tests {
         let temporary = tempfile::tempdir().expect("a directory");
         let path = temporary.path().join("hookgate.db");
         std::fs::write(&path, b"").expect("written");
-        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("set");
+        let loose =
+            |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode));
+        loose(&path, 0o644).expect("set");
+        loose(temporary.path(), 0o755).expect("set");
         Directory::claim(temporary.path()).expect("claimed");
         assert_eq!(mode(&path), 0o600);
+        assert_eq!(mode(temporary.path()), 0o700, "and of its directory");
     }
 
     #[test]

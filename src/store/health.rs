@@ -2,7 +2,7 @@
 //!
 //! Invariant: a poisoned store stays poisoned, and commits nothing any more.
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 use tokio::sync::watch;
 
 /// Told to everyone who has to know that the store failed.
@@ -56,7 +56,18 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
+    /// A quota that is used up (EDQUOT) reads as `SQLITE_IOERR_WRITE`, like any other failed write: it poisons,
+    /// since SQLite does not tell them apart.
     pub(super) fn of(error: &rusqlite::Error) -> Self {
+        // The index of the log cannot grow: nothing of the transaction was written yet.
+        if let rusqlite::Error::SqliteFailure(e, _) = error
+            && matches!(
+                e.extended_code,
+                ffi::SQLITE_IOERR_SHMSIZE | ffi::SQLITE_IOERR_SHMMAP
+            )
+        {
+            return Self::Full;
+        }
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full,
             Some(ErrorCode::DatabaseBusy) => Self::Busy,
@@ -68,7 +79,6 @@ impl Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rusqlite::ffi;
 
     #[test]
     fn only_a_full_disk_and_a_lock_are_survived() {
@@ -76,7 +86,10 @@ mod tests {
             (ffi::SQLITE_FULL, Trouble::Full),
             (ffi::SQLITE_BUSY, Trouble::Busy),
             (ffi::SQLITE_BUSY_SNAPSHOT, Trouble::Busy),
+            (ffi::SQLITE_IOERR_SHMSIZE, Trouble::Full),
+            (ffi::SQLITE_IOERR_SHMMAP, Trouble::Full),
             (ffi::SQLITE_IOERR, Trouble::Fatal),
+            (ffi::SQLITE_IOERR_WRITE, Trouble::Fatal),
             (ffi::SQLITE_IOERR_FSYNC, Trouble::Fatal),
             (ffi::SQLITE_CORRUPT, Trouble::Fatal),
             (ffi::SQLITE_READONLY, Trouble::Fatal),

@@ -1,6 +1,7 @@
 //! What waits for the writer.
 //!
-//! Invariants: admissions are bounded, and refused beyond that; settlements and what is to be forgotten are
+//! Invariants: admissions are bounded, those that the writer has taken and not begun among them to one commit's
+//! worth, and refused beyond that; settlements and what is to be forgotten are
 //! never refused, since their callers bound them. There is one way to wake the writer.
 
 use super::{Admission, NotStored, Settlement};
@@ -15,6 +16,10 @@ use tokio::sync::oneshot;
 
 /// Admissions that may wait: 40 ms of them at 100,000 a second; their bytes are bounded by `in_flight_bytes`.
 const ADMISSIONS_MAX: usize = 4096;
+
+/// What the writer takes at most, so that whatever waits is counted here: admissions and settlements of one commit.
+pub(super) const TAKEN_ADMISSIONS: usize = 256;
+pub(super) const TAKEN_SETTLEMENTS: usize = 1024;
 
 /// Settlements that are worth a commit of their own.
 const SETTLEMENTS_WAKE: usize = 64;
@@ -50,14 +55,19 @@ impl Work {
             && self.abandons.is_empty()
     }
 
-    /// Takes over everything from `other`, whose buffers stay with it where that is free.
-    fn append(&mut self, other: &mut Self) {
-        if self.admissions.is_empty() {
-            std::mem::swap(&mut self.admissions, &mut other.admissions);
-        } else {
-            self.admissions.append(&mut other.admissions);
-        }
-        self.settlements.append(&mut other.settlements);
+    /// How many more settlements it takes.
+    fn room_to_settle(&self) -> usize {
+        TAKEN_SETTLEMENTS.saturating_sub(self.settlements.len())
+    }
+
+    /// Takes over what fills a commit from `other`.
+    fn fill(&mut self, other: &mut Self) {
+        let room = TAKEN_ADMISSIONS.saturating_sub(self.admissions.len());
+        let admissions = room.min(other.admissions.len());
+        self.admissions.extend(other.admissions.drain(..admissions));
+        let settlements = self.room_to_settle().min(other.settlements.len());
+        self.settlements
+            .extend(other.settlements.drain(..settlements));
         self.forgets.append(&mut other.forgets);
         self.abandons.append(&mut other.abandons);
     }
@@ -144,17 +154,19 @@ impl Inbox {
         self.wake.notify_one();
     }
 
-    /// Moves what waits to `work`, after waiting for something worth a commit, at the longest until `deadline`.
-    /// False when nothing more will come.
+    /// Fills `work` up to one commit, after waiting for something worth that, at the longest until `deadline`.
+    /// False when closed: then what is left comes with the next calls.
     pub(super) fn take(&self, work: &mut Work, deadline: Instant) -> bool {
         let mut state = self.state.lock();
         let mut linger_until: Option<Instant> = None;
+        // Settlements that `work` has no room for are no reason to go on.
+        let may_settle = work.room_to_settle() > 0;
         while state.work.admissions.is_empty()
-            && state.work.settlements.len() < SETTLEMENTS_WAKE
+            && !(may_settle && state.work.settlements.len() >= SETTLEMENTS_WAKE)
             && !state.closed
         {
             let now = Instant::now();
-            let until = if state.work.settlements.is_empty() {
+            let until = if !may_settle || state.work.settlements.is_empty() {
                 deadline
             } else {
                 deadline.min(*linger_until.get_or_insert(now + SETTLEMENTS_LINGER))
@@ -164,7 +176,7 @@ impl Inbox {
             }
             self.wake.wait_until(&mut state, until);
         }
-        work.append(&mut state.work);
+        work.fill(&mut state.work);
         !state.closed
     }
 }
@@ -232,5 +244,29 @@ mod tests {
         assert!(!inbox.take(&mut work, far()));
         assert_eq!(work.settlements.len(), 1);
         assert!(work.forgets.is_empty());
+    }
+
+    #[test]
+    fn no_more_is_taken_than_fills_a_commit() {
+        let inbox = Inbox::default();
+        for seq in 0..2_500 {
+            inbox.settle(settlement(seq));
+        }
+        let mut work = Work::default();
+        assert!(inbox.take(&mut work, far()));
+        assert_eq!(work.settlements.len(), TAKEN_SETTLEMENTS);
+        // A writer that cannot write takes nothing more, and is not woken for it.
+        let soon = Instant::now() + Duration::from_millis(20);
+        assert!(inbox.take(&mut work, soon));
+        assert!(Instant::now() >= soon, "it has waited");
+        assert_eq!(work.settlements.len(), TAKEN_SETTLEMENTS);
+        work.settlements.clear();
+        inbox.close();
+        let mut left = Vec::new();
+        while !inbox.take(&mut work, far()) && !work.is_empty() {
+            left.append(&mut work.settlements);
+        }
+        assert_eq!(left.len(), 2_500 - TAKEN_SETTLEMENTS);
+        assert!(left.iter().map(|s| s.seq.0).eq(1_024..2_500), "in order");
     }
 }

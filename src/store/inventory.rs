@@ -4,17 +4,20 @@
 
 use super::names::{self, Configured, NameOf, Named};
 use super::{Backlog, Known, OpenError, schema};
+use crate::clock;
 use crate::config;
 use crate::dedupe::{Kind, Remembered};
 use crate::event::{Seq, SourceId, TargetId};
 use rusqlite::{Connection, TransactionBehavior};
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 
 /// Names, and what waits for them.
 #[derive(Debug)]
 pub(super) struct Inventory {
     pub(super) next_seq: u64,
     pub(super) sources: Vec<Known<SourceId>>,
+    /// Numbers that rows know a source by beside its own: of sources that it has taken over.
+    pub(super) heirs: HashMap<SourceId, SourceId>,
     /// When each source's last event was received, Unix milliseconds.
     pub(super) last_received_ms: Vec<(SourceId, u64)>,
     /// Targets that are configured or that something waits for.
@@ -28,14 +31,15 @@ impl Inventory {
         sources: Vec<Configured>,
         targets: &[config::Target],
     ) -> Result<Self, OpenError> {
-        let targets = targets
-            .iter()
-            .map(|target| (Arc::clone(&target.name), target.replaces.clone()))
-            .collect();
         let (sources, targets) = settle_names(connection, sources, targets)
             .map_err(OpenError::sqlite(path, "settle names"))?;
         let mut backlogs =
             backlogs(connection).map_err(OpenError::sqlite(path, "sum what waits"))?;
+        let heirs = names::heirs(connection, NameOf::Source)
+            .map_err(OpenError::sqlite(path, "settle names"))?
+            .into_iter()
+            .map(|(old, heir)| (SourceId(old), SourceId(heir)))
+            .collect();
         let last_received_ms = sources
             .iter()
             .filter_map(|source| Some((SourceId(source.known.id), source.last_received_ms?)))
@@ -46,19 +50,40 @@ impl Inventory {
             .collect();
         let targets = targets
             .into_iter()
-            .map(|target| target.known.with_id(TargetId))
-            .map(|known| {
-                let backlog = backlogs.remove(&known.id).unwrap_or_default();
+            .map(|target| {
+                let known = target.known.with_id(TargetId);
+                let mut backlog = backlogs.remove(&known.id).unwrap_or_default();
+                backlog.give_up_after = target.give_up_after_ms.map(Duration::from_millis);
                 (known, backlog)
             })
-            .filter(|(known, backlog)| known.configured || backlog.deliveries > 0)
+            .filter(|(known, backlog)| {
+                known.configured || backlog.deliveries > 0 || backlog.dead > 0
+            })
             .collect();
         Ok(Self {
             next_seq: schema::next_seq(connection, path)?,
             sources,
+            heirs,
             last_received_ms,
             targets,
         })
+    }
+}
+
+impl Inventory {
+    /// The name of each number that a source is or was known by.
+    pub(super) fn names_of_sources(&self) -> HashMap<SourceId, Arc<str>> {
+        let mut names: HashMap<_, _> = self
+            .sources
+            .iter()
+            .map(|source| (source.id, Arc::clone(&source.name)))
+            .collect();
+        for (old, heir) in &self.heirs {
+            if let Some(name) = names.get(heir).cloned() {
+                names.insert(*old, name);
+            }
+        }
+        names
     }
 }
 
@@ -75,15 +100,23 @@ impl Known<u32> {
 fn settle_names(
     connection: &mut Connection,
     sources: Vec<Configured>,
-    targets: Vec<Configured>,
+    targets: &[config::Target],
 ) -> rusqlite::Result<(Vec<Named>, Vec<Named>)> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let named = (
+    let names = targets
+        .iter()
+        .map(|target| (Arc::clone(&target.name), target.replaces.clone()))
+        .collect();
+    let both = (
         names::settle_names(&transaction, NameOf::Source, sources)?,
-        names::settle_names(&transaction, NameOf::Target, targets)?,
+        names::settle_names(&transaction, NameOf::Target, names)?,
     );
+    for target in targets {
+        let give_up_after_ms = clock::millis(target.give_up_after);
+        names::keep_give_up_after(&transaction, &target.name, give_up_after_ms)?;
+    }
     transaction.commit()?;
-    Ok(named)
+    Ok(both)
 }
 
 fn backlogs(connection: &Connection) -> rusqlite::Result<HashMap<TargetId, Backlog>> {
@@ -102,11 +135,13 @@ fn backlogs(connection: &Connection) -> rusqlite::Result<HashMap<TargetId, Backl
         let due_ms: Option<i64> = next.query_row([target.0], |row| row.get(0))?;
         backlog.next_due_ms = due_ms.map(i64::cast_unsigned);
     }
-    let mut dead = connection.prepare("SELECT target, count(*) FROM dead GROUP BY target")?;
+    let mut dead =
+        connection.prepare("SELECT target, count(*), sum(bytes) FROM dead GROUP BY target")?;
     let mut rows = dead.query([])?;
     while let Some(row) = rows.next()? {
         let backlog = backlogs.entry(TargetId(row.get(0)?)).or_default();
         backlog.dead = row.get::<_, i64>(1)?.cast_unsigned();
+        backlog.dead_bytes = row.get::<_, i64>(2)?.cast_unsigned();
     }
     Ok(backlogs)
 }
@@ -114,6 +149,7 @@ fn backlogs(connection: &Connection) -> rusqlite::Result<HashMap<TargetId, Backl
 /// Every key that is kept, in order of `seq`.
 pub(super) fn for_each_key(
     connection: &Connection,
+    heirs: &HashMap<SourceId, SourceId>,
     path: &Path,
     mut each: impl FnMut(Remembered),
 ) -> Result<(), OpenError> {
@@ -128,8 +164,9 @@ pub(super) fn for_each_key(
                 tracing::warn!(id, "key of an unknown kind is left out");
                 continue;
             };
+            let source = SourceId(row.get(1)?);
             each(Remembered {
-                source: SourceId(row.get(1)?),
+                source: heirs.get(&source).copied().unwrap_or(source),
                 kind,
                 hash: row.get(3)?,
                 seq: Seq(id >> 2),

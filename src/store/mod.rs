@@ -41,7 +41,7 @@ use health::Health;
 use inbox::{Abandon, Inbox};
 use parking_lot::Mutex;
 use read::Request;
-use std::{sync::Arc, thread::JoinHandle, time::Duration};
+use std::{collections::HashSet, sync::Arc, thread::JoinHandle, time::Duration};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// An event to be admitted. Once handed over it belongs to the writer: nobody's timeout or disconnect undoes it.
@@ -75,9 +75,12 @@ pub struct Admission {
 /// Why an event is not (known to be) stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotStored {
-    /// `max_size`, `min_free`, or a `max_backlog` with `when_full: refuse`.
+    /// `max_size` or `min_free`.
     #[error("store is full")]
     Full,
+    /// A target has reached its `max_backlog`, with `when_full: refuse`.
+    #[error("as much waits for a target as may")]
+    Backlog,
     /// More admissions wait than may.
     #[error("too many events wait for their commit")]
     Overloaded,
@@ -171,6 +174,10 @@ pub struct Backlog {
     pub next_due_ms: Option<u64>,
     /// Dead letters that are kept.
     pub dead: u64,
+    /// Their bytes.
+    pub dead_bytes: u64,
+    /// The target's `give_up_after` as it was last configured; `None` before its first start.
+    pub give_up_after: Option<Duration>,
 }
 
 /// A source or target that the store knows by name.
@@ -192,6 +199,19 @@ pub trait Feed: Send + Sync + 'static {
     fn settled(&self, settlements: &[Settlement]);
     /// A delivery was a dead letter from the start (`when_full: dead_letter`).
     fn refused(&self, target: TargetId, event: &Arc<Event>);
+    /// Deliveries of targets that are no longer configured are dead letters, durably.
+    fn abandoned(&self, deliveries: &[Abandoned]);
+    /// `count` dead letters of `target` are kept no longer.
+    fn forgotten(&self, target: TargetId, count: u64);
+}
+
+/// A delivery that was given up because its target is no longer configured.
+#[derive(Clone, Debug)]
+pub struct Abandoned {
+    /// What became of it.
+    pub settlement: Settlement,
+    /// The event's id and the name of its source, unless its row is missing.
+    pub event: Option<(EventId, Arc<str>)>,
 }
 
 /// The door. Cheap to clone.
@@ -266,17 +286,19 @@ impl Store {
     }
 
     /// Deliveries of `target` whose retry is due at `now_ms`, earliest first, at most `most`, and the time of
-    /// the next one after these. Large events end a page early (at 16 MiB): then that time is due already.
+    /// the next one after these; those in `skip` are passed over, and cost a page nothing. Large events end a page early (at 16 MiB): then that time is due already.
     pub async fn due(
         &self,
         target: TargetId,
         now_ms: u64,
         most: usize,
+        skip: HashSet<Seq>,
     ) -> Result<(Vec<Delivery>, Option<u64>), NotStored> {
         self.read(|answer| Request::Due {
             target,
             now_ms,
             most,
+            skip,
             answer,
         })
         .await

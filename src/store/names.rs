@@ -1,10 +1,14 @@
 //! Names of sources and targets, and the numbers that rows know them by.
 //!
-//! Invariant: a name keeps its number as long as the store lives; `replaces` moves the number to the new name.
+//! Invariant: a name keeps its number as long as the store lives. `replaces` moves the number to a new name; a name
+//! that has a number of its own becomes the heir of the old one, which then has no name.
 
 use super::Known;
 use rusqlite::{Connection, OptionalExtension, params};
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 /// What a name is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,12 +20,14 @@ pub(super) enum NameOf {
 /// A name that the configuration has, and the one it replaces.
 pub(super) type Configured = (Arc<str>, Option<Arc<str>>);
 
-/// A row of `names`.
+/// A row of `names` that has a name.
 #[derive(Debug)]
 pub(super) struct Named {
     pub(super) known: Known<u32>,
     /// When a source's last event was received, Unix milliseconds; about a second late.
     pub(super) last_received_ms: Option<u64>,
+    /// A target's `give_up_after`, as it was last configured.
+    pub(super) give_up_after_ms: Option<u64>,
 }
 
 /// Gives every configured name a number, and returns all names, in order of their numbers.
@@ -38,7 +44,10 @@ pub(super) fn settle_names(
         give_number(connection, of, name, old)?;
     }
     connection
-        .prepare("SELECT id, name, last_received_ms FROM names WHERE kind = ?1 ORDER BY id")?
+        .prepare(
+            "SELECT id, name, last_received_ms, give_up_after_ms FROM names \
+             WHERE kind = ?1 AND name IS NOT NULL ORDER BY id",
+        )?
         .query_map([of as u8], |row| {
             let name: Arc<str> = row.get(1)?;
             Ok(Named {
@@ -48,9 +57,36 @@ pub(super) fn settle_names(
                     name,
                 },
                 last_received_ms: row.get::<_, Option<i64>>(2)?.map(i64::cast_unsigned),
+                give_up_after_ms: row.get::<_, Option<i64>>(3)?.map(i64::cast_unsigned),
             })
         })?
         .collect()
+}
+
+/// Numbers without a name, and the number that took each of them over.
+pub(super) fn heirs(connection: &Connection, of: NameOf) -> rusqlite::Result<HashMap<u32, u32>> {
+    connection
+        .prepare("SELECT id, heir FROM names WHERE kind = ?1 AND heir IS NOT NULL")?
+        .query_map([of as u8], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
+/// Notes a target's `give_up_after`, for the time when the configuration does not name it any more.
+pub(super) fn keep_give_up_after(
+    connection: &Connection,
+    name: &str,
+    give_up_after_ms: u64,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE names SET give_up_after_ms = ?3 WHERE kind = ?1 AND name = ?2 AND give_up_after_ms IS NOT ?3",
+        )?
+        .execute(params![
+            NameOf::Target as u8,
+            name,
+            give_up_after_ms.min(i64::MAX as u64).cast_signed()
+        ])?;
+    Ok(())
 }
 
 fn give_number(
@@ -83,12 +119,45 @@ fn give_number(
                 params![of as u8, name],
             )?;
         }
-        (Some(_), Some(_)) => tracing::warn!(
-            name,
-            replaces,
-            "both names have left something in the store: each keeps its own"
-        ),
+        (Some(own), Some(old)) => {
+            inherit(connection, own, old)?;
+            if of == NameOf::Target {
+                take_over(connection, own, old)?;
+            }
+            tracing::info!(name, replaces, "takes over what the old name has left");
+        }
         (Some(_), None) => {}
+    }
+    Ok(())
+}
+
+/// The number `old` gives up its name: it stays as another one for `own`, since payloads are never rewritten.
+fn inherit(connection: &Connection, own: u32, old: u32) -> rusqlite::Result<()> {
+    connection.execute(
+        "UPDATE names SET last_received_ms = nullif(max(ifnull(last_received_ms, 0), \
+         (SELECT ifnull(last_received_ms, 0) FROM names WHERE id = ?2)), 0) WHERE id = ?1",
+        [own, old],
+    )?;
+    connection.execute(
+        "UPDATE names SET heir = ?1, name = iif(id = ?2, NULL, name) WHERE id = ?2 OR heir = ?2",
+        [own, old],
+    )?;
+    Ok(())
+}
+
+/// What waits for the target `old`, or died there, is of `own` from now on. An event that waits for both waits once.
+fn take_over(connection: &Connection, own: u32, old: u32) -> rusqlite::Result<()> {
+    for sql in [
+        "DELETE FROM due WHERE target = ?2 AND seq IN (SELECT seq FROM deliveries WHERE target = ?1)",
+        "UPDATE due SET target = ?1 WHERE target = ?2",
+        "UPDATE OR IGNORE deliveries SET target = ?1 WHERE target = ?2",
+        "DELETE FROM deliveries WHERE target = ?2 AND ?1 <> ?2",
+        "UPDATE OR IGNORE dead SET target = ?1 WHERE target = ?2",
+        "DELETE FROM dead WHERE target = ?2 AND ?1 <> ?2",
+        // What waits is not dead.
+        "DELETE FROM dead WHERE target = ?1 AND ?1 <> ?2 AND seq IN (SELECT seq FROM deliveries WHERE target = ?1)",
+    ] {
+        connection.execute(sql, [own, old])?;
     }
     Ok(())
 }
@@ -103,7 +172,8 @@ mod tests {
         let connection = Connection::open_in_memory().expect("opened");
         connection
             .execute_batch(
-                "CREATE TABLE names (id INTEGER PRIMARY KEY, kind INTEGER, name TEXT, last_received_ms INTEGER)",
+                "CREATE TABLE names (id INTEGER PRIMARY KEY, kind INTEGER, name TEXT, last_received_ms INTEGER, \
+                 give_up_after_ms INTEGER, heir INTEGER)",
             )
             .expect("made");
         let mut last = Vec::new();
@@ -115,15 +185,21 @@ mod tests {
                     None => (word.into(), None),
                 })
                 .collect();
-            last = settle_names(&connection, NameOf::Target, configured).expect("settled");
+            last = settle_names(&connection, NameOf::Source, configured).expect("settled");
         }
-        let shown: Vec<String> = last
+        let mut shown: Vec<String> = last
             .iter()
             .map(|Named { known, .. }| {
                 let mark = if known.configured { "" } else { "!" };
                 format!("{}{mark}{}", known.id, known.name)
             })
             .collect();
+        let mut heirs: Vec<_> = heirs(&connection, NameOf::Source)
+            .expect("read")
+            .into_iter()
+            .collect();
+        heirs.sort_unstable();
+        shown.extend(heirs.iter().map(|(old, heir)| format!("{old}>{heir}")));
         assert_eq!(shown.join(" "), expected, "{openings:?}");
     }
 
@@ -135,8 +211,16 @@ mod tests {
         check(&["a", "b<a"], "1b");
         check(&["a", "b<a", "b<a"], "1b");
         check(&["a", "b<a", "c<b"], "1c");
-        check(&["a", "b", "b<a"], "1!a 2b");
         check(&["a", "a b<a"], "1a 2b");
         check(&["b<a"], "1b");
+    }
+
+    #[test]
+    fn a_name_with_a_number_inherits_another() {
+        check(&["a", "b", "b<a"], "2b 1>2");
+        check(&["a b", "b<a", "b<a"], "2b 1>2");
+        check(&["a b c", "b<a c", "c<b"], "3c 1>3 2>3");
+        check(&["a b", "b<a", "c<b"], "2c 1>2");
+        check(&["a b", "b<a", "a b"], "2b 3a 1>2");
     }
 }

@@ -145,7 +145,7 @@ impl Opened {
         let mut backlogs = Backlogs::default();
         for (known, backlog) in &inventory.targets {
             let bound = bound(targets, &known.name);
-            backlogs.insert(known.id, backlog.bytes, bound);
+            backlogs.insert(known.id, backlog, bound);
         }
         Ok(Self {
             reading: recovery::open_beside(&directory)?,
@@ -186,7 +186,8 @@ impl Opened {
 
     /// Every key that is kept, in order of `seq`.
     pub fn for_each_key(&self, each: impl FnMut(Remembered)) -> Result<(), OpenError> {
-        inventory::for_each_key(&self.connection, &self.directory.database(), each)
+        let path = self.directory.database();
+        inventory::for_each_key(&self.connection, &self.inventory.heirs, &path, each)
     }
 
     /// Starts the threads. `feed` hears of everything from now on.
@@ -197,14 +198,10 @@ impl Opened {
         let (reads, mut requests) = mpsc::channel(read::REQUESTS_MAX);
         let (alive, _) = watch::channel(());
 
+        let sources = Arc::new(self.inventory.names_of_sources());
         let decoder = Decoder {
             tag: self.identity.tag,
-            sources: self
-                .inventory
-                .sources
-                .iter()
-                .map(|source| (source.id, Arc::clone(&source.name)))
-                .collect(),
+            sources: Arc::clone(&sources),
         };
         let log = self.directory.log();
         let place = self.directory.path().to_owned();
@@ -218,6 +215,7 @@ impl Opened {
             ),
             books: Books {
                 tag: self.identity.tag,
+                sources,
                 next_seq: self.inventory.next_seq,
                 backlogs: self.backlogs,
                 space: Space::new(&self.settings, place, log, metrics.clone()),
@@ -259,6 +257,7 @@ impl Opened {
 fn bound(targets: &[config::Target], name: &str) -> Option<Bound> {
     let target = targets.iter().find(|target| *target.name == *name)?;
     Some(Bound {
+        name: Arc::clone(&target.name),
         bytes: target.max_backlog_bytes,
         when_full: target.when_full,
     })

@@ -8,7 +8,7 @@ use super::row::{self, Decoder};
 use super::{Delivery, NotStored};
 use crate::event::{Seq, TargetId};
 use rusqlite::{Connection, Statement, params};
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 use tokio::sync::{mpsc, oneshot};
 
 /// Requests that may wait for the reader. Beyond it, who asks waits.
@@ -35,6 +35,7 @@ pub(super) enum Request {
         target: TargetId,
         now_ms: u64,
         most: usize,
+        skip: HashSet<Seq>,
         answer: Answer<Due>,
     },
     Oldest {
@@ -72,9 +73,10 @@ pub(super) fn serve(
                 target,
                 now_ms,
                 most,
+                skip,
                 answer,
             } => {
-                let _ = answer.send(reader.read(health, |r| r.due(target, now_ms, most)));
+                let _ = answer.send(reader.read(health, |r| r.due(target, now_ms, most, &skip)));
             }
             Request::Oldest { target, answer } => {
                 let _ = answer.send(reader.read(health, |r| r.oldest(target)));
@@ -113,7 +115,7 @@ impl<'c> Reader<'c> {
             due: connection.prepare(
                 "SELECT q.seq, d.attempts, q.due_ms FROM due q \
                  CROSS JOIN deliveries d ON d.target = q.target AND d.seq = q.seq \
-                 WHERE q.target = ?1 ORDER BY q.due_ms, q.seq LIMIT ?2",
+                 WHERE q.target = ?1 ORDER BY q.due_ms, q.seq",
             )?,
             oldest: connection.prepare(
                 "SELECT e.received_ms FROM deliveries d CROSS JOIN events e ON e.seq = d.seq \
@@ -159,11 +161,19 @@ impl<'c> Reader<'c> {
         self.page(found)
     }
 
-    fn due(&mut self, target: TargetId, now_ms: u64, most: usize) -> rusqlite::Result<Due> {
+    fn due(
+        &mut self,
+        target: TargetId,
+        now_ms: u64,
+        most: usize,
+        skip: &HashSet<Seq>,
+    ) -> rusqlite::Result<Due> {
         let found: Vec<Found> = self
             .due
+            .query_map([target.0], Found::of)?
+            .filter(|found| !matches!(found, Ok(found) if skip.contains(&found.seq)))
             // One more, for its time.
-            .query_map(params![target.0, limit(most.saturating_add(1))], Found::of)?
+            .take(most.saturating_add(1))
             .collect::<rusqlite::Result<_>>()?;
         let times: Vec<Option<u64>> = found.iter().map(|f| f.due_ms).collect();
         let is_due = |f: &Found| f.due_ms.is_some_and(|due_ms| due_ms <= now_ms);

@@ -5,6 +5,7 @@
 use super::settle::Class;
 use crate::clock;
 use crate::config;
+use crate::event::TargetId;
 use rusqlite::{Connection, Statement, params};
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,15 @@ pub(super) struct Retention {
     look_at: Instant,
 }
 
+/// What a slice has deleted.
+#[derive(Debug, Default)]
+pub(super) struct Expired {
+    /// Payloads.
+    pub(super) events: usize,
+    /// Dead letters among them: whose, and their bytes.
+    pub(super) dead: Vec<(TargetId, u64)>,
+}
+
 /// The statements.
 #[derive(Debug)]
 pub(super) struct Statements<'c> {
@@ -44,7 +54,11 @@ impl<'c> Statements<'c> {
                  ORDER BY settled_ms, seq LIMIT ?3",
             )?,
             delete_events: connection.prepare("DELETE FROM events WHERE seq BETWEEN ?1 AND ?2")?,
-            delete_dead: connection.prepare("DELETE FROM dead WHERE seq BETWEEN ?1 AND ?2")?,
+            // Each target's are found by the primary key.
+            delete_dead: connection.prepare(
+                "DELETE FROM dead WHERE target IN (SELECT id FROM names WHERE kind = 1) \
+                 AND seq BETWEEN ?1 AND ?2 RETURNING target, bytes",
+            )?,
             delete_settled: connection.prepare(
                 "DELETE FROM settled WHERE class = ?1 AND (settled_ms, seq) <= (?2, ?3)",
             )?,
@@ -52,14 +66,14 @@ impl<'c> Statements<'c> {
     }
 
     /// Deletes the oldest events of `class` that were settled by `until_ms`: at most `most`, and after `stop_at`
-    /// no more than one run. Returns how many.
+    /// no more than one run.
     fn expire(
         &mut self,
         class: Class,
         until_ms: u64,
         most: usize,
         stop_at: Instant,
-    ) -> rusqlite::Result<usize> {
+    ) -> rusqlite::Result<Expired> {
         let until_ms = until_ms.min(i64::MAX as u64).cast_signed();
         let limit = i64::try_from(most).unwrap_or(i64::MAX);
         let slice: Vec<(i64, i64)> = self
@@ -68,7 +82,7 @@ impl<'c> Statements<'c> {
                 Ok((row.get(0)?, row.get(1)?))
             })?
             .collect::<rusqlite::Result<_>>()?;
-        let mut deleted = 0;
+        let mut expired = Expired::default();
         // Events settle in about the order of their numbers: most of them go in a few runs.
         let runs = slice.chunk_by(|(_, seq), (_, next)| *next == seq + 1);
         for run in runs.flat_map(|run| run.chunks(RUN_MAX)) {
@@ -77,18 +91,22 @@ impl<'c> Statements<'c> {
             };
             self.delete_events.execute([first, last])?;
             if class == Class::WithDeadLetter {
-                self.delete_dead.execute([first, last])?;
+                let mut dead = self.delete_dead.query([first, last])?;
+                while let Some(row) = dead.next()? {
+                    let bytes = row.get::<_, i64>(1)?.cast_unsigned();
+                    expired.dead.push((TargetId(row.get(0)?), bytes));
+                }
             }
-            deleted += run.len();
+            expired.events += run.len();
             if Instant::now() >= stop_at {
                 break;
             }
         }
-        if let Some((settled_ms, seq)) = slice[..deleted].last() {
+        if let Some((settled_ms, seq)) = slice[..expired.events].last() {
             self.delete_settled
                 .execute(params![class as u8, settled_ms, seq])?;
         }
-        Ok(deleted)
+        Ok(expired)
     }
 }
 
@@ -114,18 +132,18 @@ impl Retention {
         }
     }
 
-    /// Deletes a slice of what has expired, if it is time to look. Returns how many events went.
+    /// Deletes a slice of what has expired, if it is time to look.
     pub(super) fn expire(
         &mut self,
         statements: &mut Statements<'_>,
         now_ms: u64,
         most: usize,
-    ) -> rusqlite::Result<usize> {
+    ) -> rusqlite::Result<Expired> {
+        let mut expired = Expired::default();
         if Instant::now() < self.look_at {
-            return Ok(0);
+            return Ok(expired);
         }
         let stop_at = Instant::now() + SLICE_TIME;
-        let mut deleted = 0;
         for (class, kept_ms) in [
             (Class::Delivered, self.delivered_ms),
             (Class::WithDeadLetter, self.dead_ms),
@@ -133,12 +151,14 @@ impl Retention {
             let Some(until_ms) = now_ms.checked_sub(kept_ms) else {
                 continue;
             };
-            deleted += statements.expire(class, until_ms, most, stop_at)?;
+            let gone = statements.expire(class, until_ms, most, stop_at)?;
+            expired.events += gone.events;
+            expired.dead.extend(gone.dead);
         }
-        if deleted == 0 {
+        if expired.events == 0 {
             self.look_at = Instant::now() + LOOK_EVERY;
         }
-        Ok(deleted)
+        Ok(expired)
     }
 
     /// Deletes a slice of the oldest delivered payloads before their time. Returns how many events went.
@@ -146,12 +166,9 @@ impl Retention {
         statements: &mut Statements<'_>,
         most: usize,
     ) -> rusqlite::Result<usize> {
-        statements.expire(
-            Class::Delivered,
-            u64::MAX,
-            most,
-            Instant::now() + SLICE_TIME,
-        )
+        let stop_at = Instant::now() + SLICE_TIME;
+        let expired = statements.expire(Class::Delivered, u64::MAX, most, stop_at)?;
+        Ok(expired.events)
     }
 }
 
@@ -165,13 +182,14 @@ mod tests {
         connection
             .execute_batch(
                 "CREATE TABLE events (seq INTEGER PRIMARY KEY); \
-                 CREATE TABLE dead (seq, target, PRIMARY KEY (seq, target)) WITHOUT ROWID; \
+                 CREATE TABLE names (id INTEGER PRIMARY KEY, kind); INSERT INTO names VALUES (1, 1), (2, 1); \
+                 CREATE TABLE dead (target, seq, bytes, PRIMARY KEY (target, seq)) WITHOUT ROWID; \
                  CREATE TABLE settled (class, settled_ms, seq, PRIMARY KEY (class, settled_ms, seq)) WITHOUT ROWID; \
                  WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40) \
                  INSERT INTO events SELECT i FROM n; \
                  INSERT INTO settled SELECT 0, 100 * (seq % 3), seq FROM events WHERE seq < 22; \
                  INSERT INTO settled SELECT 1, 100, seq FROM events WHERE seq BETWEEN 30 AND 39; \
-                 INSERT INTO dead SELECT seq, t FROM settled, (SELECT 1 AS t UNION SELECT 2) WHERE class = 1;",
+                 INSERT INTO dead SELECT t, seq, 10 FROM settled, (SELECT 1 AS t UNION SELECT 2) WHERE class = 1;",
             )
             .expect("made");
         connection
@@ -184,7 +202,12 @@ mod tests {
         let never = Instant::now() + Duration::from_hours(1);
         let found = statements.expire(class, until_ms, most, never);
         let found = found.expect("deleted");
-        assert_eq!(found, deleted, "{class:?} until {until_ms}, at most {most}");
+        assert!(found.dead.iter().all(|(_, bytes)| *bytes == 10));
+        assert_eq!(found.dead.len() as i64, 20 - left[2], "all are told");
+        assert_eq!(
+            found.events, deleted,
+            "{class:?} until {until_ms}, at most {most}"
+        );
         let rows: [i64; 3] = ["events", "settled", "dead"].map(|table| {
             let sql = format!("SELECT count(*) FROM {table}");
             connection
@@ -211,7 +234,7 @@ mod tests {
         let mut statements = Statements::prepare(&connection).expect("prepared");
         let late = Instant::now();
         let found = statements.expire(Class::WithDeadLetter, 100, 100, late);
-        assert_eq!(found.expect("deleted"), RUN_MAX);
+        assert_eq!(found.expect("deleted").events, RUN_MAX);
         let left = "SELECT count(*) FROM settled JOIN events USING (seq) WHERE class = 1";
         let left: u8 = connection
             .query_row(left, [], |row| row.get(0))

@@ -74,7 +74,7 @@ impl Encoder {
 pub(super) struct Decoder {
     pub(super) tag: StoreTag,
     /// Names of the sources; they do not change while the store is open.
-    pub(super) sources: HashMap<SourceId, Arc<str>>,
+    pub(super) sources: Arc<HashMap<SourceId, Arc<str>>>,
 }
 
 impl Decoder {
@@ -239,7 +239,7 @@ mod tests {
     fn decoder() -> Decoder {
         Decoder {
             tag: TAG,
-            sources: HashMap::from([(SourceId(3), "erp".into())]),
+            sources: Arc::new(HashMap::from([(SourceId(3), "erp".into())])),
         }
     }
 

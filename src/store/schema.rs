@@ -26,20 +26,22 @@ const TAG_BITS: u32 = 34;
 /// Every table, in words for an operator's shell:
 ///
 /// - `meta`: numbers and secrets of the store.
-/// - `names`: sources (kind 0) and targets (kind 1).
+/// - `names`: sources (kind 0) and targets (kind 1); one that another has taken over has no name, but an `heir`;
+///   `give_up_after_ms` is a target's as it was last configured.
 /// - `events`: payloads; `headers` is `name: value` lines; `crc` covers every other column.
 /// - `keys`: what `dedupe` remembers; `id` is `seq << 2 | kind`.
 /// - `deliveries`: one row for each event and target that waits; `due_ms` is null before the first attempt;
 ///   `fan` is the number of targets of the event.
 /// - `due`: the order of retries.
-/// - `dead`: dead letters.
-/// - `settled`: events that wait nowhere, in order of settling; class 0 delivered, 1 with a dead letter.
+/// - `dead`: dead letters; `bytes` as in `deliveries`.
+/// - `settled`: events that wait nowhere: class 0 delivered, in order of settling; class 1 with dead letters, in
+///   order of the last one's `dead_ms`.
 const TABLES: [(&str, &str); 8] = [
     ("meta", "(name TEXT PRIMARY KEY, value) WITHOUT ROWID"),
     (
         "names",
-        "(id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, name TEXT NOT NULL, last_received_ms INTEGER, \
-         UNIQUE (kind, name))",
+        "(id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, name TEXT, last_received_ms INTEGER, \
+         give_up_after_ms INTEGER, heir INTEGER, UNIQUE (kind, name))",
     ),
     (
         "events",
@@ -64,8 +66,8 @@ const TABLES: [(&str, &str); 8] = [
     ),
     (
         "dead",
-        "(seq INTEGER NOT NULL, target INTEGER NOT NULL, reason TEXT NOT NULL, attempts INTEGER NOT NULL, \
-         dead_ms INTEGER NOT NULL, PRIMARY KEY (seq, target)) WITHOUT ROWID",
+        "(target INTEGER NOT NULL, seq INTEGER NOT NULL, reason TEXT NOT NULL, attempts INTEGER NOT NULL, \
+         dead_ms INTEGER NOT NULL, bytes INTEGER NOT NULL, PRIMARY KEY (target, seq)) WITHOUT ROWID",
     ),
     (
         "settled",

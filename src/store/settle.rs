@@ -5,9 +5,11 @@
 
 use super::backlog::Backlogs;
 use super::inbox::Abandon;
+use super::names::{self, NameOf};
 use super::{DeadReason, Outcome, Settlement, row};
-use crate::event::{Seq, TargetId};
+use crate::event::{EventId, Seq, SourceId, StoreTag, TargetId};
 use rusqlite::{Connection, OptionalExtension, Statement, params};
+use std::collections::HashMap;
 
 /// What became of an event that waits nowhere any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,10 +39,32 @@ pub(super) struct Statements<'c> {
     add_due: Statement<'c>,
     remove_due: Statement<'c>,
     add_dead: Statement<'c>,
-    has_dead: Statement<'c>,
+    dead_at: Statement<'c>,
+    oldest_dead: Statement<'c>,
+    remove_dead: Statement<'c>,
     add_settled: Statement<'c>,
+    remove_settled: Statement<'c>,
+    remove_event: Statement<'c>,
     targets: Statement<'c>,
     oldest: Statement<'c>,
+    /// Targets that another has taken over: events still name them.
+    heirs: HashMap<TargetId, TargetId>,
+}
+
+/// A delivery that is being given up because its target is no longer configured.
+#[derive(Debug)]
+pub(super) struct Abandoned {
+    pub(super) settlement: Settlement,
+    /// Of the event, unless its row is missing.
+    pub(super) event: Option<(EventId, SourceId)>,
+}
+
+/// Where the deliveries of one event stand.
+#[derive(Default)]
+struct Standing {
+    waits: bool,
+    /// When the last of its dead letters died, Unix milliseconds.
+    dead_ms: Option<u64>,
 }
 
 impl<'c> Statements<'c> {
@@ -64,17 +88,30 @@ impl<'c> Statements<'c> {
             add_due: prepare("INSERT INTO due (target, due_ms, seq) VALUES (?1, ?2, ?3)")?,
             remove_due: prepare("DELETE FROM due WHERE target = ?1 AND due_ms = ?2 AND seq = ?3")?,
             add_dead: prepare(
-                "INSERT OR REPLACE INTO dead (seq, target, reason, attempts, dead_ms) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT OR REPLACE INTO dead (seq, target, reason, attempts, dead_ms, bytes) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?,
-            has_dead: prepare("SELECT 1 FROM dead WHERE seq = ?1")?,
+            dead_at: prepare("SELECT dead_ms FROM dead WHERE target = ?1 AND seq = ?2")?,
+            oldest_dead: prepare(
+                "SELECT seq, bytes, dead_ms FROM dead WHERE target = ?1 ORDER BY seq LIMIT ?2",
+            )?,
+            remove_dead: prepare("DELETE FROM dead WHERE target = ?1 AND seq = ?2")?,
+            remove_settled: prepare(
+                "DELETE FROM settled WHERE class = ?1 AND settled_ms = ?2 AND seq = ?3",
+            )?,
+            remove_event: prepare("DELETE FROM events WHERE seq = ?1")?,
             add_settled: prepare(
                 "INSERT OR IGNORE INTO settled (class, settled_ms, seq) VALUES (?1, ?2, ?3)",
             )?,
             targets: prepare("SELECT targets FROM events WHERE seq = ?1")?,
             oldest: prepare(
-                "SELECT d.seq, d.attempts, d.bytes, e.received_ms FROM deliveries d \
+                "SELECT d.seq, d.attempts, d.bytes, e.received_ms, e.source FROM deliveries d \
                  LEFT JOIN events e ON e.seq = d.seq WHERE d.target = ?1 ORDER BY d.seq LIMIT ?2",
             )?,
+            heirs: names::heirs(connection, NameOf::Target)?
+                .into_iter()
+                .map(|(old, heir)| (TargetId(old), TargetId(heir)))
+                .collect(),
         })
     }
 
@@ -104,6 +141,7 @@ impl<'c> Statements<'c> {
         reason: DeadReason,
         attempts: u32,
         now_ms: u64,
+        bytes: u64,
     ) -> rusqlite::Result<()> {
         self.add_dead.execute(params![
             seq.0.cast_signed(),
@@ -111,6 +149,7 @@ impl<'c> Statements<'c> {
             reason.word(),
             attempts,
             now_ms.cast_signed(),
+            bytes.cast_signed(),
         ])?;
         Ok(())
     }
@@ -160,7 +199,8 @@ impl<'c> Statements<'c> {
             }
             Outcome::Delivered => {}
             Outcome::Dead { reason, attempts } => {
-                self.bury(target, seq, reason, attempts, now_ms)?;
+                self.bury(target, seq, reason, attempts, now_ms, found.bytes)?;
+                backlogs.bury(target, found.bytes);
             }
         }
         self.remove.execute(key)?;
@@ -213,22 +253,87 @@ impl<'c> Statements<'c> {
 
     /// One of several deliveries is settled: looks for the others.
     fn finish_if_last(&mut self, seq: Seq, now_ms: u64) -> rusqlite::Result<()> {
+        match self.standing(seq)? {
+            Standing { waits: true, .. } => Ok(()),
+            Standing {
+                dead_ms: Some(dead_ms),
+                ..
+            } => self.finish(seq, Class::WithDeadLetter, dead_ms),
+            Standing { dead_ms: None, .. } => self.finish(seq, Class::Delivered, now_ms),
+        }
+    }
+
+    fn standing(&mut self, seq: Seq) -> rusqlite::Result<Standing> {
         let targets: Option<Vec<u8>> = self
             .targets
             .query_row([seq.0.cast_signed()], |row| row.get(0))
             .optional()?;
+        let mut standing = Standing::default();
         // An event without its row has nothing to expire but what it left in other tables.
         for target in row::decode_targets(&targets.unwrap_or_default()) {
-            if self.find.exists(params![target.0, seq.0.cast_signed()])? {
-                return Ok(());
+            let target = self.heirs.get(&target).copied().unwrap_or(target);
+            let key = params![target.0, seq.0.cast_signed()];
+            standing.waits |= self.find.exists(key)?;
+            let dead_ms = self
+                .dead_at
+                .query_row(key, |row| row.get::<_, i64>(0))
+                .optional()?;
+            standing.dead_ms = standing.dead_ms.max(dead_ms.map(i64::cast_unsigned));
+        }
+        Ok(standing)
+    }
+
+    /// Drops the oldest dead letters of `target`, at most `most`, until `excess_bytes` are gone, and the payloads
+    /// that nobody else wants with them. Returns the bytes of each.
+    pub(super) fn drop_dead(
+        &mut self,
+        target: TargetId,
+        excess_bytes: u64,
+        most: usize,
+    ) -> rusqlite::Result<Vec<u64>> {
+        let limit = i64::try_from(most).unwrap_or(i64::MAX);
+        let oldest: Vec<(u64, u64, u64)> = self
+            .oldest_dead
+            .query_map(params![target.0, limit], |row| {
+                let number = |index| row.get::<_, i64>(index).map(i64::cast_unsigned);
+                Ok((number(0)?, number(1)?, number(2)?))
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        let mut dropped = Vec::new();
+        let mut gone_bytes = 0;
+        for (seq, bytes, dead_ms) in oldest {
+            if gone_bytes >= excess_bytes {
+                break;
+            }
+            self.drop_one_dead(target, Seq(seq), dead_ms)?;
+            gone_bytes += bytes;
+            dropped.push(bytes);
+        }
+        Ok(dropped)
+    }
+
+    fn drop_one_dead(&mut self, target: TargetId, seq: Seq, dead_ms: u64) -> rusqlite::Result<()> {
+        let row = seq.0.cast_signed();
+        self.remove_dead.execute(params![target.0, row])?;
+        let rest = self.standing(seq)?;
+        if rest.waits {
+            return Ok(());
+        }
+        // The event is kept by its last dead letter.
+        if rest.dead_ms < Some(dead_ms) {
+            self.remove_settled.execute(params![
+                Class::WithDeadLetter as u8,
+                dead_ms.cast_signed(),
+                row
+            ])?;
+            match rest.dead_ms {
+                Some(rest_ms) => self.finish(seq, Class::WithDeadLetter, rest_ms)?,
+                None => {
+                    self.remove_event.execute([row])?;
+                }
             }
         }
-        let class = if self.has_dead.exists([seq.0.cast_signed()])? {
-            Class::WithDeadLetter
-        } else {
-            Class::Delivered
-        };
-        self.finish(seq, class, now_ms)
+        Ok(())
     }
 
     /// The oldest deliveries, at most `most`, that were received early enough to be given up; fewer than `most`
@@ -236,29 +341,36 @@ impl<'c> Statements<'c> {
     pub(super) fn abandoned(
         &mut self,
         abandon: Abandon,
+        tag: StoreTag,
         most: usize,
-    ) -> rusqlite::Result<Vec<Settlement>> {
+    ) -> rusqlite::Result<Vec<Abandoned>> {
         let limit = i64::try_from(most).unwrap_or(i64::MAX);
         let mut rows = self.oldest.query(params![abandon.target.0, limit])?;
-        let mut settlements = Vec::new();
+        let mut abandoned = Vec::new();
         while let Some(row) = rows.next()? {
-            let received_ms: Option<i64> = row.get(3)?;
+            let received_ms = row.get::<_, Option<i64>>(3)?.map(i64::cast_unsigned);
             // A delivery whose event is missing is of no use to anybody.
-            if received_ms.is_some_and(|ms| ms.cast_unsigned() >= abandon.before_ms) {
+            if received_ms.is_some_and(|ms| ms >= abandon.before_ms) {
                 break;
             }
-            settlements.push(Settlement {
+            let seq = Seq(row.get::<_, i64>(0)?.cast_unsigned());
+            let source: Option<u32> = row.get(4)?;
+            let event = received_ms
+                .zip(source)
+                .map(|(ms, source)| (EventId::new(ms, tag, seq), SourceId(source)));
+            let settlement = Settlement {
                 target: abandon.target,
-                seq: Seq(row.get::<_, i64>(0)?.cast_unsigned()),
+                seq,
                 was_due_ms: None,
                 bytes: row.get::<_, i64>(2)?.cast_unsigned(),
                 outcome: Outcome::Dead {
                     reason: DeadReason::Removed,
                     attempts: row.get(1)?,
                 },
-            });
+            };
+            abandoned.push(Abandoned { settlement, event });
         }
-        Ok(settlements)
+        Ok(abandoned)
     }
 }
 

@@ -27,16 +27,30 @@ const WARN_EVERY: Duration = Duration::from_secs(10);
 /// Bytes of a page's header in the log (the format is at <https://sqlite.org/fileformat2.html#walformat>).
 const FRAME_HEADER_BYTES: u64 = 24;
 
-/// Warnings of one kind, at most one for each [`WARN_EVERY`].
-#[derive(Debug, Default)]
-pub(super) struct Warnings(Option<Instant>);
+/// Warnings of one kind, at a bearable rate.
+#[derive(Debug)]
+pub(super) struct Warnings {
+    every: Duration,
+    last: Option<Instant>,
+}
+
+impl Default for Warnings {
+    fn default() -> Self {
+        Self::every(WARN_EVERY)
+    }
+}
 
 impl Warnings {
+    /// At most one in this time.
+    pub(super) fn every(every: Duration) -> Self {
+        Self { every, last: None }
+    }
+
     /// Whether to warn now.
     pub(super) fn is_due(&mut self) -> bool {
-        let is_due = self.0.is_none_or(|at| at.elapsed() >= WARN_EVERY);
+        let is_due = self.last.is_none_or(|at| at.elapsed() >= self.every);
         if is_due {
-            self.0 = Some(Instant::now());
+            self.last = Some(Instant::now());
         }
         is_due
     }

@@ -5,9 +5,10 @@
 
 use super::batch::{Admitted, Batch, Books, Committed, Failed, Statements};
 use super::health::{Health, PoisonOnPanic, Trouble};
-use super::inbox::{Inbox, Work};
+use super::inbox::{self, Inbox, Work};
+use super::settle;
 use super::upkeep::{Upkeep, Warnings};
-use super::{Feed, NotStored, Settlement};
+use super::{Abandoned, Feed, NotStored};
 use crate::clock;
 use crate::event::{Event, TargetId};
 use crate::metrics::StoreMetrics;
@@ -18,13 +19,13 @@ use std::{
 };
 
 /// Events in one commit: enough to share its sync, few enough for its tail.
-const ADMISSIONS_MAX: usize = 256;
+const ADMISSIONS_MAX: usize = inbox::TAKEN_ADMISSIONS;
 
 /// Bytes of events in one commit; one event more may be in it.
 const ADMISSIONS_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Settlements in one commit, and as many keys to forget.
-const SETTLEMENTS_MAX: usize = 1024;
+const SETTLEMENTS_MAX: usize = inbox::TAKEN_SETTLEMENTS;
 
 /// Deliveries of a removed target that are given up in one commit.
 const ABANDON_SLICE: usize = 64;
@@ -84,8 +85,13 @@ impl Drop for CloseInbox<'_> {
     fn drop(&mut self) {
         self.0.close();
         let mut left = Work::default();
-        self.0.take(&mut left, Instant::now());
-        refuse_all(&mut left, NotStored::Unavailable);
+        while {
+            self.0.take(&mut left, Instant::now());
+            !left.is_empty()
+        } {
+            refuse_all(&mut left, NotStored::Unavailable);
+            left = Work::default();
+        }
     }
 }
 
@@ -103,7 +109,7 @@ struct Round<'w, 'c> {
     rows: Statements<'c>,
     work: Work,
     held: Option<Held>,
-    /// Expired events are left over.
+    /// Expired events or dead letters without room are left over.
     expiring: bool,
     cramped: bool,
     /// The last commit admitted more than one event.
@@ -175,6 +181,7 @@ impl<'w, 'c> Round<'w, 'c> {
         }
         if self.work.is_empty()
             && self.held.is_none()
+            && !self.expiring
             && now < self.writer.books.retention.look_at()
         {
             return;
@@ -229,6 +236,7 @@ impl<'w, 'c> Round<'w, 'c> {
             } else {
                 EXPIRE_SLICE + EXPIRE_PER_ADMISSION * events
             };
+            batch.bound_dead()?;
             done.expired = batch.expire(most)?;
             Ok(())
         };
@@ -244,6 +252,8 @@ impl<'w, 'c> Round<'w, 'c> {
             admitted,
             wrote,
             cramped,
+            mut forgotten,
+            overgrown,
         } = committed;
         if self.held.take().is_some() {
             tracing::info!("store writes again");
@@ -264,7 +274,7 @@ impl<'w, 'c> Round<'w, 'c> {
             );
         }
         self.cramped = cramped;
-        self.expiring = done.expired > 0;
+        self.expiring = done.expired > 0 || overgrown;
         let feed = &self.writer.feed;
         let durable: Vec<Durable> = admitted.into_iter().map(Durable::answer).collect();
         for event in &durable {
@@ -276,7 +286,19 @@ impl<'w, 'c> Round<'w, 'c> {
         }
         self.work.forgets.drain(..done.forgotten);
         if !done.given_up.is_empty() {
-            feed.settled(&done.given_up);
+            let sources = &self.writer.books.sources;
+            let named = |delivery: settle::Abandoned| Abandoned {
+                event: delivery
+                    .event
+                    .and_then(|(id, source)| Some((id, sources.get(&source).cloned()?))),
+                settlement: delivery.settlement,
+            };
+            let given_up: Vec<_> = done.given_up.into_iter().map(named).collect();
+            feed.abandoned(&given_up);
+        }
+        forgotten.sort_unstable();
+        for of_one in forgotten.chunk_by(|one, next| one == next) {
+            feed.forgotten(of_one[0], of_one.len() as u64);
         }
         if done.abandoned {
             self.work.abandons.remove(0);
@@ -353,7 +375,7 @@ struct Done {
     settled: usize,
     forgotten: usize,
     /// Deliveries of a removed target.
-    given_up: Vec<Settlement>,
+    given_up: Vec<settle::Abandoned>,
     /// None of that target are left.
     abandoned: bool,
     expired: usize,

@@ -410,6 +410,133 @@ fn a_renamed_source_keeps_its_keys() {
 }
 
 #[test]
+fn a_target_that_is_there_takes_over_what_waits_for_another() {
+    let mut a = App::start();
+    let b = App::start();
+    let config = |targets: &str, forward: &str| {
+        format!(
+            "sources:\n  open: {{ verify: {{ token: {{ header: X-Token }} }}, secret: s3cret, forward: {forward} }}\ntargets:\n{targets}"
+        )
+    };
+    let only_b = |more: &str| {
+        config(
+            &format!("  b: {{ url: {}, {QUICK}{more} }}\n", b.url()),
+            "b",
+        )
+    };
+    let home = Home::new(&config(
+        &format!(
+            "  a: {{ url: {}, {QUICK} }}\n  b: {{ url: {} }}\n",
+            a.url(),
+            b.url()
+        ),
+        "[a]",
+    ));
+    let gate = home.start();
+    a.go_down();
+    for n in 0..5 {
+        let request = event(n).header("X-Token", "s3cret");
+        assert_eq!(gate.send(&request).status, 200);
+    }
+    assert!(gate.stop().0.success());
+    home.configure(&only_b(""));
+    let gate = home.start();
+    assert!(gate.log().contains("`replaces: a`"), "{}", gate.log());
+    assert!(gate.stop().0.success());
+    // As the log recommends.
+    home.configure(&only_b(", replaces: a"));
+    let gate = home.start();
+    let got = b.wait_for(5);
+    assert!(got.iter().all(|got| got.header("x-token") == "s3cret"));
+    wait_until("nothing waits", || {
+        gate.metric(r#"hookgate_pending_deliveries{target="b"}"#) == 0.0
+    });
+}
+
+#[test]
+fn keys_of_a_source_that_was_left_out_for_a_while_are_still_known() {
+    let app = App::start();
+    let config = |sources: &[(&str, &str)]| {
+        let sources: String = sources
+            .iter()
+            .map(|(name, more)| {
+                format!("  {name}: {{ path: /{name}, verify: none, forward: app{more} }}\n")
+            })
+            .collect();
+        format!(
+            "sources:\n{sources}targets:\n  app: {{ url: {} }}\n",
+            app.url()
+        )
+    };
+    let both = config(&[("a", ""), ("b", "")]);
+    let home = Home::new(&both);
+    let to = |path: &str| Request::new(path, r#"{"n":1}"#);
+    let gate = home.start();
+    let id = gate.send(&to("/a")).id();
+    assert!(gate.stop().0.success());
+    let known_at = |config: &str, path: &str| {
+        home.configure(config);
+        let gate = home.start();
+        let again = gate.send(&to(path));
+        assert!(again.is_duplicate() && again.id() == id, "{again:?}");
+        assert!(gate.stop().0.success());
+    };
+    let without = || {
+        home.configure(&config(&[("b", "")]));
+        assert!(home.start().stop().0.success());
+    };
+    without();
+    known_at(&both, "/a");
+    without();
+    // A source that has been there is the heir, too.
+    known_at(&config(&[("b", ", replaces: a")]), "/b");
+}
+
+#[test]
+fn what_dies_at_a_removed_target_is_counted_and_said() {
+    let mut old = App::start();
+    let config = |target: &str| {
+        format!("sources:\n  open: {{ verify: none, forward: here }}\ntargets:\n  {target}\n")
+    };
+    let home = Home::new(
+        &config(&format!(
+            "here: {{ url: {}, retry: {{ first: 20ms, max: 100ms, give_up_after: 4s }} }}",
+            old.url()
+        ))
+        .replace("here", "old"),
+    );
+    let gate = home.start();
+    old.go_down();
+    let id = gate.send(&event(1)).id();
+    assert!(gate.stop().0.success());
+    home.configure(&config(&format!("here: {{ url: {} }}", old.url())));
+    let gate = home.start();
+    let series =
+        |gate: &Gate, name: &str| gate.metric(&format!("hookgate_{name}{{target=\"old\"}}"));
+    let removed = r#"hookgate_dead_letters_total{target="old",reason="removed"}"#;
+    assert!(gate.metric(removed) == 1.0 || series(&gate, "pending_deliveries") == 1.0);
+    // The target's own time, not the default one, and looked at every few seconds.
+    wait_until("it is a dead letter", || gate.metric(removed) == 1.0);
+    assert_eq!(series(&gate, "pending_deliveries"), 0.0);
+    assert_eq!(series(&gate, "dead_letters"), 1.0);
+    wait_until("nothing is the oldest", || {
+        series(&gate, "oldest_pending_seconds") == 0.0
+    });
+    let line = gate.log();
+    let line = line
+        .lines()
+        .find(|line| line.contains("event.dead"))
+        .expect("it is said");
+    for part in [&*id, "\"open\"", "\"old\"", "\"removed\""] {
+        assert!(line.contains(part), "{part} in {line}");
+    }
+    assert!(gate.stop().0.success());
+    // Only dead letters are left: they still show.
+    let gate = home.start();
+    assert_eq!(series(&gate, "dead_letters"), 1.0);
+}
+
+#[test]
 fn idle_connections_are_reused_and_a_dead_one_is_replaced_within_the_attempt() {
     let app = App::start();
     let home = home(&app, "concurrency: 1");

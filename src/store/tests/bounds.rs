@@ -10,7 +10,7 @@ async fn fill(running: &Running, from: u64, bytes: usize) -> u64 {
     for key in from.. {
         match running.try_admit(running.request(key, &body)).await {
             Ok(_) => {}
-            Err(NotStored::Full) => return key - from,
+            Err(NotStored::Full | NotStored::Backlog) => return key - from,
             Err(e) => panic!("{e}"),
         }
     }
@@ -89,6 +89,10 @@ async fn a_backlog_refuses_for_all_targets() {
     place.targets[0].max_backlog_bytes = 10 * KIB as u64;
     let running = place.start();
     assert_eq!(fill(&running, 1, 4 * KIB).await, 2);
+    let why = running
+        .try_admit(running.request(5, &[b'x'; 4 * KIB]))
+        .await;
+    assert_eq!(why, Err(NotStored::Backlog), "the store has room");
     assert_eq!(running.fresh("app").await, [1, 2]);
     running.settle("slow", Seq(1), Outcome::Delivered);
     assert_eq!(fill(&running, 10, 4 * KIB).await, 1, "room for one again");
@@ -131,10 +135,11 @@ async fn a_backlog_dead_letters_for_its_target_alone() {
     let shell = place.shell();
     assert_eq!(
         count(&shell, "SELECT count(*) FROM dead WHERE reason = 'backlog'"),
-        3
+        2,
+        "as many as may wait"
     );
-    let settled = "SELECT count(*) FROM settled WHERE class = 1 AND seq IN (3, 5)";
-    assert_eq!(count(&shell, settled), 2, "kept as dead letters");
+    let settled = "SELECT count(*) FROM settled WHERE class = 1 AND seq = 5";
+    assert_eq!(count(&shell, settled), 1, "kept as a dead letter");
 }
 
 #[tokio::test]
@@ -212,4 +217,96 @@ async fn what_was_in_flight_is_given_back_after_the_commit() {
     running.admit(1, b"{}").await;
     assert_eq!(running.budget.used(), 0);
     running.close().await;
+}
+
+#[tokio::test]
+async fn dead_letters_of_one_target_fill_its_share_only() {
+    let mut place = Place::new(&["dead", "app"]);
+    place.targets[0].max_backlog_bytes = 10 * KIB as u64;
+    let running = place.start();
+    let dead = running.target("dead");
+    for key in 1..=6 {
+        running.admit(key, &[b'x'; 4 * KIB]).await;
+        running.settle("dead", Seq(key), EXPIRED);
+        if key != 2 {
+            running.settle("app", Seq(key), Outcome::Delivered);
+        }
+    }
+    running.heard.wait(|heard| {
+        let gone: u64 = heard.forgotten.iter().map(|(_, count)| count).sum();
+        assert!(heard.forgotten.iter().all(|(target, _)| *target == dead));
+        (gone == 4).then_some(())
+    });
+    assert_eq!(running.fresh("app").await, [2], "wanted elsewhere");
+    running.close().await;
+    let shell = place.shell();
+    let list = |sql: &str| -> String { shell.query_row(sql, [], |row| row.get(0)).expect(sql) };
+    assert_eq!(list("SELECT group_concat(seq) FROM dead"), "5,6");
+    assert_eq!(list("SELECT group_concat(seq) FROM events"), "2,5,6");
+    assert_eq!(
+        list("SELECT group_concat(class || ':' || seq) FROM settled"),
+        "1:5,1:6",
+        "nothing of the others is left"
+    );
+    drop(shell);
+    // A lower bound counts for what is there.
+    place.targets[0].max_backlog_bytes = 5 * KIB as u64;
+    let running = place.start();
+    let (_, found) = running.targets[0];
+    assert_eq!(found.dead, 2);
+    running.admit(7, b"{}").await;
+    running
+        .heard
+        .wait(|heard| (heard.forgotten == [(dead, 1)]).then_some(()));
+    running.close().await;
+}
+
+#[tokio::test]
+async fn an_event_stays_as_long_as_one_dead_letter_of_it() {
+    let mut place = Place::new(&["one", "two"]);
+    place.targets[0].max_backlog_bytes = 5 * KIB as u64;
+    let running = place.start();
+    for key in 1..=2 {
+        running.admit(key, &[b'x'; 4 * KIB]).await;
+        running.settle("two", Seq(key), EXPIRED);
+        running.settle("one", Seq(key), EXPIRED);
+    }
+    running
+        .heard
+        .wait(|heard| (heard.forgotten.len() == 1).then_some(()));
+    running.close().await;
+    let shell = place.shell();
+    assert_eq!(count(&shell, "SELECT count(*) FROM events"), 2);
+    assert_eq!(count(&shell, "SELECT count(*) FROM dead"), 3);
+    assert_eq!(
+        count(&shell, "SELECT count(*) FROM settled WHERE class = 1"),
+        2
+    );
+}
+
+#[tokio::test]
+async fn admissions_that_wait_are_bounded() {
+    const WAITING_MAX: u64 = 4096 + 256;
+    let place = Place::new(&["app"]);
+    let running = place.start();
+    let shell = place.shell();
+    shell.execute_batch("BEGIN IMMEDIATE").expect("begun");
+    let mut answers = Vec::new();
+    let refused = loop {
+        let request = running.request(answers.len() as u64, b"{}");
+        match running.store.admit(running.admission(request)) {
+            Ok(answer) => answers.push(answer),
+            Err(why) => break why,
+        }
+        assert!(answers.len() as u64 <= WAITING_MAX, "more wait than may");
+    };
+    assert_eq!(refused, NotStored::Overloaded);
+    shell.execute_batch("ROLLBACK").expect("ended");
+    let taken = answers.len();
+    for answer in answers {
+        answer.await.expect("answered").expect("stored");
+    }
+    running.close().await;
+    let shell = place.shell();
+    assert_eq!(count(&shell, "SELECT count(*) FROM events"), taken as i64);
 }

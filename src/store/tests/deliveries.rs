@@ -55,7 +55,7 @@ async fn retries_come_earliest_first_with_the_time_of_the_next() {
         (900, 4, vec![2, 5, 3, 1], Some(900)),
     ];
     for (now_ms, most, expected, next) in cases {
-        let (page, found) = running.store.due(app, now_ms, most).await.expect("read");
+        let (page, found) = running.due(app, now_ms, most, &[]).await;
         assert_eq!(
             (numbers(&page), found),
             (expected, next),
@@ -78,7 +78,7 @@ async fn retries_come_earliest_first_with_the_time_of_the_next() {
             due_ms: 950,
         },
     );
-    let (page, next) = running.store.due(app, 900, 10).await.expect("read");
+    let (page, next) = running.due(app, 900, 10, &[]).await;
     assert_eq!((numbers(&page), next), (vec![3, 1, 4], Some(950)));
     running.close().await;
 }
@@ -187,6 +187,12 @@ async fn dead_letters_are_kept_for_their_own_time() {
     place.store.dead_retention = Duration::ZERO;
     let running = place.start();
     running.admit(3, b"{}").await;
+    let (a, b) = (running.target("a"), running.target("b"));
+    running.heard.wait(|heard| {
+        let mut forgotten = heard.forgotten.clone();
+        forgotten.sort_unstable();
+        (forgotten == [(a, 1), (b, 1)]).then_some(())
+    });
     running.close().await;
     let shell = place.shell();
     assert_eq!(count(&shell, "SELECT sum(seq) FROM events"), 3);
@@ -214,6 +220,12 @@ async fn deliveries_of_a_removed_target_are_given_up_by_age() {
     running.store.abandon(gone, first + 150);
     let given_up = running.heard.wait(|heard| {
         (heard.settled.len() == 150).then(|| {
+            let named = |delivery: &Abandoned| {
+                let (_, source) = delivery.event.as_ref().expect("its row is there");
+                assert_eq!(&**source, "erp");
+            };
+            heard.abandoned.iter().for_each(named);
+            assert_eq!(heard.abandoned.len(), 150);
             let mut seqs: Vec<_> = heard.settled.iter().map(|s| s.seq.0).collect();
             seqs.dedup();
             seqs
@@ -271,8 +283,15 @@ async fn a_page_of_large_events_ends_early() {
     let app = running.target("app");
     let page = running.store.fresh(app, Seq(0), 100).await.expect("read");
     assert_eq!(numbers(&page), [5, 6, 7]);
-    let (page, next) = running.store.due(app, 5, 100).await.expect("read");
+    let (page, next) = running.due(app, 5, 100, &[]).await;
     assert_eq!((numbers(&page), next), (vec![1, 2, 3], Some(5)));
+    // What is passed over takes no room in the page.
+    let (page, next) = running.due(app, 5, 100, &[1, 2, 3]).await;
+    assert_eq!((numbers(&page), next), (vec![4], None));
+    let (page, next) = running.due(app, 5, 1, &[1, 3]).await;
+    assert_eq!((numbers(&page), next), (vec![2], Some(5)));
+    let (page, next) = running.due(app, 5, 100, &[1, 2, 3, 4]).await;
+    assert_eq!((numbers(&page), next), (vec![], None), "nothing can come");
     running.close().await;
 }
 

@@ -139,7 +139,7 @@ async fn a_damaged_event_is_none() {
     assert_eq!(numbers(&page), [1, 2]);
     assert!(page[0].event.is_none(), "another body");
     assert!(page[1].event.is_some());
-    let (page, _) = running.store.due(app, 5, 10).await.expect("read");
+    let (page, _) = running.due(app, 5, 10, &[]).await;
     assert_eq!(numbers(&page), [3]);
     assert!(page[0].event.is_none(), "no row at all");
     for seq in [1, 3] {
@@ -296,6 +296,8 @@ async fn a_feed_that_panics_poisons_and_nobody_waits_for_ever() {
         }
         fn settled(&self, _: &[Settlement]) {}
         fn refused(&self, _: TargetId, _: &Arc<Event>) {}
+        fn abandoned(&self, _: &[Abandoned]) {}
+        fn forgotten(&self, _: TargetId, _: u64) {}
     }
     let place = Place::new(&["app"]);
     let mut running = place.start();

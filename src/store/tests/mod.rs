@@ -242,6 +242,19 @@ impl Running {
         numbers(&page.expect("read"))
     }
 
+    /// A page of retries, those with the numbers in `skip` passed over.
+    async fn due(
+        &self,
+        target: TargetId,
+        now_ms: u64,
+        most: usize,
+        skip: &[u64],
+    ) -> (Vec<Delivery>, Option<u64>) {
+        let skip = skip.iter().map(|seq| Seq(*seq)).collect();
+        let page = self.store.due(target, now_ms, most, skip).await;
+        page.expect("read")
+    }
+
     async fn close(self) {
         self.store.close(PATIENCE).await;
         assert!(!self.store.is_poisoned());
@@ -274,6 +287,8 @@ struct HeardState {
     admitted: Vec<(TargetId, Arc<Event>)>,
     refused: Vec<(TargetId, Arc<Event>)>,
     settled: Vec<Settlement>,
+    abandoned: Vec<Abandoned>,
+    forgotten: Vec<(TargetId, u64)>,
 }
 
 impl Heard {
@@ -305,6 +320,16 @@ impl Feed for Heard {
     }
     fn refused(&self, target: TargetId, event: &Arc<Event>) {
         self.hear(|heard| heard.refused.push((target, Arc::clone(event))));
+    }
+    fn abandoned(&self, deliveries: &[Abandoned]) {
+        self.hear(|heard| {
+            let settlements = deliveries.iter().map(|d| d.settlement.clone());
+            heard.settled.extend(settlements);
+            heard.abandoned.extend_from_slice(deliveries);
+        });
+    }
+    fn forgotten(&self, target: TargetId, count: u64) {
+        self.hear(|heard| heard.forgotten.push((target, count)));
     }
 }
 

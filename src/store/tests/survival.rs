@@ -41,7 +41,8 @@ async fn an_event_is_the_same_after_a_restart() {
             bytes: before.weight(),
             last: Some(seq),
             next_due_ms: None,
-            dead: 0
+            give_up_after: Some(PATIENCE),
+            ..Backlog::default()
         }
     );
     assert_eq!(
@@ -169,6 +170,71 @@ async fn a_new_name_takes_over_what_waits() {
         "erp2",
         "under the source's new name"
     );
+    running.close().await;
+}
+
+#[tokio::test]
+async fn a_target_that_is_there_takes_over_what_waits_for_another() {
+    let mut place = Place::new(&["a", "b", "c"]);
+    let running = place.start();
+    for key in 1..=5 {
+        running.admit(key, b"{}").await;
+    }
+    running.settle("a", Seq(1), RETRY_AT_5);
+    running.settle("a", Seq(2), RETRY_AT_5);
+    running.settle("b", Seq(2), Outcome::Delivered);
+    running.settle("b", Seq(3), Outcome::Delivered);
+    running.settle("a", Seq(4), EXPIRED);
+    running.settle("b", Seq(5), EXPIRED);
+    running.close().await;
+
+    place.targets.remove(0);
+    place.targets[0].replaces = Some("a".into());
+    for _ in 0..2 {
+        let opened = place.open();
+        let names: Vec<_> = opened
+            .targets()
+            .iter()
+            .map(|(known, backlog)| (&*known.name, backlog.deliveries, backlog.dead))
+            .collect();
+        assert_eq!(names, [("b", 5, 0), ("c", 5, 0)]);
+    }
+    let running = place.start();
+    assert_eq!(running.fresh("b").await, [1, 3, 4, 5]);
+    let (page, next) = running.due(running.target("b"), 5, 10, &[]).await;
+    assert_eq!((numbers(&page), next), (vec![2], None));
+    // An event is through only when its heir has it too, under whatever name the event knows it.
+    for seq in [2, 3] {
+        running.settle("c", Seq(seq), Outcome::Delivered);
+    }
+    running.settle("b", Seq(3), Outcome::Delivered);
+    running.close().await;
+    let shell = place.shell();
+    assert_eq!(count(&shell, "SELECT sum(seq) FROM settled"), 3);
+}
+
+#[tokio::test]
+async fn a_source_that_is_there_takes_over_the_keys_of_another() {
+    let mut place = Place::new(&["app"]);
+    let running = place.start();
+    running.admit(1, b"{}").await;
+    running.close().await;
+    place.sources = vec![("new".into(), None)];
+    drop(place.open());
+    place.sources = vec![("new".into(), Some("erp".into()))];
+    let opened = place.open();
+    let new = opened.sources()[0].clone();
+    assert_eq!((&*new.name, opened.sources().len()), ("new", 1));
+    let mut owners = Vec::new();
+    let each = |key: crate::dedupe::Remembered| owners.push(key.source);
+    opened.for_each_key(each).expect("read");
+    assert_eq!(owners, [new.id]);
+    assert_eq!(opened.last_received().expect("read").len(), 1);
+    let running = Running::start(opened);
+    let app = running.target("app");
+    let page = running.store.fresh(app, Seq(0), 1).await.expect("read");
+    let event = page[0].event.as_ref().expect("whole");
+    assert_eq!(&*event.source, "new");
     running.close().await;
 }
 
