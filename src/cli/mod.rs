@@ -12,7 +12,7 @@ mod providers;
 mod run;
 mod send;
 
-use crate::config::problem::Problem;
+use crate::config::{load::NotFound, problem::Problem};
 use clap::{Parser, Subcommand};
 use std::{
     io::{self, IsTerminal, Write as _},
@@ -86,6 +86,8 @@ enum Command {
 enum Failure {
     /// The arguments make no sense together.
     Usage(String),
+    /// There is no configuration, and what the user may do about it.
+    NoConfig(NotFound, &'static str),
     /// Everything that is wrong with the configuration; not empty.
     Config(Vec<Problem>),
     /// The store cannot be opened or has failed.
@@ -146,6 +148,10 @@ fn explain(failure: &Failure, to: &mut impl io::Write) -> u8 {
         Failure::Usage(message) => {
             let _ = writeln!(to, "error: {message}\n\nFor more, try '--help'.");
             EXIT_USAGE
+        }
+        Failure::NoConfig(not_found, next) => {
+            let _ = writeln!(to, "error: {not_found}\n\n{next}");
+            EXIT_CONFIG
         }
         Failure::Config(problems) => {
             for problem in problems {
@@ -292,6 +298,16 @@ mod tests {
                 Failure::Config(vec![problem("a"), problem("b")]),
                 78,
                 "hookgate.yaml:3:7: a: is wrong\nhookgate.yaml:3:7: b: is wrong\n2 problems\n",
+            ),
+            (
+                Failure::NoConfig(
+                    NotFound {
+                        looked_for: vec!["a.yaml".into(), "/etc/a.yaml".into()],
+                    },
+                    "Do this.",
+                ),
+                78,
+                "error: no configuration found: there is no a.yaml and no /etc/a.yaml\n\nDo this.\n",
             ),
             (
                 Failure::Store(store),

@@ -186,7 +186,7 @@ fn ack(source: &Source) -> String {
 }
 
 /// Alternatives with `|`, joined fields with `+`; None if there are none.
-fn expression(expression: &KeyExpr) -> Option<String> {
+pub(crate) fn expression(expression: &KeyExpr) -> Option<String> {
     let alternative = |fields: &Vec<Field>| {
         let fields: Vec<String> = fields.iter().map(field).collect();
         fields.join(" + ")
