@@ -200,7 +200,7 @@ const ONE_THREAD_PROCESSORS: usize = 2;
 
 /// The runtime of every command that needs one. The one place that chooses its flavour.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    let processors = std::thread::available_parallelism().map_or(1, |found| found.get());
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut builder = if processors <= ONE_THREAD_PROCESSORS {
         tokio::runtime::Builder::new_current_thread()
     } else {

@@ -1,5 +1,10 @@
 //! What an operator meets: the command line, exit codes, metrics, locks, and a process that says why it ends.
 
+#![expect(
+    clippy::float_cmp,
+    reason = "metrics are counts and states, exact in a double"
+)]
+
 use crate::support::{App, Gate, Request, gate::Home, hmac_sha256_hex, tools, wait_until};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -446,6 +451,10 @@ fn busy(home: &Home, app: &App) -> Gate {
     gate
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "most of it is the table of every series"
+)]
 #[test]
 fn metrics_are_whole_from_the_start_and_a_prometheus_parser_reads_them() {
     let app = App::start();
