@@ -1,6 +1,6 @@
 //! The command line: the only room that prints, and the only one with `anyhow`.
 //!
-//! Every command returns a [`Failure`] or nothing. Here, and only here, a failure becomes words on stderr
+//! Every command returns a `Failure` or nothing. Here, and only here, a failure becomes words on stderr
 //! and an exit code; the numbers are those of `sysexits.h`.
 
 mod check;

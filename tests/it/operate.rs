@@ -47,6 +47,11 @@ fn check_and_run_report_the_same_problems_and_exit_78() {
         "{}",
         stdout(&output)
     );
+    assert!(
+        stdout(&output).starts_with("config   hookgate.yaml, valid\n"),
+        "{}",
+        stdout(&output)
+    );
     assert!(!stdout(&output).contains(SECRET) && !stderr(&output).contains(SECRET));
 
     home.configure("sources:\n  a: { provider: chatmefi, secret: \"\", forward: nowhere }\nlimits: { body: 0, bodi: 1 }\n");
@@ -81,6 +86,28 @@ fn check_and_run_report_the_same_problems_and_exit_78() {
         !home.path().join("data").exists(),
         "a configuration that is refused touches nothing"
     );
+}
+
+/// What the README and the map of the house point to is there.
+#[test]
+fn documents_name_files_that_exist() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    for document in ["README.md", "ARCHITECTURE.md"] {
+        let text = std::fs::read_to_string(root.join(document)).expect("readable");
+        let quoted = text.split('`').skip(1).step_by(2);
+        let named: Vec<&str> = quoted
+            .filter(|word| {
+                let folder = ["src/", "tests/", "config/", ".ci/"];
+                folder.iter().any(|folder| word.starts_with(folder))
+            })
+            .collect();
+        assert!(!named.is_empty(), "{document} names no file");
+        for name in named {
+            let inside = [root.join(name), root.join("src").join(name)];
+            let there = inside.iter().any(|path| path.exists());
+            assert!(there, "{document} names {name}, which is not there");
+        }
+    }
 }
 
 #[test]
