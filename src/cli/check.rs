@@ -1,7 +1,11 @@
 //! `hookgate check`: finds what `run` would find, with the same code, and starts nothing.
 
 use super::{Failure, count, origin, print};
-use crate::config::{self, load::Options, problem::Problem};
+use crate::config::{
+    self,
+    load::{Options, Origin},
+    problem::Problem,
+};
 
 /// What `--help` says at length.
 pub(super) const LONG: &str = "\
@@ -30,14 +34,20 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let options = Options {
         allow_unset: args.allow_unset,
     };
-    let (config, warnings) = origin::load(&args.config.find()?, options)?;
-    let mut summary = config::summary(&config);
-    if !summary.ends_with('\n') {
-        summary.push('\n');
-    }
-    print(&summary)?;
+    let origin = args.config.find()?;
+    let (config, warnings) = origin::load(&origin, options)?;
+    let summary = config::summary(&config);
+    print(&format!("config   {}\n{summary}", name(&origin)))?;
     warn(&warnings);
     Ok(())
+}
+
+/// Which of the default places it was is worth knowing.
+fn name(origin: &Origin) -> String {
+    match origin {
+        Origin::File(path) => format!("{}, valid", path.display()),
+        Origin::Text { name, .. } => format!("{name}, valid"),
+    }
 }
 
 fn warn(warnings: &[Problem]) {

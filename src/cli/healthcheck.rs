@@ -4,7 +4,7 @@
 use super::{Failure, origin, print, runtime};
 use crate::config::{
     load::load,
-    load::{Options, Origin, find},
+    load::{NotFound, Options, Origin, find},
 };
 use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
@@ -66,9 +66,13 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 fn configured(args: &Args) -> anyhow::Result<Uri> {
     let admin = match find(args.config.file.as_deref()) {
         Ok(origin) => admin_of(&origin)?,
-        Err(problem) if args.config.file.is_some() => bail!("{problem}"),
-        Err(_) => DEFAULT_ADMIN,
+        Err(NotFound { .. }) => DEFAULT_ADMIN,
     };
+    ensure!(
+        admin.port() != 0,
+        "admin.listen is {admin}, and port 0 is another free port at every start; \
+         give it a fixed one, or name the one in use by --url http://ADDRESS/readyz"
+    );
     Ok(format!("http://{}/readyz", reachable(admin)).parse()?)
 }
 
@@ -191,6 +195,27 @@ mod tests {
         );
         let tls = "https://127.0.0.1/readyz".parse().expect("a URL");
         ask(&tls).await.expect_err("no TLS here");
+    }
+
+    #[test]
+    fn a_port_that_nobody_knows_is_not_asked() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("a.yaml");
+        let asked = |port: u16| {
+            let source = "sources: { a: { verify: none, forward: 'http://127.0.0.1:3000/' } }";
+            let text = format!("admin: {{ listen: 0.0.0.0:{port} }}\n{source}\n");
+            std::fs::write(&file, text).expect("written");
+            configured(&Args {
+                config: origin::ConfigFile {
+                    file: Some(file.clone()),
+                },
+                url: None,
+            })
+        };
+        let url = asked(9000).expect("a port to ask");
+        assert_eq!(url, *"http://127.0.0.1:9000/readyz");
+        let error = asked(0).expect_err("no port to ask");
+        assert!(error.to_string().contains("port 0"), "{error}");
     }
 
     #[test]

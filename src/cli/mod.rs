@@ -1,6 +1,6 @@
 //! The command line: the only room that prints, and the only one with `anyhow`.
 //!
-//! Every command returns a [`Failure`] or nothing. Here, and only here, a failure becomes words on stderr
+//! Every command returns a `Failure` or nothing. Here, and only here, a failure becomes words on stderr
 //! and an exit code; the numbers are those of `sysexits.h`.
 
 mod check;
@@ -12,7 +12,7 @@ mod providers;
 mod run;
 mod send;
 
-use crate::config::problem::Problem;
+use crate::config::{load::NotFound, problem::Problem};
 use clap::{Parser, Subcommand};
 use std::{
     io::{self, IsTerminal, Write as _},
@@ -86,6 +86,8 @@ enum Command {
 enum Failure {
     /// The arguments make no sense together.
     Usage(String),
+    /// There is no configuration, and what the user may do about it.
+    NoConfig(NotFound, &'static str),
     /// Everything that is wrong with the configuration; not empty.
     Config(Vec<Problem>),
     /// The store cannot be opened or has failed.
@@ -147,6 +149,10 @@ fn explain(failure: &Failure, to: &mut impl io::Write) -> u8 {
             let _ = writeln!(to, "error: {message}\n\nFor more, try '--help'.");
             EXIT_USAGE
         }
+        Failure::NoConfig(not_found, next) => {
+            let _ = writeln!(to, "error: {not_found}\n\n{next}");
+            EXIT_CONFIG
+        }
         Failure::Config(problems) => {
             for problem in problems {
                 let _ = writeln!(to, "{problem}");
@@ -194,7 +200,7 @@ const ONE_THREAD_PROCESSORS: usize = 2;
 
 /// The runtime of every command that needs one. The one place that chooses its flavour.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    let processors = std::thread::available_parallelism().map_or(1, |found| found.get());
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut builder = if processors <= ONE_THREAD_PROCESSORS {
         tokio::runtime::Builder::new_current_thread()
     } else {
@@ -292,6 +298,16 @@ mod tests {
                 Failure::Config(vec![problem("a"), problem("b")]),
                 78,
                 "hookgate.yaml:3:7: a: is wrong\nhookgate.yaml:3:7: b: is wrong\n2 problems\n",
+            ),
+            (
+                Failure::NoConfig(
+                    NotFound {
+                        looked_for: vec!["a.yaml".into(), "/etc/a.yaml".into()],
+                    },
+                    "Do this.",
+                ),
+                78,
+                "error: no configuration found: there is no a.yaml and no /etc/a.yaml\n\nDo this.\n",
             ),
             (
                 Failure::Store(store),

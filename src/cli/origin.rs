@@ -9,10 +9,22 @@ use crate::config::{
 };
 use anyhow::Context as _;
 use clap::builder::PossibleValuesParser;
-use std::path::{Path, PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 /// The variable that holds the secret of a source without a file.
 pub(super) const SECRET_VARIABLE: &str = "HOOKGATE_SECRET";
+
+/// What messages call a configuration made of options.
+const COMMAND_LINE: &str = "command line";
+
+/// What to do where there is no file.
+const WITHOUT_A_FILE: &str = "\
+Name a file with -c FILE, or go on without one:
+  hookgate run --provider NAME --forward-to URL    one source, its secret from HOOKGATE_SECRET
+  hookgate demo                                    everything at work, with a configuration to look at";
 
 /// Names the configuration file.
 #[derive(Debug, clap::Args)]
@@ -25,7 +37,7 @@ pub(super) struct ConfigFile {
 impl ConfigFile {
     /// The file named, or the first default that exists.
     pub(super) fn find(&self) -> Result<Origin, Failure> {
-        load::find(self.file.as_deref()).map_err(|problem| Failure::Config(vec![problem]))
+        load::find(self.file.as_deref()).map_err(|none| Failure::NoConfig(none, WITHOUT_A_FILE))
     }
 }
 
@@ -37,6 +49,21 @@ pub(super) fn load(origin: &Origin, options: Options) -> Result<(Config, Vec<Pro
 /// Accepts the names of presets, and suggests the nearest one.
 pub(super) fn provider_names() -> PossibleValuesParser {
     PossibleValuesParser::new(config::presets().iter().map(|(name, _)| *name))
+}
+
+/// Reads the URL of an app as a file's `url` is read.
+pub(super) fn app_url(text: &str) -> Result<String, String> {
+    config::URL.option(text).map(|_| text.to_owned())
+}
+
+/// Reads the name of a header as a file's `header` is read.
+pub(super) fn header_name(text: &str) -> Result<String, String> {
+    config::HEADER.option(text).map(|_| text.to_owned())
+}
+
+/// Reads an address to listen on as a file's `listen` is read.
+pub(super) fn listener(text: &str) -> Result<SocketAddr, String> {
+    config::LISTEN.option(text)
 }
 
 /// One source without a file.
@@ -55,8 +82,39 @@ pub(super) struct OneSource<'a> {
 }
 
 impl OneSource<'_> {
+    /// Loads it; problems and warnings are told in terms of the options, since there is no file to look into.
+    pub(super) fn load(&self) -> Result<(Config, Vec<Problem>), Failure> {
+        let told = |problems: Vec<Problem>| -> Vec<Problem> {
+            problems
+                .into_iter()
+                .map(|problem| self.in_options(problem))
+                .collect()
+        };
+        match load::load(&self.origin()?, Options::default()) {
+            Ok((config, warnings)) => Ok((config, told(warnings))),
+            Err(problems) => Err(Failure::Config(told(problems))),
+        }
+    }
+
+    /// The same problem at the option that it comes from. `listen`, `header` and `forward` were checked when
+    /// they were parsed.
+    fn in_options(&self, problem: Problem) -> Problem {
+        let of_the_secret = problem.key.contains(".secret");
+        let (file, key) = match (of_the_secret, self.secret_file) {
+            (true, Some(_)) => ("--secret-file", String::new()),
+            (true, None) => (SECRET_VARIABLE, String::new()),
+            (false, _) => (COMMAND_LINE, problem.key),
+        };
+        Problem {
+            file: file.into(),
+            place: None,
+            key,
+            ..problem
+        }
+    }
+
     /// Writes it as a configuration.
-    pub(super) fn origin(&self) -> Result<Origin, Failure> {
+    fn origin(&self) -> Result<Origin, Failure> {
         let secret_is_set =
             std::env::var_os(SECRET_VARIABLE).is_some_and(|value| !value.is_empty());
         if self.secret_file.is_none() && !secret_is_set {
@@ -66,7 +124,7 @@ impl OneSource<'_> {
             )));
         }
         Ok(Origin::Text {
-            name: "command line".into(),
+            name: COMMAND_LINE.into(),
             text: self.yaml()?,
         })
     }
@@ -225,6 +283,63 @@ mod tests {
         match nameless.yaml() {
             Err(Failure::Usage(message)) => assert!(message.contains("--header"), "{message}"),
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn options_are_read_as_their_keys_are() {
+        assert_eq!(listener(":8080"), Ok(([0, 0, 0, 0], 8080).into()));
+        for (wrong, why) in [
+            (
+                "8080",
+                "it is only a port; write a colon before it; accepted: ",
+            ),
+            ("localhost:80", "it is a name; write 127.0.0.1"),
+        ] {
+            let error = listener(wrong).expect_err(wrong);
+            assert!(error.starts_with(why), "{error}");
+        }
+        assert_eq!(
+            app_url("http://a/?x=$y").as_deref(),
+            Ok("http://a/?x=$y"),
+            "kept as it is"
+        );
+        for wrong in ["notaurl", "127.0.0.1:3000", "http://a:b@c/"] {
+            let error = app_url(wrong).expect_err(wrong);
+            assert!(error.contains("accepted: http:// or https://"), "{error}");
+        }
+        header_name("X Token").expect_err("a space");
+    }
+
+    #[test]
+    fn problems_are_told_at_the_option_they_come_from() {
+        let missing = OneSource {
+            secret_file: Some(Path::new("/nowhere/at/all")),
+            ..VOWCHAT
+        };
+        match missing.load() {
+            Err(Failure::Config(problems)) => {
+                let told: Vec<String> = problems.iter().map(Problem::to_string).collect();
+                assert_eq!(told.len(), 1, "{told:?}");
+                let start = "--secret-file: the secret file \"/nowhere/at/all\" can't be read";
+                assert!(told[0].starts_with(start), "{told:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+        let problem = |key: &str| Problem {
+            file: COMMAND_LINE.into(),
+            place: Some((3, 7)),
+            key: key.into(),
+            message: "is wrong".into(),
+        };
+        for (key, told) in [
+            ("sources.vowchat.secret", "HOOKGATE_SECRET: is wrong"),
+            (
+                "limits.connections",
+                "command line: limits.connections: is wrong",
+            ),
+        ] {
+            assert_eq!(VOWCHAT.in_options(problem(key)).to_string(), told);
         }
     }
 

@@ -48,13 +48,13 @@ pub(super) struct Args {
     )]
     provider: Option<String>,
     /// Where its events go
-    #[arg(long, value_name = "URL", requires = "provider")]
+    #[arg(long, value_name = "URL", requires = "provider", value_parser = origin::app_url)]
     forward_to: Option<String>,
     /// The header that carries its signature or token, where the preset names none or another
-    #[arg(long, value_name = "NAME", requires = "provider")]
+    #[arg(long, value_name = "NAME", requires = "provider", value_parser = origin::header_name)]
     header: Option<String>,
-    /// Where it is received [default: 0.0.0.0:8080]
-    #[arg(long, value_name = "ADDRESS", requires = "provider")]
+    /// Where it is received, such as 127.0.0.1:8080 or :8080 [default: 0.0.0.0:8080]
+    #[arg(long, value_name = "ADDRESS", requires = "provider", value_parser = origin::listener)]
     listen: Option<SocketAddr>,
     #[arg(
         long,
@@ -73,7 +73,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn configured(args: &Args) -> Result<Config, Failure> {
-    let origin = match (&args.provider, &args.forward_to) {
+    let (config, warnings) = match (&args.provider, &args.forward_to) {
         (Some(provider), Some(forward_to)) => OneSource {
             provider,
             forward_to,
@@ -81,10 +81,9 @@ fn configured(args: &Args) -> Result<Config, Failure> {
             listen: args.listen.map(|address| address.to_string()),
             secret_file: args.secret_file.as_deref(),
         }
-        .origin()?,
-        _ => args.config.find()?,
+        .load()?,
+        _ => origin::load(&args.config.find()?, Options::default())?,
     };
-    let (config, warnings) = origin::load(&origin, Options::default())?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }

@@ -47,12 +47,20 @@ pub const DEFAULT_FILES: [&str; 2] = ["hookgate.yaml", "/etc/hookgate/hookgate.y
 /// Bytes of a configuration: thousands of sources, and a bound on what a wrong file may cost.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
+/// No file was named, and none of the default places has one.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("no configuration found: there is no {}", .looked_for.join(" and no "))]
+pub struct NotFound {
+    /// The places, in order.
+    pub looked_for: Vec<String>,
+}
+
 /// The file to load: `named`, or the first default that exists.
-pub fn find(named: Option<&Path>) -> Result<Origin, Problem> {
+pub fn find(named: Option<&Path>) -> Result<Origin, NotFound> {
     find_among(named, &DEFAULT_FILES)
 }
 
-fn find_among(named: Option<&Path>, defaults: &[&str]) -> Result<Origin, Problem> {
+fn find_among(named: Option<&Path>, defaults: &[&str]) -> Result<Origin, NotFound> {
     let found = match named {
         Some(named) => Some(named.to_owned()),
         // One that exists but can't be read is found too: reading it says why.
@@ -61,15 +69,8 @@ fn find_among(named: Option<&Path>, defaults: &[&str]) -> Result<Origin, Problem
             .map(PathBuf::from)
             .find(|path| path.try_exists().unwrap_or(true)),
     };
-    found.map(Origin::File).ok_or_else(|| Problem {
-        file: defaults.first().copied().unwrap_or_default().to_owned(),
-        place: None,
-        key: String::new(),
-        message: format!(
-            "no configuration found; looked for {}; name a file with -c FILE, or run one source without a file: \
-             hookgate run --provider NAME --forward-to URL",
-            defaults.join(" and ")
-        ),
+    found.map(Origin::File).ok_or_else(|| NotFound {
+        looked_for: defaults.iter().map(|&place| place.to_owned()).collect(),
     })
 }
 
@@ -172,11 +173,10 @@ mod tests {
         let defaults = [first.as_str(), second.as_str()];
 
         let none = find_among(None, &defaults).expect_err("nothing is there");
-        assert!(
-            none.message.contains(&format!("{first} and {second}")),
-            "{none}"
+        assert_eq!(
+            none.to_string(),
+            format!("no configuration found: there is no {first} and no {second}")
         );
-        assert!(none.message.contains("--provider"), "{none}");
 
         std::fs::write(&second, "").expect("written");
         let found = find_among(None, &defaults).expect("the second");

@@ -33,6 +33,7 @@ pub use secret::Secret;
 pub use source::{Ack, Dedupe, Respond, Route, SkipRule, Source, Verify};
 pub use summary::summary;
 pub use target::{Target, WhenFull};
+pub(crate) use value::{HEADER, LISTEN, URL};
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 

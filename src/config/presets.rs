@@ -21,6 +21,15 @@ pub(crate) fn named(name: &str) -> Option<Value> {
     Some(yaml::parse(text).expect("presets are part of the program and parsed by its tests"))
 }
 
+/// Whether the preset of this name takes a timestamp, which a source that leaves it out then has too.
+pub(crate) fn signs_time(name: &str) -> bool {
+    let timestamp =
+        |preset: Value| Some(preset.get(VERIFY)?.get("hmac")?.get("timestamp")?.clone());
+    named(name)
+        .and_then(timestamp)
+        .is_some_and(|timestamp| !timestamp.is_null())
+}
+
 /// A source over its preset: maps merge key by key, anything else replaces, and so does another kind of
 /// `verify`, since a token's settings mean nothing to an HMAC.
 pub(crate) fn lay_over(source: &Value, preset: Value) -> Value {

@@ -50,7 +50,7 @@ fn source_lines(source: &Source) -> String {
             .iter()
             .map(|secret| format!("{:?}", secret.name))
             .collect();
-        rows.push(("secrets", names.join(", ")));
+        rows.push(("secrets", format!("called {}", names.join(", "))));
     }
     rows.push((
         "event id",
@@ -61,9 +61,12 @@ fn source_lines(source: &Source) -> String {
         expression(&source.event_type).unwrap_or_else(|| "not known".to_owned()),
     ));
     if let Some(max_age) = source.max_age {
-        rows.push(("max age", duration(max_age)));
+        rows.push(("max age", format!("{} by event.time", duration(max_age))));
     }
-    rows.push(("remembered", duration(source.dedupe.window)));
+    rows.push((
+        "remembered",
+        format!("for {}", duration(source.dedupe.window)),
+    ));
     rows.extend(
         source
             .dedupe
@@ -97,7 +100,7 @@ fn target_lines(target: &Target) -> String {
         (
             "attempts",
             format!(
-                "{} at a time, {} each",
+                "up to {} at a time, {} for each",
                 target.concurrency,
                 duration(target.timeout)
             ),
@@ -105,7 +108,7 @@ fn target_lines(target: &Target) -> String {
         (
             "retry",
             format!(
-                "after {}, times {}, at most {}, for {}",
+                "within {}, then {} times as long each time, {} at most; dead letter after {}",
                 duration(target.retry.first),
                 target.retry.factor,
                 duration(target.retry.max),
@@ -164,10 +167,12 @@ fn hmac_line(hmac: &Hmac) -> String {
 fn skip_rule(rule: &SkipRule) -> String {
     match rule {
         SkipRule::Event(events) => format!("events {events}"),
-        SkipRule::UnsignedEvent(events) => format!("events {events}, a few a minute (not signed)"),
+        SkipRule::UnsignedEvent(events) => {
+            format!("events {events}, at most 10 a minute (not signed)")
+        }
         SkipRule::Header(name, value) => {
             let value = String::from_utf8_lossy(value.as_bytes());
-            format!("{name}: {value}, a few a minute (not signed)")
+            format!("{name}: {value}, at most 10 a minute (not signed)")
         }
     }
 }
@@ -186,7 +191,7 @@ fn ack(source: &Source) -> String {
 }
 
 /// Alternatives with `|`, joined fields with `+`; None if there are none.
-fn expression(expression: &KeyExpr) -> Option<String> {
+pub(crate) fn expression(expression: &KeyExpr) -> Option<String> {
     let alternative = |fields: &Vec<Field>| {
         let fields: Vec<String> = fields.iter().map(field).collect();
         fields.join(" + ")

@@ -1,5 +1,10 @@
 //! What an operator meets: the command line, exit codes, metrics, locks, and a process that says why it ends.
 
+#![expect(
+    clippy::float_cmp,
+    reason = "metrics are counts and states, exact in a double"
+)]
+
 use crate::support::{App, Gate, Request, gate::Home, hmac_sha256_hex, tools, wait_until};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -42,6 +47,11 @@ fn check_and_run_report_the_same_problems_and_exit_78() {
         "{}",
         stdout(&output)
     );
+    assert!(
+        stdout(&output).starts_with("config   hookgate.yaml, valid\n"),
+        "{}",
+        stdout(&output)
+    );
     assert!(!stdout(&output).contains(SECRET) && !stderr(&output).contains(SECRET));
 
     home.configure("sources:\n  a: { provider: chatmefi, secret: \"\", forward: nowhere }\nlimits: { body: 0, bodi: 1 }\n");
@@ -76,6 +86,28 @@ fn check_and_run_report_the_same_problems_and_exit_78() {
         !home.path().join("data").exists(),
         "a configuration that is refused touches nothing"
     );
+}
+
+/// What the README and the map of the house point to is there.
+#[test]
+fn documents_name_files_that_exist() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    for document in ["README.md", "ARCHITECTURE.md"] {
+        let text = std::fs::read_to_string(root.join(document)).expect("readable");
+        let quoted = text.split('`').skip(1).step_by(2);
+        let named: Vec<&str> = quoted
+            .filter(|word| {
+                let folder = ["src/", "tests/", "config/", ".ci/"];
+                folder.iter().any(|folder| word.starts_with(folder))
+            })
+            .collect();
+        assert!(!named.is_empty(), "{document} names no file");
+        for name in named {
+            let inside = [root.join(name), root.join("src").join(name)];
+            let there = inside.iter().any(|path| path.exists());
+            assert!(there, "{document} names {name}, which is not there");
+        }
+    }
 }
 
 #[test]
@@ -271,6 +303,127 @@ fn send_plays_the_vendor() {
     wait_until("all are delivered", || app.count() == 503);
 }
 
+/// No command sends its user into a file that is not there.
+#[test]
+fn without_a_configuration_the_next_step_is_named() {
+    if std::path::Path::new("/etc/hookgate/hookgate.yaml").exists() {
+        eprintln!("skipped: this machine has a configuration of its own");
+        return;
+    }
+    let home = Home::new("");
+    std::fs::remove_file(home.file()).expect("there");
+    for (args, next) in [
+        (&["run"][..], "hookgate run --provider NAME"),
+        (&["check"], "hookgate demo"),
+        (&["send", "chatmefy"], "hookgate send NAME --to"),
+    ] {
+        let output = run(&home, args);
+        let text = stderr(&output);
+        assert_eq!(output.status.code(), Some(78), "{args:?}: {text}");
+        let first = "error: no configuration found: there is no hookgate.yaml and no /etc/hookgate/hookgate.yaml";
+        assert_eq!(text.lines().next(), Some(first), "{args:?}");
+        assert!(text.contains(next), "{args:?}: {text}");
+        assert!(!text.contains("problem"), "{args:?}: {text}");
+    }
+}
+
+/// Options that stand for keys are checked as options, and told as such.
+#[test]
+fn options_of_one_source_are_refused_by_their_own_names() {
+    let home = Home::new("").env("HOOKGATE_SECRET", SECRET);
+    let one = ["run", "--provider", "chatmefy", "--forward-to"];
+    let with = |more: &[&str]| {
+        let args = [&one[..], more].concat();
+        let output = run(&home, &args);
+        (output.status.code(), stderr(&output))
+    };
+    for (more, option) in [
+        (&["notaurl"][..], "--forward-to"),
+        (&["http://127.0.0.1:1/", "--listen", "8080"], "--listen"),
+        (&["http://127.0.0.1:1/", "--header", "X Y"], "--header"),
+    ] {
+        let (code, text) = with(more);
+        assert_eq!(code, Some(64), "{text}");
+        assert!(
+            text.contains(option) && text.contains("accepted: "),
+            "{text}"
+        );
+        assert!(!text.contains("command line"), "{text}");
+    }
+    let (code, text) = with(&["http://127.0.0.1:1/", "--secret-file", "absent"]);
+    assert_eq!(code, Some(78), "{text}");
+    assert!(text.starts_with("--secret-file: "), "{text}");
+}
+
+#[test]
+fn healthcheck_does_not_ask_a_port_that_nobody_knows() {
+    let app = App::start();
+    let home = Home::new(&config(&app));
+    let output = run(&home, &["healthcheck", "-c", "hookgate.yaml"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("port 0"), "{}", stderr(&output));
+}
+
+/// What `send` was asked for and cannot do is said, not passed over.
+#[test]
+fn send_passes_over_nothing_that_it_was_asked_for() {
+    let app = App::start();
+    let home = Home::new(&format!(
+        "sources:\n  chatmefy: {{ provider: chatmefy, secrets: [{SECRET}, \"${{OLD}}\"], forward: app }}\n  \
+         vowchat: {{ provider: vowchat, secret: \"${{VOWCHAT}}\", forward: app }}\ntargets:\n  app: {{ url: {} }}\n",
+        app.url()
+    ))
+    .env("OLD", "old-secret")
+    .env("VOWCHAT", "vowchat-secret");
+    let gate = home.start();
+    let to = format!("http://{}", gate.public);
+    std::fs::write(home.path().join("lead.json"), r#"{"event":"lead.lost"}"#).expect("writable");
+    let send = |source: &str, more: &[&str]| {
+        let args = ["send", source, "-c", "hookgate.yaml", "--to", &to];
+        let args = [&args[..], more].concat();
+        // The machine that sends has none of the other secrets.
+        let output = home
+            .command(&args)
+            .env_remove("OLD")
+            .env_remove("VOWCHAT")
+            .output()
+            .expect("the binary runs");
+        (output.status.code(), stdout(&output), stderr(&output))
+    };
+
+    let (code, out, err) = send("chatmefy", &[]);
+    assert_eq!(code, Some(0), "{out}{err}");
+    let (code, _, err) = send("vowchat", &[]);
+    assert_eq!(code, Some(78), "{err}");
+    assert!(
+        err.contains("sources.vowchat.secret: ") && err.contains("1 problem\n"),
+        "{err}"
+    );
+
+    let (code, _, err) = send("chatmefy", &["--header", "X-Foo"]);
+    assert_eq!(code, Some(64), "{err}");
+    assert!(
+        err.contains("--header") && err.contains("hookgate.yaml"),
+        "{err}"
+    );
+
+    let (code, _, err) = send("chatmefy", &["--data", "lead.json", "--event", "foo"]);
+    assert_eq!(code, Some(64), "{err}");
+    assert!(
+        err.contains("json:/event") && err.contains("lead.lost"),
+        "{err}"
+    );
+
+    let load = ["--data", "lead.json", "--count", "3"];
+    let (code, out, err) = send("chatmefy", &load);
+    assert_eq!(code, Some(0), "{out}{err}");
+    for (number, word) in [("1", "accepted"), ("2", "duplicate")] {
+        let line = ["200", number, word];
+        let told = |text: &str| text.split_whitespace().eq(line);
+        assert!(out.lines().any(told), "{line:?} in\n{out}");
+    }
+}
+
 #[test]
 fn providers_lists_and_prints_the_presets() {
     let home = Home::new("");
@@ -325,6 +478,10 @@ fn busy(home: &Home, app: &App) -> Gate {
     gate
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "most of it is the table of every series"
+)]
 #[test]
 fn metrics_are_whole_from_the_start_and_a_prometheus_parser_reads_them() {
     let app = App::start();

@@ -171,7 +171,7 @@ fn introduce(screen: Screen, setup: &Setup, directory: &TempDir) -> Result<(), F
     line(&format!("app       http://{}", setup.app()))?;
     line(&format!("config    {}", setup.file().display()))?;
     screen.aside(&format!(
-        "all of it goes at the end, with {}",
+        "temporary, all of it: {} is removed at the end",
         directory.path().display()
     ))
 }
@@ -198,7 +198,7 @@ fn report(screen: Screen, figures: &Figures) -> Result<(), Failure> {
 
 fn invite(screen: Screen, setup: &Setup, exit: bool) -> Result<(), Failure> {
     screen.heading(if exit {
-        "Without --exit the gateway stays up now, and takes events of yours"
+        "Without --exit the gateway stays up now, and you could paste this into another terminal"
     } else {
         "Now you: paste this into another terminal, twice if you like"
     })?;

@@ -141,10 +141,20 @@ impl Setup {
 
     /// A signed event by `hookgate send`, with `options` at the end.
     pub(super) fn send(&self, options: &str) -> String {
-        let program = std::env::args().next();
-        let program = program.as_deref().unwrap_or("hookgate");
+        let program = program();
         let file = self.file.display();
         format!("{program} send {CURL_SOURCE} -c {file}{options}")
+    }
+}
+
+/// How any terminal starts this program: by its whole path, unless it was found by its name.
+fn program() -> String {
+    let called = std::env::args().next();
+    let called = called.as_deref().unwrap_or("hookgate");
+    let path = called.contains('/').then(std::env::current_exe);
+    match path {
+        Some(Ok(path)) => path.display().to_string(),
+        _ => called.to_owned(),
     }
 }
 

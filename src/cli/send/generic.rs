@@ -35,6 +35,13 @@ pub(super) fn add_headers(source: &Source, event: &str, headers: &mut HeaderMap)
     }
 }
 
+/// Adds the type to a body of the user's, where the source looks for it in a header first.
+pub(super) fn add_type_header(source: &Source, event: &str, headers: &mut HeaderMap) {
+    if let Some(Field::Header(name)) = source.event_type.0.iter().flatten().next() {
+        put_header(headers, name.clone(), event);
+    }
+}
+
 /// The places where the source looks first, each with what it should find there.
 fn expressed<'a>(source: &'a Source, event: &str) -> impl Iterator<Item = (&'a Field, String)> {
     let first = |expression: &'a KeyExpr| expression.0.first().into_iter().flatten();

@@ -134,7 +134,8 @@ async fn work(run: Arc<Run>) -> Tally {
             Ok(answered) => {
                 let status = answered.reply.status;
                 let as_expected = expected(status, run.plan.forged);
-                tally.answered(status.as_u16(), begun.elapsed(), as_expected);
+                let taken = Taken::of(&answered.reply.body);
+                tally.answered(status.as_u16(), taken, begun.elapsed(), as_expected);
             }
             Err(error) => tally.failed(&anyhow::Error::new(error)),
         }
@@ -154,10 +155,42 @@ async fn start_of(run: &Run, index: u64) -> Instant {
     due.min(Instant::now())
 }
 
+/// What the gateway says it did with an event that it answered with success.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Taken {
+    Accepted,
+    Duplicate,
+    Ignored,
+}
+
+impl Taken {
+    /// Reads the gateway's own answer. One that `respond` or an app wrote says nothing.
+    fn of(body: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(body).ok()?;
+        let marks = text.strip_prefix(r#"{"received":true"#)?;
+        Some(if marks.contains(r#","duplicate":true"#) {
+            Self::Duplicate
+        } else if marks.contains(r#","ignored":true"#) {
+            Self::Ignored
+        } else {
+            Self::Accepted
+        })
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Duplicate => "duplicate",
+            Self::Ignored => "ignored",
+        }
+    }
+}
+
 /// What became of the events.
 #[derive(Debug)]
 struct Tally {
-    by_status: BTreeMap<u16, u64>,
+    /// Status, and what its answer said.
+    by_answer: BTreeMap<(u16, Option<Taken>), u64>,
     by_error: BTreeMap<String, u64>,
     unexpected: u64,
     times_us: Histogram<u64>,
@@ -166,7 +199,7 @@ struct Tally {
 impl Default for Tally {
     fn default() -> Self {
         Self {
-            by_status: BTreeMap::new(),
+            by_answer: BTreeMap::new(),
             by_error: BTreeMap::new(),
             unexpected: 0,
             times_us: Histogram::new_with_bounds(1, LONGEST_US, DIGITS)
@@ -176,8 +209,8 @@ impl Default for Tally {
 }
 
 impl Tally {
-    fn answered(&mut self, status: u16, took: Duration, as_expected: bool) {
-        *self.by_status.entry(status).or_default() += 1;
+    fn answered(&mut self, status: u16, taken: Option<Taken>, took: Duration, as_expected: bool) {
+        *self.by_answer.entry((status, taken)).or_default() += 1;
         self.unexpected += u64::from(!as_expected);
         let took_us = u64::try_from(took.as_micros()).unwrap_or(LONGEST_US);
         self.times_us.saturating_record(took_us);
@@ -190,8 +223,8 @@ impl Tally {
     }
 
     fn add(&mut self, other: Self) {
-        for (status, number) in other.by_status {
-            *self.by_status.entry(status).or_default() += number;
+        for (answer, number) in other.by_answer {
+            *self.by_answer.entry(answer).or_default() += number;
         }
         for (error, number) in other.by_error {
             *self.by_error.entry(error).or_default() += number;
@@ -203,7 +236,7 @@ impl Tally {
     }
 
     fn answers(&self) -> u64 {
-        self.by_status.values().sum()
+        self.by_answer.values().sum()
     }
 
     fn errors(&self) -> u64 {
@@ -228,8 +261,11 @@ impl fmt::Display for Outcome<'_> {
         let rate = answers as f64 / seconds.max(f64::MIN_POSITIVE);
         writeln!(f, "sent      {:>10}  in {seconds:.2} s", answers + errors)?;
         writeln!(f, "events/s  {rate:>10.0}")?;
-        for (status, number) in &self.tally.by_status {
-            writeln!(f, "{status:<8}  {number:>10}")?;
+        for ((status, taken), number) in &self.tally.by_answer {
+            match taken {
+                Some(taken) => writeln!(f, "{status:<8}  {number:>10}  {}", taken.word())?,
+                None => writeln!(f, "{status:<8}  {number:>10}")?,
+            }
         }
         writeln!(f, "errors    {errors:>10}")?;
         for (error, number) in &self.tally.by_error {
@@ -280,9 +316,14 @@ mod tests {
             let mut part = Tally::default();
             for ms in 1..=250u64 {
                 let took = Duration::from_millis(worker * 250 + ms);
-                part.answered(200, took, true);
+                let taken = match ms {
+                    1 => Taken::Duplicate,
+                    2 => Taken::Ignored,
+                    _ => Taken::Accepted,
+                };
+                part.answered(200, Some(taken), took, true);
             }
-            part.answered(503, Duration::from_secs(2), false);
+            part.answered(503, None, Duration::from_secs(2), false);
             part.failed(&anyhow::anyhow!("cannot connect to 127.0.0.1:1"));
             whole.add(part);
         }
@@ -295,7 +336,9 @@ mod tests {
         insta::assert_snapshot!(outcome, @"
         sent            1008  in 0.50 s
         events/s        2008
-        200             1000
+        200              992  accepted
+        200                4  duplicate
+        200                4  ignored
         503                4
         errors             4
           4 x cannot connect to 127.0.0.1:1
@@ -308,10 +351,35 @@ mod tests {
     }
 
     #[test]
+    fn the_gateway_s_own_answers_are_told_apart() {
+        let cases = [
+            (r#"{"received":true,"id":"a"}"#, Some(Taken::Accepted)),
+            (
+                r#"{"received":true,"id":"a","delivered":false}"#,
+                Some(Taken::Accepted),
+            ),
+            (
+                r#"{"received":true,"id":"a","duplicate":true}"#,
+                Some(Taken::Duplicate),
+            ),
+            (
+                r#"{"received":true,"duplicate":true}"#,
+                Some(Taken::Duplicate),
+            ),
+            (r#"{"received":true,"ignored":true}"#, Some(Taken::Ignored)),
+            ("[accepted]", None),
+            ("", None),
+        ];
+        for (body, taken) in cases {
+            assert_eq!(Taken::of(body.as_bytes()), taken, "{body}");
+        }
+    }
+
+    #[test]
     fn percentiles_of_evenly_spread_times() {
         let mut tally = Tally::default();
         for us in 1..=100_000u64 {
-            tally.answered(200, Duration::from_micros(us), true);
+            tally.answered(200, None, Duration::from_micros(us), true);
         }
         for (name, percentile) in PERCENTILES {
             let value = millis(tally.times_us.value_at_percentile(percentile));
@@ -342,7 +410,7 @@ mod tests {
     #[test]
     fn a_time_beyond_the_longest_is_kept_as_the_longest() {
         let mut tally = Tally::default();
-        tally.answered(200, Duration::from_hours(24), true);
+        tally.answered(200, None, Duration::from_hours(24), true);
         assert!(millis(tally.times_us.max()) >= 3_599_000.0);
     }
 }

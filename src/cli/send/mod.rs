@@ -16,7 +16,8 @@ use super::{
 use crate::{
     config::{
         Config, Source,
-        load::{Options, find},
+        load::{Options, Origin, find},
+        problem::Problem,
     },
     http::client::{ANSWER_BYTES, Client, ClientError, Reply},
 };
@@ -63,7 +64,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
     /// The header of signature or token, for a preset without a configuration file
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = origin::header_name)]
     header: Option<String>,
     /// Send that many events as a load run
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -111,22 +112,78 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
+/// What to do where there is no file.
+const WITHOUT_A_FILE: &str = "\
+Name a file with -c FILE, or play a preset without one, with the secret of the gateway that it goes to:
+  HOOKGATE_SECRET=... hookgate send NAME --to http://127.0.0.1:8080/hooks/NAME";
+
 /// The configuration file, or a preset where there is none.
 fn configured(args: &Args) -> Result<Config, Failure> {
-    let origin = match (find(args.config.file.as_deref()), &args.to) {
-        (Ok(origin), _) => origin,
-        (Err(_), Some(to)) if args.config.file.is_none() && is_preset(&args.source) => OneSource {
+    // Warnings are `check`'s and `run`'s: they say nothing about sending.
+    match (find(args.config.file.as_deref()), &args.to) {
+        (Ok(origin), _) => of_file(&origin, args),
+        (Err(_), Some(to)) if is_preset(&args.source) => OneSource {
             provider: &args.source,
             forward_to: &to.to_string(),
             header: args.header.as_deref(),
             listen: None,
             secret_file: None,
         }
-        .origin()?,
-        (Err(problem), _) => return Err(Failure::Config(vec![problem])),
+        .load()
+        .map(|(config, _)| config),
+        (Err(none), _) => Err(Failure::NoConfig(none, WITHOUT_A_FILE)),
+    }
+}
+
+/// The file, as far as the source that is played needs it: a secret of another source that is not set is
+/// missed by the gateway, not here.
+fn of_file(origin: &Origin, args: &Args) -> Result<Config, Failure> {
+    if let (Some(_), Origin::File(file)) = (&args.header, origin) {
+        return Err(Failure::Usage(format!(
+            "--header is for a preset without a file, but {} is there and says what {} sends; set the header in \
+             it, under verify",
+            file.display(),
+            args.source
+        )));
+    }
+    let problems = match origin::load(origin, Options::default()) {
+        Err(Failure::Config(problems)) => problems,
+        other => return other.map(|(config, _)| config),
     };
-    // Warnings are `check`'s and `run`'s: they say nothing about sending.
-    origin::load(&origin, Options::default()).map(|(config, _)| config)
+    // What is wrong in any case comes first.
+    let (config, _) = origin::load(origin, Options { allow_unset: true })?;
+    let source = find_source(&config, &args.source)?;
+    let missed: Vec<Problem> = problems
+        .into_iter()
+        .filter(|problem| is_needed(&problem.key, &source.name, args.to.is_some()))
+        .collect();
+    if missed.is_empty() {
+        Ok(config)
+    } else {
+        Err(Failure::Config(missed))
+    }
+}
+
+/// The parts of a source that make a request; it is signed with the first secret.
+const PLAYED: [&str; 7] = [
+    "provider",
+    "path",
+    "verify",
+    "secret",
+    "secrets[0]",
+    "event",
+    "sender_timeout",
+];
+
+/// Whether what stands at this key takes part when `source` is played.
+fn is_needed(key: &str, source: &str, to_is_given: bool) -> bool {
+    let below = key
+        .strip_prefix("sources.")
+        .and_then(|key| key.strip_prefix(source)?.strip_prefix('.'));
+    match below {
+        Some(below) => PLAYED.contains(&below.split('.').next().unwrap_or_default()),
+        None => key == "listen" && !to_is_given,
+    }
 }
 
 fn is_preset(name: &str) -> bool {
@@ -146,6 +203,13 @@ fn find_source<'a>(config: &'a Config, name: &str) -> Result<&'a Source, Failure
 }
 
 fn address(config: &Config, source: &Source) -> Result<Uri, Failure> {
+    if config.listen.port() == 0 {
+        return Err(Failure::Usage(format!(
+            "listen is {}, and port 0 is another free port at every start; name the one in use by \
+             --to http://ADDRESS",
+            config.listen
+        )));
+    }
     let text = format!("http://{}{}", reachable(config.listen), source.path);
     let uri = text.parse().with_context(|| text.clone())?;
     Ok(uri)
@@ -307,6 +371,26 @@ mod tests {
         for bad in ["/hooks/erp", "127.0.0.1:8080", "ftp://a/", "http://"] {
             assert!(destination(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn only_what_is_played_is_needed() {
+        let cases = [
+            ("sources.erp.secret", true),
+            ("sources.erp.secrets[0].value", true),
+            ("sources.erp.secrets[1].value", false),
+            ("sources.erp.verify.hmac.header", true),
+            ("sources.erp.forward[0].to", false),
+            ("sources.erp-two.secret", false),
+            ("sources.other.secret", false),
+            ("admin.token", false),
+            ("targets.erp.url", false),
+        ];
+        for (key, needed) in cases {
+            assert_eq!(is_needed(key, "erp", false), needed, "{key}");
+        }
+        assert!(is_needed("listen", "erp", false));
+        assert!(!is_needed("listen", "erp", true));
     }
 
     #[test]

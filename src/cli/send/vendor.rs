@@ -8,7 +8,8 @@ use super::{
 use crate::{
     cli::Failure,
     clock::{rfc3339, unix_ms},
-    config::{Source, Verify},
+    config::{Source, Verify, summary::expression},
+    extract::Parts,
     verify::Verifier,
 };
 use bytes::Bytes;
@@ -16,7 +17,6 @@ use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{CONTENT_TYPE, USER_AGENT},
 };
-use serde_json::Value;
 
 /// The event type of a source that has no samples, where the user names none.
 const GENERIC_EVENT: &str = "test.event";
@@ -68,16 +68,45 @@ impl Vendor {
         }
         let payload = match data {
             Some(body) => Payload::File {
-                event: event.map(str::to_owned).or_else(|| event_of(&body)),
+                event: event
+                    .map(str::to_owned)
+                    .or_else(|| type_in(source, &HeaderMap::new(), &body)),
                 body,
             },
             None => made(source, event)?,
         };
-        Ok(Self {
+        let vendor = Self {
             verifier: Verifier::new(&source.verify, &source.secrets),
             source: source.clone(),
             payload,
-        })
+        };
+        match event {
+            Some(event) if !matches!(vendor.payload, Payload::Sample(_)) => vendor.carrying(event),
+            _ => Ok(vendor),
+        }
+    }
+
+    /// Itself, if the source will find the type that the user asked for in what is sent.
+    fn carrying(self, event: &str) -> Result<Self, Failure> {
+        let Request { headers, body } = self.next();
+        let found = type_in(&self.source, &headers, &body);
+        if found.as_deref() == Some(event) {
+            return Ok(self);
+        }
+        let name = &self.source.name;
+        let why = match expression(&self.source.event_type) {
+            None => format!("source {name} has no event.type, so its events have none"),
+            Some(places) => {
+                let found =
+                    found.map_or_else(|| "nothing".to_owned(), |found| format!("{found:?}"));
+                format!(
+                    "source {name} looks for the type in {places} and would find {found}; change the data"
+                )
+            }
+        };
+        Err(Failure::Usage(format!(
+            "--event {event:?} would not be the type of what is sent: {why}, or leave --event out"
+        )))
     }
 
     /// The source that is played.
@@ -110,8 +139,14 @@ impl Vendor {
         headers.insert(CONTENT_TYPE, JSON);
         headers.insert(USER_AGENT, AGENT);
         self.add_vendor_headers(&mut headers);
-        if let Payload::Generic { event } = &self.payload {
-            generic::add_headers(&self.source, event, &mut headers);
+        match &self.payload {
+            Payload::Generic { event } => {
+                generic::add_headers(&self.source, event, &mut headers);
+            }
+            Payload::File {
+                event: Some(event), ..
+            } => generic::add_type_header(&self.source, event, &mut headers),
+            Payload::Sample(_) | Payload::File { event: None, .. } => {}
         }
         self.verifier.sign(0, &mut headers, &body, unix_ms());
         Request { headers, body }
@@ -172,10 +207,15 @@ fn made(source: &Source, event: Option<&str>) -> Result<Payload, Failure> {
     )))
 }
 
-fn event_of(body: &[u8]) -> Option<String> {
-    let value: Value = serde_json::from_slice(body).ok()?;
-    let event = value.get("event")?.as_str()?;
-    fits_header(event).then(|| event.to_owned())
+/// The event type that the source finds in a request, as far as a header can carry it.
+fn type_in(source: &Source, headers: &HeaderMap, body: &[u8]) -> Option<String> {
+    let parts = Parts {
+        headers,
+        query: None,
+        body,
+    };
+    let event = source.event_type.text(parts);
+    event.filter(|event| fits_header(event))
 }
 
 /// Adds a header whose name is known at compile time.
@@ -223,7 +263,7 @@ mod tests {
     use super::*;
     use crate::{
         config::load::{Options, Origin, load},
-        extract::{Parts, event_time_ms},
+        extract::event_time_ms,
     };
 
     #[test]
@@ -248,10 +288,52 @@ mod tests {
     }
 
     #[test]
-    fn the_event_of_a_file_is_found() {
-        assert_eq!(event_of(br#"{"event":"a.b"}"#).as_deref(), Some("a.b"));
-        for body in ["", "[]", r#"{"event":7}"#, r#"{"event":"a\nb"}"#] {
-            assert_eq!(event_of(body.as_bytes()), None, "{body}");
+    fn the_event_of_a_file_is_found_where_the_source_looks() {
+        let found = |name: &str, body: &'static str| {
+            let vendor = Vendor::new(&source(name), None, Some(Bytes::from(body)));
+            let vendor = vendor.expect("no event is asked for");
+            vendor.event().map(str::to_owned)
+        };
+        assert_eq!(
+            found("chatmefy", r#"{"event":"a.b"}"#).as_deref(),
+            Some("a.b")
+        );
+        assert_eq!(
+            found("erp", r#"{"event":"a","data":{"type":"c"}}"#).as_deref(),
+            Some("c")
+        );
+        for body in ["", "[]", r#"{"type":"a"}"#, r#"{"event":"a\nb"}"#] {
+            assert_eq!(found("chatmefy", body), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn an_event_that_the_data_does_not_carry_is_refused() {
+        let with = |name: &str, event: &str, body: &'static str| {
+            Vendor::new(&source(name), Some(event), Some(Bytes::from(body)))
+        };
+        let lead = r#"{"event":"lead.lost"}"#;
+        with("chatmefy", "lead.lost", lead).expect("it is the body's own");
+        match with("chatmefy", "foo", lead) {
+            Err(Failure::Usage(message)) => assert_eq!(
+                message,
+                "--event \"foo\" would not be the type of what is sent: source chatmefy looks for the type \
+                 in json:/event and would find \"lead.lost\"; change the data, or leave --event out"
+            ),
+            other => panic!("{other:?}"),
+        }
+        match Vendor::new(&source("open"), Some("foo"), None) {
+            Err(Failure::Usage(message)) => {
+                assert!(message.contains("has no event.type"), "{message}");
+            }
+            other => panic!("{other:?}"),
+        }
+        // Where the type is in a header, the header is part of what is sent.
+        for name in ["live-chat", "kinds"] {
+            let vendor = with(name, "foo", lead).expect("a header carries it");
+            let request = vendor.next();
+            let found = type_in(&vendor.source, &request.headers, &request.body);
+            assert_eq!(found.as_deref(), Some("foo"), "{name}");
         }
     }
 
@@ -279,6 +361,7 @@ mod tests {
             secret: s6
             event: { id: [[header:X-Id, json:/data/id]], type: json:/data/type, time: header:X-Time }
             forward: "http://127.0.0.1:3000/"
+          kinds: { verify: none, event: { type: header:X-Kind }, forward: "http://127.0.0.1:3000/" }
           open: { verify: none, forward: "http://127.0.0.1:3000/" }
     "#;
 

@@ -1,7 +1,7 @@
 //! How a source verifies. What is refused here can't prove anything, however well it is computed.
 
 use crate::config::{
-    Verify,
+    Verify, presets,
     reader::{Map, Node, did_you_mean},
     source::{Algorithm, Encoding, Hmac, TimeFormat, Timestamp, Token},
     template::{Piece, Template},
@@ -64,7 +64,7 @@ fn settings(node: &Node<'_>, provider: Option<&str>) -> Option<Verify> {
         return None;
     };
     match way.as_str() {
-        "hmac" => hmac(settings).map(Verify::Hmac),
+        "hmac" => hmac(settings, provider).map(Verify::Hmac),
         "token" => token(settings, provider).map(Verify::Token),
         "bearer" | "none" => {
             settings.problem_at_key(format!("{way} has no settings; write verify: {way}"));
@@ -80,7 +80,7 @@ fn settings(node: &Node<'_>, provider: Option<&str>) -> Option<Verify> {
     }
 }
 
-fn hmac(node: &Node<'_>) -> Option<Hmac> {
+fn hmac(node: &Node<'_>, provider: Option<&str>) -> Option<Hmac> {
     let map = node.map(&[
         "header",
         "prefix",
@@ -115,7 +115,7 @@ fn hmac(node: &Node<'_>) -> Option<Hmac> {
     };
     let timestamp = map.get_some("timestamp").map(|node| timestamp(&node));
     let signed = signed?;
-    check_cover(&map, &signed, timestamp.is_some());
+    check_cover(&map, &signed, timestamp.is_some(), provider);
     Some(Hmac {
         header: header?,
         prefix,
@@ -153,7 +153,7 @@ fn timestamp(node: &Node<'_>) -> Option<Timestamp> {
 
 /// A signature that does not cover the body proves nothing about it, and one that does not cover the time
 /// proves nothing about that.
-fn check_cover(map: &Map<'_>, signed: &Template, has_timestamp: bool) {
+fn check_cover(map: &Map<'_>, signed: &Template, has_timestamp: bool, provider: Option<&str>) {
     let at_signed = |message: &str| match map.get("signed") {
         Some(node) => node.problem(message),
         None => map.node().problem_at_key(message),
@@ -170,8 +170,14 @@ fn check_cover(map: &Map<'_>, signed: &Template, has_timestamp: bool) {
         );
     }
     if !signs_time && has_timestamp {
-        let message = "a tolerance on a timestamp that nothing signs is no protection; \
-                       put {timestamp} into signed as the sender signs it, or leave timestamp out";
+        let without = match provider.filter(|provider| presets::signs_time(provider)) {
+            Some(provider) => format!("write timestamp: null, since the preset {provider} has one"),
+            None => "leave timestamp out".to_owned(),
+        };
+        let message = format!(
+            "a tolerance on a timestamp that nothing signs is no protection; \
+             put {{timestamp}} into signed as the sender signs it, or {without}"
+        );
         match map.get("timestamp") {
             Some(node) => node.problem_at_key(message),
             None => map.node().problem_at_key(message),

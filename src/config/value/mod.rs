@@ -27,6 +27,13 @@ pub(crate) struct Kind<T> {
     pub(crate) parse: fn(&str) -> Result<T, String>,
 }
 
+impl<T> Kind<T> {
+    /// Reads a command-line option that means what a key means; the error follows the option's name and value.
+    pub(crate) fn option(&self, text: &str) -> Result<T, String> {
+        (self.parse)(text).map_err(|why| format!("it {why}; accepted: {}", self.accepts))
+    }
+}
+
 const fn kind<T>(accepts: &'static str, parse: fn(&str) -> Result<T, String>) -> Kind<T> {
     Kind {
         accepts,

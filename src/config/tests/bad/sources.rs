@@ -85,6 +85,10 @@ fn verifying() {
                     "provider: chatmefy\nverify: { hmac: { timestamp: { header: X-Time } } }\nsecret: ${SECRET}",
                 ),
                 (
+                    "the body alone over a preset that signs the time",
+                    "provider: vowchat\nverify: { hmac: { signed: \"{body}\" } }\nsecret: ${SECRET}",
+                ),
+                (
                     "a value from the environment",
                     "verify: { hmac: { header: \"${SECRET} x\" } }\nsecret: ${SECRET}",
                 ),
