@@ -39,9 +39,9 @@ impl Target {
         deadline: Instant,
         answer_bytes: usize,
     ) -> Posted {
-        let headers = self.outfit.headers(event, attempt, clock::unix_ms());
         let begun = Instant::now();
-        let answer = self.client.post(headers, event.body.clone(), answer_bytes);
+        let headers = || self.outfit.headers(event, attempt, clock::unix_ms());
+        let answer = self.client.post(headers, &event.body, answer_bytes);
         let result = timeout_at(deadline, answer).await.ok();
         let ending = match &result {
             Some(Ok(reply)) => classify::answered(reply),

@@ -290,7 +290,7 @@ impl Post {
         let begun = Instant::now();
         let exchange = self
             .client
-            .post(request.headers, request.body, ANSWER_BYTES);
+            .post(|| request.headers.clone(), &request.body, ANSWER_BYTES);
         let reply = tokio::time::timeout(self.timeout, exchange)
             .await
             .map_err(|_| NoAnswer::Timeout(self.timeout))??;

@@ -101,7 +101,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
 /// Posts "body" and reads at most 100 bytes.
 async fn post(client: &Client) -> Result<Reply, ClientError> {
     let body = Bytes::from_static(b"body");
-    soon(client.post(HeaderMap::new(), body, 100)).await
+    soon(client.post(HeaderMap::new, &body, 100)).await
 }
 
 async fn expect_ok(client: &Client) {
@@ -132,7 +132,8 @@ async fn a_request_is_sent_as_given() {
             raw.send(OK).await;
             (head, body)
         };
-        let call = soon(client.post(headers, Bytes::from_static(b"a\0b"), 100));
+        let sent = Bytes::from_static(b"a\0b");
+        let call = soon(client.post(|| headers.clone(), &sent, 100));
         let (reply, (head, body)) = tokio::join!(call, script);
         assert_eq!(reply.expect("a reply").body, "ok");
         assert_eq!(body, b"a\0b");
@@ -152,7 +153,8 @@ async fn an_empty_body_has_a_length_and_default_ports_are_not_named() {
     let app = App::start().await;
     let client = Client::new(&app.url("/"));
     let script = async { app.accept().await.head().await };
-    let (_, head) = tokio::join!(client.post(HeaderMap::new(), Bytes::new(), 1), script);
+    let empty = Bytes::new();
+    let (_, head) = tokio::join!(client.post(HeaderMap::new, &empty, 1), script);
     assert!(head.contains("content-length: 0\r\n"), "{head}");
 
     for (url, host) in [
@@ -392,7 +394,7 @@ async fn an_answer_before_the_end_of_the_body_is_taken() {
     let app = App::start().await;
     let client = Client::new(&app.url("/"));
     let body = Bytes::from(vec![0; 64 * 1024 * 1024]);
-    let call = soon(client.post(HeaderMap::new(), body, 100));
+    let call = soon(client.post(HeaderMap::new, &body, 100));
     let script = async {
         let mut raw = app.accept().await;
         raw.head().await;
