@@ -3,7 +3,7 @@
 use super::rejection::{Rejection, json};
 use super::source::{Exemption, Source};
 use super::{Receive, forward};
-use crate::config::Ack;
+use crate::config::{Ack, source::Replay};
 use crate::dedupe::{Answered, Claim, Ended, Kind, RequestKey, Reservation};
 use crate::deliver::PassError;
 use crate::event::{DedupeKey, Event, EventId, FirstAttempts, TargetId};
@@ -18,7 +18,7 @@ use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body::Body;
 use http_body_util::Full;
 use sha2::{Digest, Sha256};
-use std::{net::SocketAddr, sync::Arc};
+use std::{borrow::Cow, net::SocketAddr, sync::Arc};
 use tokio::time::{Instant, timeout_at};
 
 /// Bytes that a request counts for beside its body: its head and the bookkeeping around it.
@@ -155,15 +155,24 @@ async fn proceed(
                 return Ok(Success::AnsweredBefore);
             }
             // A duplicate is never answered before its original is durable; it takes its place if that fails.
-            Claim::InFlight(waiter) => match timeout_at(incoming.deadline, waiter.ended()).await {
-                Ok(Ended::Durable(id)) => return Ok(duplicate(source, id, false)),
-                Ok(Ended::Answered(answered)) => {
-                    source.metrics.events.increment("duplicate");
-                    return Ok(Success::FromApp(answered));
+            Claim::InFlight(waiter) => {
+                let same_id = waiter.kind() == Kind::Event;
+                match timeout_at(incoming.deadline, waiter.ended()).await {
+                    Ok(Ended::Durable {
+                        id,
+                        body_check: original,
+                    }) => {
+                        let conflict = same_id && body_check != original;
+                        return Ok(duplicate(source, id, conflict));
+                    }
+                    Ok(Ended::Answered(answered)) => {
+                        source.metrics.events.increment("duplicate");
+                        return Ok(Success::FromApp(answered));
+                    }
+                    Ok(Ended::Failed) => {}
+                    Err(_) => return Err(Rejection::Late),
                 }
-                Ok(Ended::Failed) => {}
-                Err(_) => return Err(Rejection::Late),
-            },
+            }
         }
     };
     match source.config.ack {
@@ -247,13 +256,12 @@ fn keys(receive: &Receive, source: &Source, event_type: Option<&str>, incoming: 
         kind: Kind::Event,
         key: event,
     }];
-    if let Some(replay) = source
-        .config
-        .dedupe
-        .replay
-        .as_ref()
-        .and_then(|field| field.bytes(parts))
-    {
+    let replay = match &source.config.dedupe.replay {
+        Some(Replay::Signature) => incoming.verified.signature().map(Cow::Borrowed),
+        Some(Replay::Field(field)) => field.bytes(parts),
+        None => None,
+    };
+    if let Some(replay) = replay {
         claimed.push(RequestKey {
             kind: Kind::Replay,
             key: DedupeKey::new(name, [&*replay]),

@@ -71,6 +71,32 @@ fn the_same_event_on_fifty_connections_is_stored_once() {
 }
 
 #[test]
+fn other_bodies_of_one_id_are_conflicts_while_the_first_is_in_flight_too() {
+    let app = App::start();
+    let home = Home::new(&configuration(&app, ""));
+    let gate = home.start();
+    for round in 1..=5 {
+        let barrier = Barrier::new(50);
+        std::thread::scope(|scope| {
+            for n in 0..50 {
+                let (barrier, gate) = (&barrier, &gate);
+                scope.spawn(move || {
+                    let mut connection = Connection::open(gate.public);
+                    barrier.wait();
+                    let request = order(&format!("evt_{round}"), &n.to_string());
+                    assert_eq!(connection.send(&request).status, 200);
+                });
+            }
+        });
+        assert_eq!(
+            gate.metric(r#"hookgate_dedupe_conflicts_total{source="shop"}"#),
+            49.0 * f64::from(round)
+        );
+    }
+    app.wait_for(5);
+}
+
+#[test]
 fn an_authoritative_id_with_another_body_is_a_duplicate_and_a_conflict() {
     let app = App::start();
     let home = Home::new(&configuration(&app, ""));

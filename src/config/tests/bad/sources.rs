@@ -238,6 +238,10 @@ fn the_parts_of_a_source() {
                     "a replay of nothing",
                     "dedupe: { replay: X-Signature, windows: 5s }",
                 ),
+                (
+                    "a replay of a signature that is none",
+                    "verify: bearer\ndedupe: { replay: signature }",
+                ),
                 ("deadlines", "sender_timeout: 5s\nack_deadline: 6s"),
                 ("no time at all", "sender_timeout: 0s\nack_deadline: 0s"),
                 ("an unknown ack", "ack: deliver"),
