@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, timeout, timeout_at};
 use tower::service_fn;
 
 /// How often keys expire, gauges follow, and histograms are folded.
@@ -93,16 +93,17 @@ impl Gateway {
         let (opened, dedupe, forgotten) = open_store(config.clone()).await?;
         let sources = numbers(opened.sources());
         let process = metrics.process(&config.hash, seconds(clock::unix_ms()));
-        let source_metrics: HashMap<SourceId, SourceMetrics> = config
+        let source_metrics: HashMap<SourceId, Arc<SourceMetrics>> = config
             .sources
             .iter()
             .map(|source| {
                 (
                     sources[&source.name],
-                    metrics.source(
+                    Arc::new(metrics.source(
                         &source.name,
+                        source.respond.status.as_u16(),
                         source.secrets.iter().map(|secret| &secret.name),
-                    ),
+                    )),
                 )
             })
             .collect();
@@ -123,7 +124,12 @@ impl Gateway {
                 let id = sources[&source.name];
                 (
                     source.path.clone(),
-                    Source::new(source.clone(), id, source_metrics[&id].clone(), &target_ids),
+                    Source::new(
+                        source.clone(),
+                        id,
+                        Arc::clone(&source_metrics[&id]),
+                        &target_ids,
+                    ),
                 )
             })
             .collect();
@@ -144,12 +150,13 @@ impl Gateway {
         deliver.start(store.clone(), shutdown.listen());
         let receive = Arc::new(Receive {
             sources: receive_sources,
-            elsewhere: metrics.source("", []),
+            elsewhere: metrics.elsewhere(),
             dedupe: Arc::clone(&dedupe),
             store: store.clone(),
             deliver,
             budget: Budget::new(config.limits.in_flight_bytes),
             body_timeout: config.limits.body_timeout,
+            stop: shutdown.listen(),
         });
         let upkeep = Upkeep {
             metrics,
@@ -199,13 +206,16 @@ impl Gateway {
             ..
         } = self;
         let deliver = Arc::clone(&receive.deliver);
-        let service = service::service(receive, stack(&config));
-        let senders = tokio::spawn(server::serve(
+        let service = service::service(Arc::clone(&receive), stack(&config));
+        // One phase behind at the end: what is cut off is still answered.
+        let doors = Shutdown::default();
+        let mut senders = tokio::spawn(server::serve(
             public,
             service,
             connections(&config),
             process.connections,
-            shutdown.listen(),
+            receive,
+            doors.listen(),
         ));
         let upkeep = tokio::spawn(upkeep.run());
         readiness.set(State::Ready);
@@ -214,12 +224,14 @@ impl Gateway {
             stop.await;
             readiness.set(State::Stopping);
             shutdown.enter(Phase::Leaving);
+            doors.enter(Phase::Leaving);
             tokio::time::sleep(config.shutdown.delay).await;
             shutdown.enter(Phase::Draining);
+            doors.enter(Phase::Draining);
             let over = Instant::now() + config.shutdown.timeout;
             let finished = async {
                 // A sender's task that panicked has said so already; the others have finished.
-                let _ = senders.await;
+                let _ = (&mut senders).await;
                 deliver.drained().await;
             };
             if timeout_at(over, finished).await.is_err() {
@@ -229,6 +241,11 @@ impl Gateway {
             }
             shutdown.enter(Phase::Over);
             deliver.drained().await;
+            if !senders.is_finished() {
+                // As above.
+                let _ = timeout(LAST_ANSWERS_TIMEOUT, &mut senders).await;
+                doors.enter(Phase::Over);
+            }
             store.close(FLUSH_TIMEOUT).await;
         };
         let result = tokio::select! {
@@ -244,6 +261,10 @@ impl Gateway {
         result
     }
 }
+
+/// How long answers may take to leave that were given because the time for finishing was over. Senders that do not
+/// read, or still send, are cut off then.
+const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long the last commit and checkpoint may take on the way out. What is not flushed then is still in the
 /// write-ahead log.
@@ -401,6 +422,7 @@ fn serve_admin(
         service,
         settings,
         metrics::Gauge::noop(),
+        Arc::new(()),
         until_over.listen(),
     );
     tokio::spawn(async move {
@@ -448,7 +470,7 @@ struct Upkeep {
     metrics: Arc<Metrics>,
     dedupe: Arc<Dedupe>,
     store: Store,
-    sources: HashMap<SourceId, SourceMetrics>,
+    sources: HashMap<SourceId, Arc<SourceMetrics>>,
     process: ProcessMetrics,
     removed: Vec<TargetId>,
 }

@@ -33,6 +33,9 @@ pub enum Rejection {
     /// The commit, or the original of a duplicate, was not through at the ack deadline. It goes on.
     #[error("not durable at the ack deadline")]
     Late,
+    /// `passthrough`: the time for finishing was over before the app had answered.
+    #[error("the gateway stops")]
+    Stopping,
     /// A defect of ours.
     #[error("internal error")]
     Panicked,
@@ -69,7 +72,7 @@ impl Rejection {
             }
             Self::NotStored(NotStored::Full) => Cause::Unavailable("full"),
             Self::NotStored(NotStored::Unavailable) | Self::Panicked => Cause::Unavailable("store"),
-            Self::Late => Cause::Unavailable("late"),
+            Self::Late | Self::Stopping => Cause::Unavailable("late"),
         }
     }
 
@@ -91,9 +94,10 @@ impl Rejection {
             Self::Body(BodyError::Overloaded) | Self::NotStored(NotStored::Overloaded) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "overloaded")
             }
-            Self::NotStored(NotStored::Unavailable) | Self::Late | Self::Panicked => {
-                (StatusCode::SERVICE_UNAVAILABLE, "temporarily unavailable")
-            }
+            Self::NotStored(NotStored::Unavailable)
+            | Self::Late
+            | Self::Stopping
+            | Self::Panicked => (StatusCode::SERVICE_UNAVAILABLE, "temporarily unavailable"),
         };
         let mut answer = json(status, Bytes::from(format!(r#"{{"error":"{error}"}}"#)));
         let headers = answer.headers_mut();
@@ -137,7 +141,7 @@ mod tests {
     /// The table of the public contract: status, body, closes, retries.
     #[tokio::test]
     async fn every_rejection_has_its_answer() {
-        let cases: [(Rejection, u16, &str, bool, Option<&str>); 13] = [
+        let cases: [(Rejection, u16, &str, bool, Option<&str>); 14] = [
             (Rejection::NotFound, 404, "not found", false, None),
             (Rejection::Method, 405, "method not allowed", false, None),
             (
@@ -188,6 +192,13 @@ mod tests {
             ),
             (
                 Rejection::Late,
+                503,
+                "temporarily unavailable",
+                false,
+                Some("2"),
+            ),
+            (
+                Rejection::Stopping,
                 503,
                 "temporarily unavailable",
                 false,

@@ -92,6 +92,14 @@ fn verifying() {
                     "a secret in the wrong place",
                     "verify: { hmac: { header: A, encoding: \"${SECRET}\" } }\nsecret: ${SECRET}",
                 ),
+                (
+                    "a replay of a signature that is none",
+                    "verify: bearer\nsecret: ${SECRET}\ndedupe: { replay: signature }",
+                ),
+                (
+                    "the same over a preset",
+                    "provider: vowchat\nverify: bearer\nsecret: ${SECRET}",
+                ),
             ],
         ),
     );
@@ -237,10 +245,6 @@ fn the_parts_of_a_source() {
                 (
                     "a replay of nothing",
                     "dedupe: { replay: X-Signature, windows: 5s }",
-                ),
-                (
-                    "a replay of a signature that is none",
-                    "verify: bearer\ndedupe: { replay: signature }",
                 ),
                 ("deadlines", "sender_timeout: 5s\nack_deadline: 6s"),
                 ("no time at all", "sender_timeout: 0s\nack_deadline: 0s"),
