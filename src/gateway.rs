@@ -93,20 +93,7 @@ impl Gateway {
         let (opened, dedupe, forgotten) = open_store(config.clone()).await?;
         let sources = numbers(opened.sources());
         let process = metrics.process(&config.hash, seconds(clock::unix_ms()));
-        let source_metrics: HashMap<SourceId, Arc<SourceMetrics>> = config
-            .sources
-            .iter()
-            .map(|source| {
-                (
-                    sources[&source.name],
-                    Arc::new(metrics.source(
-                        &source.name,
-                        source.respond.status.as_u16(),
-                        source.secrets.iter().map(|secret| &secret.name),
-                    )),
-                )
-            })
-            .collect();
+        let source_metrics = source_metrics(&config, &sources, &metrics);
         for (id, received_ms) in opened.last_received()? {
             if let Some(source) = source_metrics.get(&id) {
                 source.last_event.set(seconds(received_ms));
@@ -337,6 +324,24 @@ fn numbers<Id: Copy>(known: &[Known<Id>]) -> HashMap<Arc<str>, Id> {
         .iter()
         .filter(|known| known.configured)
         .map(|known| (Arc::clone(&known.name), known.id))
+        .collect()
+}
+
+/// The handles of every configured source.
+fn source_metrics(
+    config: &Config,
+    sources: &HashMap<Arc<str>, SourceId>,
+    metrics: &Arc<Metrics>,
+) -> HashMap<SourceId, Arc<SourceMetrics>> {
+    let handles = |source: &config::Source| {
+        let success = source.respond.status.as_u16();
+        let secrets = source.secrets.iter().map(|secret| &secret.name);
+        Arc::new(metrics.source(&source.name, success, secrets))
+    };
+    config
+        .sources
+        .iter()
+        .map(|source| (sources[&source.name], handles(source)))
         .collect()
 }
 

@@ -562,9 +562,9 @@ fn a_signature_is_its_bytes_however_it_is_written() {
         verifier.sign(0, &mut headers, b"body", NOW_MS);
         let text = spell(headers["x-signature"].to_str().expect("ASCII"));
         let headers = self::headers([("x-signature", text.as_bytes())]);
-        let verified = verifier.verify(headers, Bytes::from_static(b"body"), NOW_MS);
-        let verified = verified.expect("right in any spelling");
-        verified.signature().expect("an HMAC").to_vec()
+        let proof = verifier.verify(headers, Bytes::from_static(b"body"), NOW_MS);
+        let proof = proof.expect("right in any spelling");
+        proof.signature().expect("an HMAC").to_vec()
     };
     let plainly = signed(Encoding::Hex, &str::to_owned);
     assert_eq!(plainly.len(), 32);
