@@ -164,6 +164,16 @@ impl Event {
     pub fn weight(&self) -> u64 {
         weight(&self.headers, &self.body)
     }
+
+    /// The line of the audit log that says that the event was accepted.
+    pub fn log_accepted(&self) {
+        tracing::info!(
+            event_id = %self.id,
+            source = %self.source,
+            event_type = self.event_type.as_deref(),
+            "event.accepted"
+        );
+    }
 }
 
 /// Bytes that an event with these parts counts for: see [`Event::weight`].

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, timeout, timeout_at};
 use tower::service_fn;
 
 /// How often keys expire, gauges follow, and histograms are folded.
@@ -96,19 +96,7 @@ impl Gateway {
         let (opened, dedupe, forgotten) = open_store(config.clone()).await?;
         let sources = numbers(opened.sources());
         let process = metrics.process(&config.hash, seconds(clock::unix_ms()));
-        let source_metrics: HashMap<SourceId, SourceMetrics> = config
-            .sources
-            .iter()
-            .map(|source| {
-                (
-                    sources[&source.name],
-                    metrics.source(
-                        &source.name,
-                        source.secrets.iter().map(|secret| &secret.name),
-                    ),
-                )
-            })
-            .collect();
+        let source_metrics = source_metrics(&config, &sources, &metrics);
         for (id, received_ms) in opened.last_received()? {
             if let Some(source) = source_metrics.get(&id) {
                 source.last_event.set(seconds(received_ms));
@@ -126,7 +114,12 @@ impl Gateway {
                 let id = sources[&source.name];
                 (
                     source.path.clone(),
-                    Source::new(source.clone(), id, source_metrics[&id].clone(), &target_ids),
+                    Source::new(
+                        source.clone(),
+                        id,
+                        Arc::clone(&source_metrics[&id]),
+                        &target_ids,
+                    ),
                 )
             })
             .collect();
@@ -152,12 +145,13 @@ impl Gateway {
         deliver.start(store.clone(), shutdown.listen());
         let receive = Arc::new(Receive {
             sources: receive_sources,
-            elsewhere: metrics.source("", []),
+            elsewhere: metrics.elsewhere(),
             dedupe: Arc::clone(&dedupe),
             store: store.clone(),
             deliver,
             budget: Budget::new(config.limits.in_flight_bytes),
             body_timeout: config.limits.body_timeout,
+            stop: shutdown.listen(),
         });
         let upkeep = Upkeep {
             metrics,
@@ -207,13 +201,16 @@ impl Gateway {
             ..
         } = self;
         let deliver = Arc::clone(&receive.deliver);
-        let service = service::service(receive, stack(&config));
-        let senders = tokio::spawn(server::serve(
+        let service = service::service(Arc::clone(&receive), stack(&config));
+        // One phase behind at the end: what is cut off is still answered.
+        let doors = Shutdown::default();
+        let mut senders = tokio::spawn(server::serve(
             public,
             service,
             connections(&config),
             process.connections,
-            shutdown.listen(),
+            receive,
+            doors.listen(),
         ));
         let upkeep = tokio::spawn(upkeep.run());
         readiness.set(State::Ready);
@@ -222,12 +219,14 @@ impl Gateway {
             stop.await;
             readiness.set(State::Stopping);
             shutdown.enter(Phase::Leaving);
+            doors.enter(Phase::Leaving);
             tokio::time::sleep(config.shutdown.delay).await;
             shutdown.enter(Phase::Draining);
+            doors.enter(Phase::Draining);
             let over = Instant::now() + config.shutdown.timeout;
             let finished = async {
                 // A sender's task that panicked has said so already; the others have finished.
-                let _ = senders.await;
+                let _ = (&mut senders).await;
                 deliver.drained().await;
             };
             if timeout_at(over, finished).await.is_err() {
@@ -237,6 +236,11 @@ impl Gateway {
             }
             shutdown.enter(Phase::Over);
             deliver.drained().await;
+            if !senders.is_finished() {
+                // As above.
+                let _ = timeout(LAST_ANSWERS_TIMEOUT, &mut senders).await;
+                doors.enter(Phase::Over);
+            }
             store.close(FLUSH_TIMEOUT).await;
         };
         let result = tokio::select! {
@@ -252,6 +256,10 @@ impl Gateway {
         result
     }
 }
+
+/// How long answers may take to leave that were given because the time for finishing was over. Senders that do not
+/// read, or still send, are cut off then.
+const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long the last commit and checkpoint may take on the way out. What is not flushed then is still in the
 /// write-ahead log.
@@ -334,6 +342,24 @@ fn numbers<Id: Copy>(known: &[Known<Id>]) -> HashMap<Arc<str>, Id> {
         .iter()
         .filter(|known| known.configured)
         .map(|known| (Arc::clone(&known.name), known.id))
+        .collect()
+}
+
+/// The handles of every configured source.
+fn source_metrics(
+    config: &Config,
+    sources: &HashMap<Arc<str>, SourceId>,
+    metrics: &Arc<Metrics>,
+) -> HashMap<SourceId, Arc<SourceMetrics>> {
+    let handles = |source: &config::Source| {
+        let success = source.respond.status.as_u16();
+        let secrets = source.secrets.iter().map(|secret| &secret.name);
+        Arc::new(metrics.source(&source.name, success, secrets))
+    };
+    config
+        .sources
+        .iter()
+        .map(|source| (sources[&source.name], handles(source)))
         .collect()
 }
 
@@ -430,6 +456,7 @@ fn serve_admin(
         service,
         settings,
         metrics::Gauge::noop(),
+        Arc::new(()),
         until_over.listen(),
     );
     tokio::spawn(async move {
@@ -477,7 +504,7 @@ struct Upkeep {
     metrics: Arc<Metrics>,
     dedupe: Arc<Dedupe>,
     store: Store,
-    sources: HashMap<SourceId, SourceMetrics>,
+    sources: HashMap<SourceId, Arc<SourceMetrics>>,
     process: ProcessMetrics,
     /// Removed targets, and the age at which their events become dead letters.
     abandoning: Vec<(TargetId, Duration)>,

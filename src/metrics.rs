@@ -39,9 +39,9 @@ pub const REJECTED: [&str; 6] = [
 pub const UNAVAILABLE: [&str; 4] = ["full", "store", "overloaded", "late"];
 /// The states of a target.
 pub const STATES: [&str; 4] = ["closed", "half_open", "open", "paused"];
-/// Why an attempt ended as it did: the status class of the answer, or why there is none.
-pub const REASONS: [&str; 10] = [
-    "2xx", "3xx", "4xx", "5xx", "1xx", "timeout", "connect", "tls", "dns", "closed",
+/// Why an attempt failed: the status class of the answer, or why there is none.
+pub const REASONS: [&str; 9] = [
+    "3xx", "4xx", "5xx", "1xx", "timeout", "connect", "tls", "dns", "closed",
 ];
 
 /// Counters that differ in one fixed label value.
@@ -77,10 +77,14 @@ impl std::fmt::Debug for Metrics {
     }
 }
 
+/// Statuses that requests to a source are expected to get beside the one of a success.
+const STATUSES: [u16; 5] = [400, 401, 408, 413, 503];
+
 /// Handles of one source.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct SourceMetrics {
-    /// `events_total{source,result}`
+    /// `events_total{source,result}`. A request that was answered at its deadline is unavailable, and its event
+    /// accepted as well once it is durable.
     pub events: Family,
     /// `requests_rejected_total{source,reason}`
     pub rejected: Family,
@@ -96,20 +100,39 @@ pub struct SourceMetrics {
     pub dedupe_conflicts: Counter,
     /// `dedupe_window_seconds{source}`: the one in effect.
     pub dedupe_window: Gauge,
-    requests: Arc<Requests>,
-    secrets: Arc<HashMap<Arc<str>, Counter>>,
+    requests: Requests,
+    secrets: HashMap<Arc<str>, Counter>,
 }
 
-/// Counters by status code, made when a code is first answered.
+/// Handles of requests that are for no source.
+#[derive(Debug)]
+pub struct ElsewhereMetrics {
+    /// `requests_rejected_total{source="",reason}`
+    pub rejected: Family,
+    requests: Requests,
+}
+
+/// Counters by status code; of those that were not expected, made when a code is first answered.
 #[derive(Debug)]
 struct Requests {
     metrics: Arc<Metrics>,
     source: String,
-    ok: Counter,
+    /// The most frequent first.
+    expected: Vec<(u16, Counter)>,
     others: Mutex<HashMap<u16, Counter>>,
 }
 
 impl SourceMetrics {
+    /// `events_total{source,result="accepted"}`: an event was accepted that was received at `received_ms`.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "milliseconds since 1970 fit a double for 285,000 years"
+    )]
+    pub fn accepted(&self, received_ms: u64) {
+        self.events.increment("accepted");
+        self.last_event.set(received_ms as f64 / 1e3);
+    }
+
     /// `secret_matches_total{source,secret}`
     pub fn secret_matched(&self, name: &str) {
         if let Some(counter) = self.secrets.get(name) {
@@ -123,10 +146,29 @@ impl SourceMetrics {
     }
 }
 
+impl ElsewhereMetrics {
+    /// `http_requests_total{source="",code}`
+    pub fn answered(&self, code: u16) {
+        self.requests.answered(code);
+    }
+}
+
 impl Requests {
+    fn new(metrics: &Arc<Metrics>, source: &str, expected: impl IntoIterator<Item = u16>) -> Self {
+        Self {
+            metrics: Arc::clone(metrics),
+            source: source.to_owned(),
+            expected: expected
+                .into_iter()
+                .map(|code| (code, metrics.http_requests(source, code)))
+                .collect(),
+            others: Mutex::default(),
+        }
+    }
+
     fn answered(&self, code: u16) {
-        if code == 200 {
-            self.ok.increment(1);
+        if let Some((_, counter)) = self.expected.iter().find(|(known, _)| *known == code) {
+            counter.increment(1);
             return;
         }
         let make = || self.metrics.http_requests(&self.source, code);
@@ -228,23 +270,29 @@ impl Metrics {
         self.handle.run_upkeep();
     }
 
-    /// Handles for a source and its secrets' names.
+    /// Handles for requests that are for no source.
+    pub fn elsewhere(self: &Arc<Self>) -> ElsewhereMetrics {
+        with_local_recorder(&self.recorder, || ElsewhereMetrics {
+            rejected: rejected(""),
+            requests: Requests::new(self, "", []),
+        })
+    }
+
+    /// Handles for a source, the status of its successes, and its secrets' names.
     pub fn source<'a>(
         self: &Arc<Self>,
         source: &str,
+        success: u16,
         secrets: impl IntoIterator<Item = &'a Arc<str>>,
     ) -> SourceMetrics {
         let s = source.to_owned();
-        let ok = self.http_requests(source, 200);
+        let requests = Requests::new(self, source, [success].into_iter().chain(STATUSES));
         with_local_recorder(&self.recorder, || SourceMetrics {
             events: Family::new(
                 &RESULTS,
                 |w| metrics::counter!("hookgate_events_total", "source" => s.clone(), "result" => w),
             ),
-            rejected: Family::new(
-                &REJECTED,
-                |w| metrics::counter!("hookgate_requests_rejected_total", "source" => s.clone(), "reason" => w),
-            ),
+            rejected: rejected(source),
             unavailable: Family::new(
                 &UNAVAILABLE,
                 |w| metrics::counter!("hookgate_unavailable_total", "source" => s.clone(), "reason" => w),
@@ -258,24 +306,17 @@ impl Metrics {
             dedupe_window: zero(
                 metrics::gauge!("hookgate_dedupe_window_seconds", "source" => s.clone()),
             ),
-            requests: Arc::new(Requests {
-                metrics: Arc::clone(self),
-                source: s.clone(),
-                ok,
-                others: Mutex::default(),
-            }),
-            secrets: Arc::new(
-                secrets
-                    .into_iter()
-                    .map(|name| {
-                        let labels = [("source", s.clone()), ("secret", name.to_string())];
-                        (
-                            Arc::clone(name),
-                            metrics::counter!("hookgate_secret_matches_total", &labels),
-                        )
-                    })
-                    .collect(),
-            ),
+            requests,
+            secrets: secrets
+                .into_iter()
+                .map(|name| {
+                    let labels = [("source", s.clone()), ("secret", name.to_string())];
+                    (
+                        Arc::clone(name),
+                        metrics::counter!("hookgate_secret_matches_total", &labels),
+                    )
+                })
+                .collect(),
         })
     }
 
@@ -445,6 +486,15 @@ impl Metrics {
             metrics_process::Collector::default().describe();
         });
     }
+}
+
+/// `requests_rejected_total{source,reason}`, in the recorder at hand.
+fn rejected(source: &str) -> Family {
+    let source = source.to_owned();
+    Family::new(
+        &REJECTED,
+        |w| metrics::counter!("hookgate_requests_rejected_total", "source" => source.clone(), "reason" => w),
+    )
 }
 
 /// A gauge is shown only once it was set.

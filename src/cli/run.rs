@@ -11,7 +11,12 @@ use crate::{
 };
 use anyhow::Context as _;
 use rustix::process::{Resource, getrlimit, setrlimit};
-use std::{future::Future, net::SocketAddr, path::PathBuf};
+use std::{
+    future::{Future, poll_fn},
+    net::SocketAddr,
+    path::PathBuf,
+    task::Poll,
+};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::oneshot,
@@ -22,7 +27,7 @@ pub(super) const LONG: &str = "\
 Runs the gateway: with a configuration file, or with one source spelled out here.\n\n\
 SIGTERM and SIGINT start an orderly stop as `shutdown` configures it, which ends with exit code 0. A second \
 signal ends the process at once, with 128 and the signal's number (143, 130): what was acknowledged is \
-durable by then, what was not will be sent again.";
+durable by then, what was not will be sent again. SIGHUP changes nothing: the configuration is read at start.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -105,7 +110,8 @@ fn raise_open_files() {
 
 async fn serve(config: Config) -> Result<(), Failure> {
     // Before anything is opened: a signal during recovery has to stop the gateway as well.
-    let stop = on_signal()?;
+    let stop = on_signal(&[SignalKind::terminate(), SignalKind::interrupt()])?;
+    ignore_hangups()?;
     let sources = names(&config);
     let gateway = Gateway::open(config).await.map_err(not_opened)?;
     tracing::info!(
@@ -136,23 +142,24 @@ pub(super) fn not_opened(error: OpenError) -> Failure {
     }
 }
 
-/// Resolves at the first SIGTERM or SIGINT. The second one ends the process.
-pub(super) fn on_signal() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
-    let listen = |kind| signal(kind).context("cannot listen for signals");
-    let (mut terminate, mut interrupt) = (
-        listen(SignalKind::terminate())?,
-        listen(SignalKind::interrupt())?,
-    );
+/// Resolves at the first signal of these kinds. The second one ends the process.
+pub(super) fn on_signal(
+    kinds: &[SignalKind],
+) -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
+    let mut signals = Vec::new();
+    for kind in kinds {
+        signals.push((*kind, listen(*kind)?));
+    }
     let (stop, stopped) = oneshot::channel();
     tokio::spawn(async move {
-        let first = either(&mut terminate, &mut interrupt).await;
+        let first = any(&mut signals).await;
         tracing::info!(
             signal = name(first),
             "stopping; a second signal ends at once"
         );
         // The gateway may have ended by itself: then nobody has to be told.
         let _ = stop.send(());
-        let second = either(&mut terminate, &mut interrupt).await;
+        let second = any(&mut signals).await;
         tracing::warn!(signal = name(second), "ended by a second signal");
         std::process::exit(128 + second.as_raw_value());
     });
@@ -162,18 +169,38 @@ pub(super) fn on_signal() -> Result<impl Future<Output = ()> + Send + 'static, F
     })
 }
 
-async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> SignalKind {
-    tokio::select! {
-        _ = terminate.recv() => SignalKind::terminate(),
-        _ = interrupt.recv() => SignalKind::interrupt(),
-    }
+/// SIGHUP asks servers to read their configuration anew. Until that is built it is said and nothing else: by
+/// default it would end the process without draining.
+fn ignore_hangups() -> Result<(), Failure> {
+    let mut hangup = listen(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            tracing::warn!("SIGHUP: the configuration cannot be reloaded; restart to apply it");
+        }
+    });
+    Ok(())
+}
+
+fn listen(kind: SignalKind) -> Result<Signal, Failure> {
+    Ok(signal(kind).context("cannot listen for signals")?)
+}
+
+/// The kind of the next signal.
+async fn any(signals: &mut [(SignalKind, Signal)]) -> SignalKind {
+    poll_fn(|cx| {
+        let came = signals
+            .iter_mut()
+            .find_map(|(kind, signal)| signal.poll_recv(cx).is_ready().then_some(*kind));
+        came.map_or(Poll::Pending, Poll::Ready)
+    })
+    .await
 }
 
 fn name(kind: SignalKind) -> &'static str {
-    if kind == SignalKind::terminate() {
-        "SIGTERM"
-    } else {
-        "SIGINT"
+    match kind {
+        kind if kind == SignalKind::terminate() => "SIGTERM",
+        kind if kind == SignalKind::hangup() => "SIGHUP",
+        _ => "SIGINT",
     }
 }
 

@@ -1,7 +1,8 @@
 //! What a user should know about a configuration that can be used: warnings.
 
 use super::{
-    Ack, Config, Source, Verify, locate::KeyPath, report::Report, value::duration_text as duration,
+    Ack, Config, Source, Verify, locate::KeyPath, report::Report, source::Replay,
+    value::duration_text as duration,
 };
 
 /// Files that are open beside connections and attempts: the store and its log, listeners, the runtime's own.
@@ -56,12 +57,21 @@ fn unsigned_id(source: &Source, at: &KeyPath, report: &Report) {
         .flatten()
         .all(|field| source.verify.covers(field));
     let proves = !matches!(source.verify, Verify::None);
-    if proves && !signed && source.dedupe.replay.is_none() {
-        report.warning(
+    if !proves || signed {
+        return;
+    }
+    match &source.dedupe.replay {
+        None => report.warning(
             &at.key("event").key("id"),
             "the id is not signed, so a captured request with another id counts as a new event; \
-             set dedupe.replay, such as the header with the signature",
-        );
+             set dedupe: { replay: signature }",
+        ),
+        Some(Replay::Field(field)) if !source.verify.covers(field) => report.warning(
+            &at.key("dedupe").key("replay"),
+            "neither event.id nor this is signed, so a captured request with others counts as a new event; \
+             use replay: signature",
+        ),
+        Some(_) => {}
     }
 }
 

@@ -188,7 +188,17 @@ pub struct Dedupe {
     /// Events that are never duplicates.
     pub skip: Vec<SkipRule>,
     /// A second key, for vendors whose event id is not signed.
-    pub replay: Option<Field>,
+    pub replay: Option<Replay>,
+}
+
+/// What a captured request cannot change when it comes again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Replay {
+    /// The verified signature, decoded: however it is written, it is the same. Only with [`Verify::Hmac`].
+    /// The header that carries the signature is read as this, too.
+    Signature,
+    /// Another part of the request.
+    Field(Field),
 }
 
 /// Which events are never duplicates.

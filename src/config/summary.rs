@@ -2,7 +2,7 @@
 
 use super::{
     Ack, Config, SkipRule, Source, Target, Verify, WhenFull,
-    source::Hmac,
+    source::{Hmac, Replay},
     value::{duration_text as duration, size_text as size},
 };
 use crate::extract::{Field, KeyExpr};
@@ -76,7 +76,11 @@ fn source_lines(source: &Source) -> String {
     );
     if let Some(replay) = &source.dedupe.replay {
         let window = duration(source.replay_window());
-        rows.push(("replay key", format!("{}, for {window}", field(replay))));
+        let what = match replay {
+            Replay::Signature => "signature".to_owned(),
+            Replay::Field(replay) => field(replay),
+        };
+        rows.push(("replay key", format!("{what}, for {window}")));
     }
     rows.push(("ack", ack(source)));
     for route in &source.routes {

@@ -4,8 +4,8 @@
 //! Invariant: while the map says that a key is in flight in a slot, that slot is open, since its owner changes
 //! all its keys before it closes the slot.
 
-use super::Ended;
 use super::place::Slot;
+use super::{Ended, Kind};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -30,8 +30,8 @@ impl InFlight {
         })
     }
 
-    /// Waits for the event in `slot`, which is open. The key that says so is locked by the caller.
-    pub(super) fn wait(&self, slot: Slot) -> Waiter {
+    /// Waits for the event in `slot`, which is open. The key that says so, of `kind`, is locked by the caller.
+    pub(super) fn wait(&self, slot: Slot, kind: Kind) -> Waiter {
         let (tell, told) = oneshot::channel();
         let mut slots = self.0.lock();
         let waiting = &mut slots.waiting[slot.0 as usize];
@@ -40,7 +40,7 @@ impl InFlight {
             waiting.retain(|tell| !tell.is_closed());
         }
         waiting.push(tell);
-        Waiter(told)
+        Waiter { told, kind }
     }
 
     /// Tells all who wait how the event ended, and gives its slot to the next.
@@ -59,12 +59,20 @@ impl InFlight {
 
 /// Waits for the end of an event in flight.
 #[derive(Debug)]
-pub struct Waiter(oneshot::Receiver<Ended>);
+pub struct Waiter {
+    told: oneshot::Receiver<Ended>,
+    kind: Kind,
+}
 
 impl Waiter {
+    /// What the key stands for that the two have in common.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// Resolves when the original is durable, answered or failed. Safe to drop at any time.
     pub async fn ended(self) -> Ended {
-        self.0.await.unwrap_or(Ended::Failed)
+        self.told.await.unwrap_or(Ended::Failed)
     }
 }
 
@@ -85,17 +93,20 @@ mod tests {
     async fn each_event_has_its_own_waiters() {
         let table = InFlight::default();
         let (first, second) = (table.open(), table.open());
-        let waits = [table.wait(first), table.wait(first)];
-        let mut other = table.wait(second);
+        let waits = [
+            table.wait(first, Kind::Event),
+            table.wait(first, Kind::Event),
+        ];
+        let mut other = table.wait(second, Kind::Event);
         table.close(first, &Ended::Failed);
         for wait in waits {
             assert!(matches!(wait.ended().await, Ended::Failed));
         }
-        assert!(other.0.try_recv().is_err(), "still in flight");
+        assert!(other.told.try_recv().is_err(), "still in flight");
         let again = table.open();
-        let mut late = table.wait(again);
+        let mut late = table.wait(again, Kind::Event);
         assert!(
-            late.0.try_recv().is_err(),
+            late.told.try_recv().is_err(),
             "a used slot starts without waiters"
         );
     }
@@ -104,9 +115,9 @@ mod tests {
     fn those_who_give_up_do_not_pile_up() {
         let table = InFlight::default();
         let slot = table.open();
-        let patient = table.wait(slot);
+        let patient = table.wait(slot, Kind::Event);
         for _ in 0..10_000 {
-            drop(table.wait(slot));
+            drop(table.wait(slot, Kind::Event));
         }
         assert!(table.0.lock().waiting[0].capacity() < 16);
         drop(patient);

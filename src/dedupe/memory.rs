@@ -143,7 +143,9 @@ impl Dedupe {
         let theirs = match state {
             None => None,
             Some(State::InFlight(_)) if key.kind == Kind::Body => return None,
-            Some(State::InFlight(slot)) => Some(Claim::InFlight(self.in_flight.wait(slot))),
+            Some(State::InFlight(slot)) => {
+                Some(Claim::InFlight(self.in_flight.wait(slot, key.kind)))
+            }
             Some(State::Remembered(position)) => {
                 match source.get(key.kind, position, &hash, now_ms) {
                     None => None,

@@ -104,7 +104,12 @@ pub struct Answered {
 #[derive(Clone, Debug)]
 pub enum Ended {
     /// It is durable: its duplicate may be answered.
-    Durable(EventId),
+    Durable {
+        /// The original.
+        id: EventId,
+        /// CRC-32 of its body.
+        body_check: u32,
+    },
     /// `passthrough`: the app answered.
     Answered(Answered),
     /// It failed: the one who waited may take its place.

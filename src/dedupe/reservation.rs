@@ -53,7 +53,8 @@ impl Reservation {
     /// The event is durable with its keys: they are remembered from now on, and who waits is told.
     pub fn durable(mut self, seq: Seq, received_ms: u64, id: EventId) {
         self.remember(Some(seq), received_ms);
-        self.end(&Ended::Durable(id));
+        let body_check = self.body_check;
+        self.end(&Ended::Durable { id, body_check });
         self.dedupe.hold_limit(received_ms);
     }
 

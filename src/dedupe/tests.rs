@@ -82,7 +82,9 @@ fn a_duplicate_waits_until_its_original_is_durable() {
     let second = waiter(memory.claim(A, &event(1), 5, START_MS + 2));
     make_durable(original, 9, START_MS);
     for waiter in [first, second] {
-        assert!(matches!(told(waiter), Some(Ended::Durable(found)) if found == id(START_MS, 9)));
+        assert!(
+            matches!(told(waiter), Some(Ended::Durable { id: found, .. }) if found == id(START_MS, 9))
+        );
     }
     for (body_check, expected) in [(5, false), (6, true)] {
         match memory.claim(A, &event(1), body_check, START_MS + 3) {
@@ -111,7 +113,7 @@ fn one_who_waited_takes_the_place_of_a_failed_original() {
     let successor = ours(memory.claim(A, &event(1), 0, START_MS));
     let third = waiter(memory.claim(A, &event(1), 0, START_MS));
     make_durable(successor, 2, START_MS);
-    assert!(matches!(told(third), Some(Ended::Durable(_))));
+    assert!(matches!(told(third), Some(Ended::Durable { .. })));
 }
 
 #[test]
@@ -133,7 +135,7 @@ fn keys_are_claimed_all_or_none() {
     let replayed = waiter(memory.claim(A, &both(2, 1), 0, START_MS));
     assert!(!memory.knows(A, key(A, Kind::Event, 2), START_MS));
     make_durable(original, 1, START_MS);
-    assert!(matches!(told(replayed), Some(Ended::Durable(_))));
+    assert!(matches!(told(replayed), Some(Ended::Durable { .. })));
     match memory.claim(A, &both(2, 1), 99, START_MS + 299) {
         Claim::Duplicate {
             id: found,
@@ -224,7 +226,7 @@ fn windows_end_exactly_and_clocks_may_go_back() {
     assert_eq!(memory.expire(START_MS + 1_000, 10), [(Seq(1), Kind::Event)]);
     let waits = waiter(memory.claim(A, &event(1), 0, START_MS + 1_000));
     make_durable(again, 2, START_MS + 1_000);
-    assert!(matches!(told(waits), Some(Ended::Durable(_))));
+    assert!(matches!(told(waits), Some(Ended::Durable { .. })));
     assert_eq!(memory.len(A), 1);
     assert_eq!(memory.expire(u64::MAX, 10), [(Seq(2), Kind::Event)]);
     assert_eq!(memory.keys_in_map(), 0);
@@ -373,7 +375,7 @@ fn of_fifty_at_once_one_is_the_original() {
                     }
                 }
                 Claim::InFlight(waiter) => match wait_for(waiter) {
-                    Ended::Durable(found) => {
+                    Ended::Durable { id: found, .. } => {
                         assert_eq!(found, id(START_MS, 1));
                         return 0;
                     }

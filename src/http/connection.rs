@@ -2,7 +2,7 @@
 //! byte of a body is ever taken for a request.
 
 use super::deadlines::{Deadline, Facts, Wait, Watched};
-use super::server::{House, Peer};
+use super::server::{House, Peer, Refusal};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
 use http_body::Body;
@@ -81,14 +81,23 @@ where
                 Pin::new(&mut connection).graceful_shutdown();
             }
             Event::Ended(ended) => {
-                if let Err(error) = ended {
+                if let Err(error) = &ended {
                     tracing::debug!(%peer, %error, "connection ended");
                 }
                 // Only an idle connection that the server's stop has ended has surely nothing unread.
                 let nothing_unread = was_idle && deadline.is_quiet(&facts);
-                if !facts.ended() && !nothing_unread {
+                let refusal = ended.as_ref().err().and_then(refusal);
+                if let Some(refusal) = refusal {
+                    house.refusals.refused(refusal);
+                }
+                let last_words = match &ended {
+                    // hyper leaves this one to whoever could speak HTTP/2.
+                    Err(error) if error.is_parse_version_h2() => last_words(Refusal::Malformed),
+                    _ => Vec::new(),
+                };
+                if !last_words.is_empty() || (!facts.ended() && !nothing_unread) {
                     let stream = connection.into_parts().io.into_inner().into_stream();
-                    close(stream, &[]).await;
+                    close(stream, &last_words).await;
                 }
                 return;
             }
@@ -97,7 +106,9 @@ where
                 let parts = connection.into_parts();
                 if holds_part_of_a_head(&parts.read_buf) {
                     tracing::debug!(%peer, "head was not whole in time");
-                    close(parts.io.into_inner().into_stream(), &request_timeout()).await;
+                    house.refusals.refused(Refusal::Timeout);
+                    let stream = parts.io.into_inner().into_stream();
+                    close(stream, &last_words(Refusal::Timeout)).await;
                     return;
                 }
                 if wait == Wait::Head || !deadline.grant_idle_timeout() {
@@ -135,12 +146,29 @@ fn holds_part_of_a_head(read: &[u8]) -> bool {
     read.iter().any(|byte| !matches!(byte, b'\r' | b'\n'))
 }
 
-/// The answer to half a head, which hyper cannot send.
-fn request_timeout() -> Vec<u8> {
-    let body = r#"{"error":"request timeout"}"#;
+/// What a head was answered that hyper could not parse. (hyper answers 414 to a target of 64 KiB, which counts as
+/// too large as well.)
+fn refusal(error: &hyper::Error) -> Option<Refusal> {
+    if error.is_parse_too_large() {
+        Some(Refusal::TooLarge)
+    } else if error.is_parse() {
+        Some(Refusal::Malformed)
+    } else {
+        None
+    }
+}
+
+/// The answer to what is no whole head, where hyper cannot send one.
+fn last_words(refusal: Refusal) -> Vec<u8> {
+    let body = match refusal {
+        Refusal::Malformed => r#"{"error":"malformed request"}"#,
+        Refusal::TooLarge => r#"{"error":"headers too large"}"#,
+        Refusal::Timeout => r#"{"error":"request timeout"}"#,
+    };
     format!(
-        "HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+        "HTTP/1.1 {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
          connection: close\r\ndate: {}\r\n\r\n{body}",
+        refusal.status(),
         body.len(),
         httpdate::fmt_http_date(SystemTime::now()),
     )

@@ -5,16 +5,16 @@
 use super::connection;
 use crate::shutdown::{Listener as Stop, Phase};
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use std::convert::Infallible;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use std::{fmt, io};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
@@ -51,6 +51,39 @@ pub struct Settings {
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 
+/// Why a connection has answered by itself: no head came whole, so that the service was not asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// What came is not HTTP/1.
+    Malformed,
+    /// The head is over one of its limits.
+    TooLarge,
+    /// The head was not whole in time.
+    Timeout,
+}
+
+impl Refusal {
+    /// What the peer was answered.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::Malformed => StatusCode::BAD_REQUEST,
+            Self::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Timeout => StatusCode::REQUEST_TIMEOUT,
+        }
+    }
+}
+
+/// Hears of every [`Refusal`], from the task of its connection: keep it short.
+pub trait Refusals: fmt::Debug + Send + Sync {
+    /// A connection has answered by itself and ends.
+    fn refused(&self, refusal: Refusal);
+}
+
+/// Nobody listens.
+impl Refusals for () {
+    fn refused(&self, _refusal: Refusal) {}
+}
+
 /// What all connections of one server share.
 #[derive(Debug)]
 pub(super) struct House {
@@ -58,10 +91,11 @@ pub(super) struct House {
     pub(super) header_timeout: Duration,
     pub(super) idle_timeout: Duration,
     pub(super) stage: Stage,
+    pub(super) refusals: Arc<dyn Refusals>,
 }
 
 impl House {
-    fn new(settings: &Settings) -> Self {
+    fn new(settings: &Settings, refusals: Arc<dyn Refusals>) -> Self {
         let mut http = http1::Builder::new();
         // A sender may close its side and still wait for the answer.
         http.half_close(true)
@@ -77,6 +111,7 @@ impl House {
             header_timeout: settings.header_timeout,
             idle_timeout: settings.idle_timeout,
             stage: Stage::default(),
+            refusals,
         }
     }
 }
@@ -131,6 +166,7 @@ pub async fn serve<S, R>(
     service: S,
     settings: Settings,
     open: metrics::Gauge,
+    refusals: Arc<dyn Refusals>,
     mut stop: Stop,
 ) where
     S: Service<Request<Incoming>, Response = Response<R>, Error = Infallible>
@@ -141,7 +177,7 @@ pub async fn serve<S, R>(
     S::Future: Send + 'static,
     R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    let house = Arc::new(House::new(&settings));
+    let house = Arc::new(House::new(&settings, refusals));
     let mut door = Door::new(listener);
     let mut leaving = stop.clone();
     let mut connections = JoinSet::new();

@@ -3,22 +3,23 @@
 use super::rejection::{Rejection, json};
 use super::source::{Exemption, Source};
 use super::{Receive, forward};
-use crate::config::Ack;
+use crate::config::{Ack, source::Replay};
 use crate::dedupe::{Answered, Claim, Ended, Kind, RequestKey, Reservation};
 use crate::deliver::PassError;
 use crate::event::{DedupeKey, Event, EventId, FirstAttempts, TargetId};
 use crate::extract::{Parts, event_time_ms};
 use crate::http::body::{self, BodyLimits};
 use crate::http::{Answer, server::Peer};
+use crate::shutdown::Phase;
 use crate::store::{Admission, NotStored};
 use crate::verify::{Refused, Verified};
 use crate::{budget::Charge, clock};
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body::Body;
 use http_body_util::Full;
 use sha2::{Digest, Sha256};
-use std::{net::SocketAddr, sync::Arc};
+use std::{borrow::Cow, net::SocketAddr, sync::Arc};
 use tokio::time::{Instant, timeout_at};
 
 /// Bytes that a request counts for beside its body: its head and the bookkeeping around it.
@@ -43,20 +44,42 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let Some(source) = receive.sources.get(request.uri().path()) else {
-        return counted(&receive.elsewhere, Rejection::NotFound.answer());
+        let answer = early(&request, &Rejection::NotFound);
+        receive.elsewhere.answered(answer.status().as_u16());
+        return answer;
     };
-    let answer = match take(receive, source, request).await {
-        Ok(success) => source.success(success),
-        Err(rejection) => {
-            source.rejected(&rejection);
-            rejection.answer()
+    let answer = if let Err(rejection) = admissible(source, &request) {
+        source.rejected(&rejection);
+        early(&request, &rejection)
+    } else {
+        match take(receive, source, request).await {
+            Ok(success) => source.success(success),
+            Err(rejection) => {
+                source.rejected(&rejection);
+                rejection.answer()
+            }
         }
     };
-    counted(&source.metrics, answer)
+    source.metrics.answered(answer.status().as_u16());
+    answer
 }
 
-fn counted(metrics: &crate::metrics::SourceMetrics, answer: Answer) -> Answer {
-    metrics.answered(answer.status().as_u16());
+/// What can be said before the body is read.
+fn admissible<B>(source: &Source, request: &Request<B>) -> Result<(), Rejection> {
+    if request.method() != Method::POST {
+        return Err(Rejection::Method);
+    }
+    Ok(source.verifier.precheck(request.headers())?)
+}
+
+/// An answer that leaves before the body was read: with a body to come, the connection ends with it. (hyper would
+/// keep it where the whole body happens to have come along with the head; a sender cannot know that.)
+fn early<B: Body>(request: &Request<B>, rejection: &Rejection) -> Answer {
+    let mut answer = rejection.answer();
+    if !request.body().is_end_stream() {
+        let close = HeaderValue::from_static("close");
+        answer.headers_mut().insert(header::CONNECTION, close);
+    }
     answer
 }
 
@@ -89,10 +112,6 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    if request.method() != Method::POST {
-        return Err(Rejection::Method);
-    }
-    source.verifier.precheck(request.headers())?;
     let deadline = Instant::now() + source.config.ack_deadline;
     let (head, body) = request.into_parts();
     let limits = BodyLimits {
@@ -155,15 +174,24 @@ async fn proceed(
                 return Ok(Success::AnsweredBefore);
             }
             // A duplicate is never answered before its original is durable; it takes its place if that fails.
-            Claim::InFlight(waiter) => match timeout_at(incoming.deadline, waiter.ended()).await {
-                Ok(Ended::Durable(id)) => return Ok(duplicate(source, id, false)),
-                Ok(Ended::Answered(answered)) => {
-                    source.metrics.events.increment("duplicate");
-                    return Ok(Success::FromApp(answered));
+            Claim::InFlight(waiter) => {
+                let same_id = waiter.kind() == Kind::Event;
+                match timeout_at(incoming.deadline, waiter.ended()).await {
+                    Ok(Ended::Durable {
+                        id,
+                        body_check: original,
+                    }) => {
+                        let conflict = same_id && body_check != original;
+                        return Ok(duplicate(source, id, conflict));
+                    }
+                    Ok(Ended::Answered(answered)) => {
+                        source.metrics.events.increment("duplicate");
+                        return Ok(Success::FromApp(answered));
+                    }
+                    Ok(Ended::Failed) => {}
+                    Err(_) => return Err(Rejection::Late),
                 }
-                Ok(Ended::Failed) => {}
-                Err(_) => return Err(Rejection::Late),
-            },
+            }
         }
     };
     match source.config.ack {
@@ -247,13 +275,12 @@ fn keys(receive: &Receive, source: &Source, event_type: Option<&str>, incoming: 
         kind: Kind::Event,
         key: event,
     }];
-    if let Some(replay) = source
-        .config
-        .dedupe
-        .replay
-        .as_ref()
-        .and_then(|field| field.bytes(parts))
-    {
+    let replay = match &source.config.dedupe.replay {
+        Some(Replay::Signature) => incoming.verified.signature().map(Cow::Borrowed),
+        Some(Replay::Field(field)) => field.bytes(parts),
+        None => None,
+    };
+    if let Some(replay) = replay {
         claimed.push(RequestKey {
             kind: Kind::Replay,
             key: DedupeKey::new(name, [&*replay]),
@@ -304,7 +331,7 @@ async fn admit(
     let committed = receive.store.admit(Admission {
         source: source.id,
         source_name: Arc::clone(&source.config.name),
-        event_type: event_type.clone(),
+        event_type,
         key,
         key_name: source.config.key_name().into(),
         received_ms,
@@ -313,6 +340,7 @@ async fn admit(
         reservation,
         charge,
         first_attempts,
+        metrics: Arc::clone(&source.metrics),
     })?;
     let id = match timeout_at(deadline, committed).await {
         Ok(Ok(stored)) => stored?,
@@ -320,12 +348,20 @@ async fn admit(
         Ok(Err(_)) => return Err(NotStored::Unavailable.into()),
         Err(_) => return Err(Rejection::Late),
     };
-    source.accepted(id, event_type.as_deref(), received_ms);
     let Some(first_ended) = first_ended else {
         return Ok(Success::Accepted(id));
     };
-    let delivered = timeout_at(deadline, first_ended).await;
-    Ok(Success::Delivered(id, matches!(delivered, Ok(Ok(true)))))
+    let delivered = tokio::select! {
+        biased;
+        ended = timeout_at(deadline, first_ended) => matches!(ended, Ok(Ok(true))),
+        () = over(receive) => false,
+    };
+    Ok(Success::Delivered(id, delivered))
+}
+
+/// Waits until the time for finishing is over: whoever waits for the app then is answered without it.
+async fn over(receive: &Receive) {
+    receive.stop.clone().reached(Phase::Over).await;
 }
 
 /// `passthrough`: nothing is stored; the app's answer is the sender's.
@@ -346,6 +382,10 @@ async fn pass(
         deadline,
         ..
     } = incoming;
+    // Who waited for an original that was cut off does not begin anew.
+    if receive.stop.phase() == Phase::Over {
+        return Err(Rejection::Stopping);
+    }
     forward::prepare(verified.headers_mut(), peer.ip());
     let (headers, body, secret_header) = verified.into_parts();
     let id = EventId::random(received_ms);
@@ -354,14 +394,19 @@ async fn pass(
         id,
         received_ms,
         source: Arc::clone(&source.config.name),
-        event_type: event_type.clone(),
+        event_type,
         key: key.unwrap_or_else(|| DedupeKey::of_exempt(source.config.key_name(), id)),
         headers,
         secret_header,
         body,
         first_attempts: None,
     };
-    let answered = match timeout_at(deadline, receive.deliver.pass(target, &event)).await {
+    let passed = tokio::select! {
+        biased;
+        passed = timeout_at(deadline, receive.deliver.pass(target, &event)) => passed,
+        () = over(receive) => return Err(Rejection::Stopping),
+    };
+    let answered = match passed {
         Ok(Ok(reply)) => Answered {
             status: reply.status,
             content_type: reply.headers.get(header::CONTENT_TYPE).cloned(),
@@ -375,7 +420,8 @@ async fn pass(
     let taken = answered.status.is_success();
     reservation.answered(answered.clone(), taken, received_ms);
     if taken {
-        source.accepted(id, event_type.as_deref(), received_ms);
+        source.metrics.accepted(received_ms);
+        event.log_accepted();
     } else {
         source.metrics.events.increment("unavailable");
     }
@@ -386,22 +432,12 @@ fn no_answer(status: StatusCode, error: &str) -> Answered {
     let body = format!(r#"{{"error":"{error}"}}"#).into();
     Answered {
         status,
-        content_type: Some(http::HeaderValue::from_static("application/json")),
+        content_type: Some(HeaderValue::from_static("application/json")),
         body,
     }
 }
 
 impl Source {
-    fn accepted(&self, id: EventId, event_type: Option<&str>, received_ms: u64) {
-        self.metrics.events.increment("accepted");
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "milliseconds since 1970 fit a double for 285,000 years"
-        )]
-        self.metrics.last_event.set(received_ms as f64 / 1e3);
-        tracing::info!(event_id = %id, source = %self.config.name, event_type, "event.accepted");
-    }
-
     /// The answer of a success: what happened as JSON, or what `respond` puts in its place.
     fn success(&self, success: Success) -> Answer {
         let what = match success {

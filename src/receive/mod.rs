@@ -14,7 +14,9 @@ use crate::budget::Budget;
 use crate::dedupe::Dedupe;
 use crate::deliver::Deliver;
 use crate::http::Answer;
-use crate::metrics::SourceMetrics;
+use crate::http::server::{Refusal, Refusals};
+use crate::metrics::ElsewhereMetrics;
+use crate::shutdown::Listener as Stop;
 use crate::store::Store;
 use rejection::{Cause, Rejection};
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -25,7 +27,7 @@ pub struct Receive {
     /// Sources by their exact path.
     pub sources: HashMap<String, Source>,
     /// Requests that are for no source.
-    pub elsewhere: SourceMetrics,
+    pub elsewhere: ElsewhereMetrics,
     /// The memory of keys.
     pub dedupe: Arc<Dedupe>,
     /// Where events become durable.
@@ -36,6 +38,8 @@ pub struct Receive {
     pub budget: Budget,
     /// From the end of a head to the end of its body.
     pub body_timeout: Duration,
+    /// How far the stop has come: at its end nobody is waited for any more.
+    pub stop: Stop,
 }
 
 impl Receive {
@@ -48,9 +52,23 @@ impl Receive {
             (None, Cause::Unavailable(_) | Cause::Elsewhere) => {}
         }
         let answer = rejection.answer();
-        source
-            .map_or(&self.elsewhere, |source| &source.metrics)
-            .answered(answer.status().as_u16());
+        let status = answer.status().as_u16();
+        match source {
+            Some(source) => source.metrics.answered(status),
+            None => self.elsewhere.answered(status),
+        }
         answer
+    }
+}
+
+/// Heads that never came whole are for no source: nobody knows their path.
+impl Refusals for Receive {
+    fn refused(&self, refusal: Refusal) {
+        self.elsewhere.rejected.increment(match refusal {
+            Refusal::Malformed => "malformed",
+            Refusal::TooLarge => "too_large",
+            Refusal::Timeout => "timeout",
+        });
+        self.elsewhere.answered(refusal.status().as_u16());
     }
 }

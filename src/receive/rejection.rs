@@ -33,6 +33,9 @@ pub enum Rejection {
     /// The commit, or the original of a duplicate, was not through at the ack deadline. It goes on.
     #[error("not durable at the ack deadline")]
     Late,
+    /// `passthrough`: the time for finishing was over before the app had answered.
+    #[error("the gateway stops")]
+    Stopping,
     /// A defect of ours.
     #[error("internal error")]
     Panicked,
@@ -69,7 +72,7 @@ impl Rejection {
             }
             Self::NotStored(NotStored::Full | NotStored::Backlog) => Cause::Unavailable("full"),
             Self::NotStored(NotStored::Unavailable) | Self::Panicked => Cause::Unavailable("store"),
-            Self::Late => Cause::Unavailable("late"),
+            Self::Late | Self::Stopping => Cause::Unavailable("late"),
         }
     }
 
@@ -93,9 +96,10 @@ impl Rejection {
             Self::Body(BodyError::Overloaded) | Self::NotStored(NotStored::Overloaded) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "overloaded")
             }
-            Self::NotStored(NotStored::Unavailable) | Self::Late | Self::Panicked => {
-                (StatusCode::SERVICE_UNAVAILABLE, "temporarily unavailable")
-            }
+            Self::NotStored(NotStored::Unavailable)
+            | Self::Late
+            | Self::Stopping
+            | Self::Panicked => (StatusCode::SERVICE_UNAVAILABLE, "temporarily unavailable"),
         };
         let mut answer = json(status, Bytes::from(format!(r#"{{"error":"{error}"}}"#)));
         let headers = answer.headers_mut();
@@ -197,6 +201,13 @@ mod tests {
             ),
             (
                 Rejection::Late,
+                503,
+                "temporarily unavailable",
+                false,
+                Some("2"),
+            ),
+            (
+                Rejection::Stopping,
                 503,
                 "temporarily unavailable",
                 false,

@@ -56,9 +56,13 @@ where
 {
     let gate = Arc::clone(&receive);
     let panics = Arc::clone(&receive);
+    let late = Arc::clone(&receive);
     let handler = service_fn(move |request: Request<_>| {
         let receive = Arc::clone(&receive);
-        async move { Ok::<Answer, Infallible>(handler::handle(&receive, request).await) }
+        async move {
+            let answer = handler::handle(&receive, request).await;
+            Ok::<Response<Option<_>>, Infallible>(answer.map(Some))
+        }
     });
     ServiceBuilder::new()
         // A defect in one request must not end the connection unanswered, nor count as the sender's fault.
@@ -77,12 +81,22 @@ where
         }))
         // Bounds bodies without a declared length, whatever their source takes.
         .layer(RequestBodyLimitLayer::new(settings.body_bytes))
+        // The safety net below has no words of its own: its answer is the only one without a body.
+        .map_response(move |response: Response<Option<_>>| {
+            or_late(response, || late.refused("", &Rejection::Late))
+        })
         // No request lasts for ever, whatever its steps do.
         .layer(TimeoutLayer::with_status_code(
             StatusCode::SERVICE_UNAVAILABLE,
             settings.timeout,
         ))
         .service(handler)
+}
+
+/// The handler's answer, or that of nobody: the timeout's, which is a status alone.
+fn or_late(response: Response<Option<Full<Bytes>>>, late: impl FnOnce() -> Answer) -> Answer {
+    let (head, body) = response.into_parts();
+    body.map_or_else(late, |body| Response::from_parts(head, body))
 }
 
 /// Refuses heads that hyper lets pass and a gateway must not, and declared lengths that no source takes.
@@ -162,5 +176,39 @@ impl MakeRequestId for Numbered {
         }
         let number = self.0.fetch_add(1, Ordering::Relaxed) + 1;
         Some(RequestId::new(HeaderValue::from(number)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tower::ServiceExt;
+
+    /// Answers through the safety net.
+    async fn bounded(takes: Duration) -> Answer {
+        let handler = service_fn(move |_: Request<()>| async move {
+            tokio::time::sleep(takes).await;
+            let answer = Response::new(Some(Full::new(Bytes::from_static(b"taken"))));
+            Ok::<_, Infallible>(answer)
+        });
+        let service = ServiceBuilder::new()
+            .map_response(|response| or_late(response, || Rejection::Late.answer()))
+            .layer(TimeoutLayer::with_status_code(
+                StatusCode::SERVICE_UNAVAILABLE,
+                Duration::from_secs(1),
+            ))
+            .service(handler);
+        let answered = service.oneshot(Request::new(())).await;
+        answered.unwrap_or_else(|never| match never {})
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_safety_nets_answer_is_that_of_a_late_commit() {
+        assert_eq!(bounded(Duration::from_millis(999)).await.status(), 200);
+        let late = bounded(Duration::from_millis(1001)).await;
+        let expected = Rejection::Late.answer();
+        assert_eq!(late.status(), expected.status());
+        assert_eq!(late.headers(), expected.headers());
+        assert!(late.headers().contains_key("retry-after"));
     }
 }

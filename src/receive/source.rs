@@ -9,7 +9,7 @@ use crate::quiet::Quiet;
 use crate::verify::Verifier;
 use http::HeaderValue;
 use parking_lot::Mutex;
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// Events that an unsigned mark may exempt from deduplication.
@@ -27,7 +27,7 @@ pub struct Source {
     /// Its scheme, with its keys prepared.
     pub verifier: Verifier,
     /// Its handles.
-    pub metrics: SourceMetrics,
+    pub metrics: Arc<SourceMetrics>,
     /// Where its events go.
     routes: Vec<(TargetId, config::Patterns)>,
     exempted: Mutex<(Option<Instant>, u32)>,
@@ -51,7 +51,7 @@ impl Source {
     pub fn new(
         config: config::Source,
         id: SourceId,
-        metrics: SourceMetrics,
+        metrics: Arc<SourceMetrics>,
         targets: &HashMap<&str, TargetId>,
     ) -> Self {
         let route = |route: &config::Route| (targets[&*route.target], route.events.clone());

@@ -13,6 +13,7 @@ use crate::budget::Charge;
 use crate::config::WhenFull;
 use crate::dedupe::{Kind, Reservation};
 use crate::event::{DedupeKey, Event, EventId, Seq, SourceId, StoreTag, TargetId};
+use crate::metrics::SourceMetrics;
 use rusqlite::{Connection, Statement, params};
 use std::{collections::HashMap, sync::Arc};
 
@@ -35,6 +36,7 @@ pub(super) struct Admitted {
     pub(super) waits_for: Vec<TargetId>,
     /// Targets without room for it (`when_full: dead_letter`).
     pub(super) refused_by: Vec<TargetId>,
+    pub(super) metrics: Arc<SourceMetrics>,
     /// Given back when this is dropped.
     pub(super) _charge: Charge,
     source: SourceId,
@@ -441,6 +443,7 @@ impl Admitted {
             reply,
             waits_for,
             refused_by,
+            metrics: admission.metrics,
             _charge: admission.charge,
             source: admission.source,
         }

@@ -33,6 +33,7 @@ mod tests;
 use crate::budget::Charge;
 use crate::dedupe::{Kind, Reservation};
 use crate::event::{Event, EventId, FirstAttempts, Seq, SourceId, TargetId};
+use crate::metrics::SourceMetrics;
 use crate::verify::Verified;
 pub use opened::{OpenError, OpenSettings, Opened};
 
@@ -70,6 +71,8 @@ pub struct Admission {
     pub charge: Charge,
     /// Who waits for its first attempts.
     pub first_attempts: Option<FirstAttempts>,
+    /// Where it counts as accepted, once it is durable and whether or not its sender still waits.
+    pub metrics: Arc<SourceMetrics>,
 }
 
 /// Why an event is not (known to be) stored.

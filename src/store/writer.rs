@@ -278,6 +278,7 @@ impl<'w, 'c> Round<'w, 'c> {
         let feed = &self.writer.feed;
         let durable: Vec<Durable> = admitted.into_iter().map(Durable::answer).collect();
         for event in &durable {
+            event.event.log_accepted();
             event.feed(&**feed);
         }
         if done.settled > 0 {
@@ -397,9 +398,12 @@ impl Durable {
             reply,
             waits_for,
             refused_by,
+            metrics,
             ..
         } = admitted;
         reservation.durable(event.seq, event.received_ms, event.id);
+        // Here and not by the request, which may have been answered at its deadline or be gone.
+        metrics.accepted(event.received_ms);
         // Whoever has gone away needs no answer.
         let _ = reply.send(Ok(event.id));
         Self {

@@ -85,13 +85,13 @@ impl Scheme {
         Ok(())
     }
 
-    /// The name of the secret that signed this.
+    /// The name of the secret that signed this, and the signature.
     pub(super) fn verify(
         &self,
         headers: &HeaderMap,
         body: &[u8],
         now_ms: u64,
-    ) -> Result<&Arc<str>, Refused> {
+    ) -> Result<(&Arc<str>, Tag), Refused> {
         self.precheck(headers)?;
         let claimed = only(headers, &self.header)?
             .strip_prefix(self.prefix.as_bytes())
@@ -107,7 +107,7 @@ impl Scheme {
                 .filter(|signed_ms| timestamp::is_fresh(*signed_ms, now_ms, timestamp.tolerance))
                 .ok_or(Refused::Stale)?;
         }
-        Ok(&self.keys[matched].name)
+        Ok((&self.keys[matched].name, claimed))
     }
 
     /// What `key` makes of the request. A header that is not there counts as empty: [`Self::precheck`] has refused

@@ -95,8 +95,12 @@ impl Tag {
         (found? == length).then(|| Self::new(&decoded[..length]))
     }
 
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
     pub(super) fn encode(&self, encoding: Encoding) -> String {
-        let bytes = &self.bytes[..self.length];
+        let bytes = self.as_bytes();
         match encoding {
             Encoding::Hex => hex::encode(bytes),
             Encoding::Base64 => STANDARD.encode(bytes),
@@ -105,9 +109,15 @@ impl Tag {
     }
 }
 
+impl fmt::Debug for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tag(redacted)")
+    }
+}
+
 impl ConstantTimeEq for Tag {
     fn ct_eq(&self, other: &Self) -> Choice {
-        self.bytes[..self.length].ct_eq(&other.bytes[..other.length])
+        self.as_bytes().ct_eq(other.as_bytes())
     }
 }
 

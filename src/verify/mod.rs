@@ -12,6 +12,7 @@ use crate::config::{Secret, Verify};
 use crate::event::SecretHeader;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
+use mac::Tag;
 use std::sync::Arc;
 use subtle::{Choice, ConditionallySelectable};
 
@@ -23,6 +24,7 @@ pub struct Verified {
     body: Bytes,
     secret: Option<Arc<str>>,
     secret_header: Option<SecretHeader>,
+    signature: Option<Tag>,
 }
 
 impl Verified {
@@ -49,6 +51,11 @@ impl Verified {
     /// The header that carried the secret itself.
     pub fn secret_header(&self) -> Option<&SecretHeader> {
         self.secret_header.as_ref()
+    }
+
+    /// The signature as bytes, whichever of its spellings was sent; none where nothing is signed.
+    pub fn signature(&self) -> Option<&[u8]> {
+        self.signature.as_ref().map(Tag::as_bytes)
     }
 
     /// Headers, body and secret header, for what admits them.
@@ -111,23 +118,24 @@ impl Verifier {
         body: Bytes,
         now_ms: u64,
     ) -> Result<Verified, Refused> {
-        let (secret, secret_header) = match &self.0 {
+        let (secret, secret_header, signature) = match &self.0 {
             Scheme::Hmac(scheme) => {
-                let secret = scheme.verify(&headers, &body, now_ms)?;
-                (Some(Arc::clone(secret)), None)
+                let (secret, signature) = scheme.verify(&headers, &body, now_ms)?;
+                (Some(Arc::clone(secret)), None, Some(signature))
             }
             Scheme::Token(scheme) => {
                 let secret = scheme.verify(&headers)?;
                 let carried = scheme.take_out(&mut headers, secret);
-                (Some(Arc::clone(secret)), Some(carried))
+                (Some(Arc::clone(secret)), Some(carried), None)
             }
-            Scheme::None => (None, None),
+            Scheme::None => (None, None, None),
         };
         Ok(Verified {
             headers,
             body,
             secret,
             secret_header,
+            signature,
         })
     }
 

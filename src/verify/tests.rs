@@ -548,3 +548,28 @@ proptest! {
         }
     }
 }
+
+/// A captured signature is the same in each of its spellings.
+#[test]
+fn a_signature_is_its_bytes_however_it_is_written() {
+    let signed = |encoding, spell: &dyn Fn(&str) -> String| {
+        let verify = Verify::Hmac(Hmac {
+            encoding,
+            ..plain()
+        });
+        let verifier = Verifier::new(&verify, &secrets(&["key"]));
+        let mut headers = HeaderMap::new();
+        verifier.sign(0, &mut headers, b"body", NOW_MS);
+        let text = spell(headers["x-signature"].to_str().expect("ASCII"));
+        let headers = self::headers([("x-signature", text.as_bytes())]);
+        let proof = verifier.verify(headers, Bytes::from_static(b"body"), NOW_MS);
+        let proof = proof.expect("right in any spelling");
+        proof.signature().expect("an HMAC").to_vec()
+    };
+    let plainly = signed(Encoding::Hex, &str::to_owned);
+    assert_eq!(plainly.len(), 32);
+    assert_eq!(signed(Encoding::Hex, &str::to_ascii_uppercase), plainly);
+    assert_eq!(signed(Encoding::Base64Url, &str::to_owned), plainly);
+    let unpadded = |text: &str| text.trim_end_matches('=').to_owned();
+    assert_eq!(signed(Encoding::Base64Url, &unpadded), plainly);
+}

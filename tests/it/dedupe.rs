@@ -71,6 +71,32 @@ fn the_same_event_on_fifty_connections_is_stored_once() {
 }
 
 #[test]
+fn other_bodies_of_one_id_are_conflicts_while_the_first_is_in_flight_too() {
+    let app = App::start();
+    let home = Home::new(&configuration(&app, ""));
+    let gate = home.start();
+    for round in 1..=5 {
+        let barrier = Barrier::new(50);
+        std::thread::scope(|scope| {
+            for n in 0..50 {
+                let (barrier, gate) = (&barrier, &gate);
+                scope.spawn(move || {
+                    let mut connection = Connection::open(gate.public);
+                    barrier.wait();
+                    let request = order(&format!("evt_{round}"), &n.to_string());
+                    assert_eq!(connection.send(&request).status, 200);
+                });
+            }
+        });
+        assert_eq!(
+            gate.metric(r#"hookgate_dedupe_conflicts_total{source="shop"}"#),
+            49.0 * f64::from(round)
+        );
+    }
+    app.wait_for(5);
+}
+
+#[test]
 fn an_authoritative_id_with_another_body_is_a_duplicate_and_a_conflict() {
     let app = App::start();
     let home = Home::new(&configuration(&app, ""));
@@ -311,4 +337,40 @@ fn is_read(gate: &crate::support::Gate, connection: &Connection) -> bool {
             && words[2].ends_with(&remote)
             && words[4].ends_with(":00000000")
     })
+}
+
+#[test]
+fn an_event_that_commits_after_its_answer_is_accepted_all_the_same() {
+    let app = App::start();
+    let text = configuration(&app, "").replace(
+        "    forward: app\n",
+        "    sender_timeout: 1s\n    ack_deadline: 300ms\n    forward: app\n",
+    );
+    let home = Home::new(&text);
+    let gate = home.start();
+    let other = rusqlite::Connection::open(home.database()).expect("the store's file");
+    other
+        .execute_batch("BEGIN IMMEDIATE")
+        .expect("the write lock");
+    let late = gate.send(&order("evt_1", "x"));
+    assert_eq!((late.status, late.header("retry-after")), (503, Some("2")));
+    let accepted = r#"hookgate_events_total{source="shop",result="accepted"}"#;
+    assert_eq!(gate.metric(accepted), 0.0, "not durable yet");
+    other
+        .execute_batch("ROLLBACK")
+        .expect("the lock is given back");
+    app.wait_for(1);
+    assert_eq!(gate.metric(accepted), 1.0);
+    assert_eq!(
+        gate.metric(r#"hookgate_unavailable_total{source="shop",reason="late"}"#),
+        1.0
+    );
+    assert!(gate.metric(r#"hookgate_last_event_timestamp_seconds{source="shop"}"#) > 1.7e9);
+    let retry = gate.send(&order("evt_1", "x"));
+    assert!(retry.is_duplicate(), "{retry:?}");
+    assert_eq!(gate.metric(accepted), 1.0);
+    wait_until("the audit log has it once", || {
+        gate.log().matches("event.accepted").count() == 1
+    });
+    assert!(gate.log().contains(&retry.id()));
 }

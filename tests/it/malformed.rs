@@ -58,6 +58,11 @@ fn cases() -> Vec<Case> {
     let many_headers: String = (0..101).map(|n| format!("X-{n}: 1\r\n")).collect();
     let large_header = format!("X-Large: {}\r\n", "a".repeat(33 * 1024));
     let mut cases = vec![
+        case(
+            "an HTTP/2 preface",
+            Closed(400),
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        ),
         // Host (RFC 9112 3.2)
         case(
             "no Host in HTTP/1.1",
@@ -551,4 +556,101 @@ fn well_formed_bodies_in_every_framing_are_taken() {
         bodies,
         ["", r#"{"a":1}"#, r#"{"a":2}"#, r#"{"a":3}"#, r#"{"a":4}"#]
     );
+}
+
+#[test]
+fn an_answer_before_the_body_says_that_the_connection_ends() {
+    let app = App::start();
+    let home = Home::new(&format!(
+        "sources:\n  shop: {{ verify: {{ hmac: {{ header: X-Signature }} }}, secret: s, forward: app }}\ntargets:\n  app: {{ url: {} }}\n",
+        app.url()
+    ));
+    let gate = home.start();
+    for (method, path, status) in [
+        ("POST", "/hooks/shop", 401),
+        ("POST", "/nowhere", 404),
+        ("PUT", "/hooks/shop", 405),
+    ] {
+        for body in [
+            "Content-Length: 2\r\n\r\n{}",
+            "Content-Length: 9\r\n\r\n{}",
+            "Transfer-Encoding: chunked\r\n\r\n",
+        ] {
+            let mut connection = Connection::open(gate.public);
+            connection.write(format!("{method} {path} HTTP/1.1\r\nHost: a\r\n{body}").as_bytes());
+            let replies = connection.read_to_close().expect("closed in order");
+            assert_eq!(replies.len(), 1, "{method} {path} {body}");
+            assert_eq!(
+                (replies[0].status, replies[0].header("connection")),
+                (status, Some("close")),
+                "{method} {path} {body}"
+            );
+        }
+        // Without a body nothing is left to be read: the connection goes on.
+        let mut connection = Connection::open(gate.public);
+        for _ in 0..2 {
+            connection.write(
+                format!("{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+                    .as_bytes(),
+            );
+            let reply = connection
+                .read_reply()
+                .expect("readable")
+                .expect("an answer");
+            assert_eq!((reply.status, reply.header("connection")), (status, None));
+        }
+    }
+}
+
+#[test]
+fn requests_for_no_source_are_counted_and_have_no_other_series() {
+    let app = App::start();
+    let home = Home::new(&format!(
+        "limits: {{ header_timeout: 300ms }}\nsources:\n  open: {{ verify: none, respond: {{ status: 202 }}, forward: app }}\ntargets:\n  app: {{ url: {} }}\n",
+        app.url()
+    ));
+    let gate = home.start();
+    for code in [202, 400, 401, 408, 413, 503] {
+        let series = format!(r#"hookgate_http_requests_total{{source="open",code="{code}"}}"#);
+        assert_eq!(gate.metric(&series), 0.0, "known from the start");
+    }
+    let large = format!(
+        "GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
+        "a".repeat(40_000)
+    );
+    for request in [
+        "GARBAGE\r\n\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        &large,
+        "POST /hooks/op",
+    ] {
+        let mut connection = Connection::open(gate.public);
+        connection.write(request.as_bytes());
+        assert_eq!(
+            connection.read_to_close().expect("closed in order").len(),
+            1
+        );
+    }
+    for (code, reason, count) in [
+        (400, "malformed", 2.0),
+        (431, "too_large", 1.0),
+        (408, "timeout", 1.0),
+    ] {
+        let code = format!(r#"hookgate_http_requests_total{{source="",code="{code}"}}"#);
+        let reason = format!(r#"hookgate_requests_rejected_total{{source="",reason="{reason}"}}"#);
+        assert_eq!(
+            (gate.metric(&code), gate.metric(&reason)),
+            (count, count),
+            "{reason}"
+        );
+    }
+    let text = gate.admin_get("/metrics").body;
+    for line in text.lines().filter(|line| line.contains(r#"source="""#)) {
+        assert!(
+            line.starts_with("hookgate_http_requests_total{")
+                || line.starts_with("hookgate_requests_rejected_total{"),
+            "{line}"
+        );
+    }
+    assert!(!text.contains(r#"outcome="failed",reason="2xx""#));
 }

@@ -1,6 +1,8 @@
 //! Stopping: by signal, with traffic, with a dead app, twice.
 
 use crate::support::{App, Behaviour, Request, gate::Home, sender::Connection, wait_until};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 fn config(app: &App, more: &str) -> String {
@@ -132,4 +134,78 @@ fn a_second_signal_exits_at_once_and_loses_nothing() {
     app.behave(Behaviour::Status(200));
     let _gate = home.start();
     app.wait_for(2);
+}
+
+#[test]
+fn senders_that_wait_for_the_app_are_answered_when_the_time_is_over() {
+    for (ack, status, body) in [
+        ("delivered", 200, r#""delivered":false"#),
+        ("passthrough", 503, "temporarily unavailable"),
+    ] {
+        let app = App::start();
+        app.behave(Behaviour::Hang);
+        let home = Home::new(&format!(
+            "shutdown: {{ timeout: 500ms }}\nsources:\n  open: {{ verify: none, ack: {ack}, forward: app }}\ntargets:\n  app: {{ url: {}, timeout: 20s }}\n",
+            app.url()
+        ));
+        let gate = home.start();
+        let mut connection = Connection::open(gate.public);
+        connection.write(&event(1).bytes());
+        app.wait_for(1);
+        let start = Instant::now();
+        let (exit, log) = gate.stop();
+        assert_eq!(exit.code(), Some(0), "{log}");
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "{ack}: {:?}",
+            start.elapsed()
+        );
+        let replies = connection.read_to_close().expect("closed in order");
+        assert_eq!(replies.len(), 1, "{ack}");
+        assert_eq!(replies[0].status, status, "{ack}: {:?}", replies[0]);
+        assert!(replies[0].body.contains(body), "{ack}: {:?}", replies[0]);
+        assert_eq!(replies[0].header("retry-after").is_some(), status == 503);
+    }
+}
+
+#[test]
+fn a_hangup_changes_nothing() {
+    let app = App::start();
+    let home = Home::new(&config(&app, ""));
+    let gate = home.start();
+    gate.signal("HUP");
+    wait_until("it says so", || gate.log().contains("SIGHUP"));
+    assert_eq!(gate.send(&event(1)).status, 200);
+    app.wait_for(1);
+    let (status, log) = gate.stop();
+    assert_eq!(status.code(), Some(0), "{log}");
+}
+
+#[test]
+fn a_hangup_ends_the_demo_in_order() {
+    let home = Home::new("");
+    let mut demo = home
+        .command(&["demo"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the demo starts");
+    let mut shown = BufReader::new(demo.stdout.take().expect("piped"));
+    let mut line = String::new();
+    while !line.trim_start().starts_with("config ") {
+        line.clear();
+        assert_ne!(
+            shown.read_line(&mut line).expect("text"),
+            0,
+            "the demo shows its file"
+        );
+    }
+    let file = line.split_whitespace().last().expect("a path").to_owned();
+    let hangup = Command::new("kill")
+        .args(["-HUP", &demo.id().to_string()])
+        .status();
+    assert!(hangup.expect("kill runs").success());
+    shown.read_to_string(&mut line).expect("text to the end");
+    assert_eq!(demo.wait().expect("a child of ours").code(), Some(0));
+    assert!(!std::path::Path::new(&file).exists(), "{file} is gone");
 }

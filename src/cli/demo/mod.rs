@@ -30,7 +30,7 @@ use setup::Setup;
 use std::{future::Future, net::SocketAddr, pin::pin};
 use tally::{Figures, Tally};
 use tempfile::TempDir;
-use tokio::sync::oneshot;
+use tokio::{signal::unix::SignalKind, sync::oneshot};
 
 /// What `--help` says at length.
 pub(super) const LONG: &str = "\
@@ -55,7 +55,12 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 /// Sets the stage, plays, and takes everything down again; the temporary directory goes with its owner.
 async fn perform(exit: bool) -> Result<(), Failure> {
     // Taken from the start: the temporary directory has to go, whenever Ctrl-C comes.
-    let interrupted = pin!(on_signal()?);
+    // A terminal that is closed says SIGHUP.
+    let interrupted = pin!(on_signal(&[
+        SignalKind::terminate(),
+        SignalKind::interrupt(),
+        SignalKind::hangup(),
+    ])?);
     let directory = tempfile::Builder::new()
         .prefix("hookgate-demo-")
         .tempdir()

@@ -4,9 +4,10 @@ use crate::{
     config::{
         Dedupe, Patterns, SkipRule, Verify,
         reader::{Node, every},
-        value::{DURATION, FIELD, HEADER, HEADER_VALUE, PATTERN},
+        source::Replay,
+        value::{DURATION, HEADER, HEADER_VALUE, PATTERN, REPLAY},
     },
-    extract::KeyExpr,
+    extract::{Field, KeyExpr},
 };
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ pub(super) fn read(
         let rules = node.list(SKIP_ACCEPTED)?;
         every(rules.iter().map(|rule| skip_rule(rule, verify, event_type)))
     });
-    let replay = map.get_some("replay").map(|node| node.read(&FIELD));
+    let replay = map.get_some("replay").map(|node| replay(&node, verify));
     if let Some(skip) = skip {
         dedupe.skip = skip?;
     }
@@ -42,6 +43,23 @@ pub(super) fn read(
         dedupe.replay = Some(replay?);
     }
     Some(dedupe)
+}
+
+/// The signature is taken as what it says, not as it is written: hex digits have two cases, base64url may be padded,
+/// and each spelling would be another key.
+fn replay(node: &Node<'_>, verify: Option<&Verify>) -> Option<Replay> {
+    match (node.read(&REPLAY)?, verify) {
+        (Replay::Signature, Some(Verify::Token(_) | Verify::None)) => {
+            node.problem(
+                "there is no signature without verify.hmac; name a part of the request, or write replay: null",
+            );
+            None
+        }
+        (Replay::Field(Field::Header(name)), Some(Verify::Hmac(hmac))) if name == hmac.header => {
+            Some(Replay::Signature)
+        }
+        (replay, _) => Some(replay),
+    }
 }
 
 const SKIP_ACCEPTED: &str = "a list of { event: PATTERN } and { header: NAME, value: TEXT }, such as [{ event: \"typing_*\" }]";

@@ -4,7 +4,7 @@ use super::{accepted, load, shown};
 use crate::{
     config::{
         SkipRule, Source, Verify, presets,
-        source::{Algorithm, Encoding, TimeFormat},
+        source::{Algorithm, Encoding, Replay, TimeFormat},
     },
     extract::KeyExpr,
 };
@@ -145,10 +145,7 @@ fn vowchat_signs_its_time_and_never_repeats_a_signature() {
     assert_eq!(timestamp.header, "x-chatwoot-timestamp");
     assert_eq!(timestamp.format, TimeFormat::Unix);
     assert_eq!(timestamp.tolerance, Duration::from_mins(5));
-    assert_eq!(
-        source.dedupe.replay,
-        Some("header:X-Chatwoot-Signature".parse().expect("a field"))
-    );
+    assert_eq!(source.dedupe.replay, Some(Replay::Signature));
     let [SkipRule::Event(typing)] = source.dedupe.skip.as_slice() else {
         panic!("not one signed rule: {:?}", source.dedupe.skip);
     };
@@ -156,6 +153,16 @@ fn vowchat_signs_its_time_and_never_repeats_a_signature() {
         typing.want(Some("conversation_typing_on")) && typing.want(Some("conversation_typing_off"))
     );
     assert!(!typing.want(Some("conversation_updated")) && !typing.want(None));
+}
+
+#[test]
+fn vowchat_catches_replays_under_another_signature_header_too() {
+    let vow = source("vowchat", "verify: {hmac: {header: X-Old}}");
+    let Verify::Hmac(hmac) = &vow.verify else {
+        panic!("not an hmac");
+    };
+    assert_eq!(hmac.header, "x-old");
+    assert_eq!(vow.dedupe.replay, Some(Replay::Signature));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::{PLENTY, accepted, field, hmac, secs, shown, target};
 use crate::config::{
     Ack, Secret, SkipRule, WhenFull,
     load::{Options, Process, load_text},
-    source::{Algorithm, Encoding, TimeFormat},
+    source::{Algorithm, Encoding, Replay, TimeFormat},
 };
 use std::{path::Path, time::Duration};
 
@@ -114,7 +114,8 @@ fn values_of_a_source_differ_from_their_defaults_too() {
     assert!(
         matches!(&a.dedupe.skip[1], SkipRule::Header(name, value) if name == "h" && value == "v")
     );
-    assert_eq!(a.dedupe.replay, Some(field("header:S")));
+    // The header of the signature means the signature.
+    assert_eq!(a.dedupe.replay, Some(Replay::Signature));
     assert_eq!((a.ack, a.ack_deadline), (Ack::Delivered, secs(9)));
     assert_eq!(a.respond.status, 202);
     assert_eq!(a.respond.body.as_deref(), Some(&b"[accepted]"[..]));

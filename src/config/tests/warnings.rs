@@ -30,6 +30,10 @@ fn warnings_tell_what_a_user_should_know() {
             "sources.a.event.id: the id is not signed",
         ),
         (
+            "a: {provider: vowchat, secret: s, dedupe: {replay: header:X-Other}, forward: http://a/}",
+            "sources.a.dedupe.replay: neither event.id nor this is signed",
+        ),
+        (
             "a: {provider: chatsvia, secret: s, forward: http://a/}\ntargets: {t: {url: http://a/}}",
             "targets.t: no source forwards to this target",
         ),

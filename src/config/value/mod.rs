@@ -10,6 +10,7 @@ pub(crate) use quantity::{
     count_kind, duration_text, size_text,
 };
 
+use super::source::Replay;
 use super::template::{BadTemplate, Template};
 use crate::extract::Field;
 use http::StatusCode;
@@ -109,6 +110,16 @@ pub(crate) const FIELD: Kind<Field> = text_kind(
     "header:NAME, json:/pointer, query:name or body",
     Some("body"),
     |text| text.parse().map_err(|_| "is no key expression".to_owned()),
+);
+
+/// A second key.
+pub(crate) const REPLAY: Kind<Replay> = text_kind(
+    "signature, header:NAME, json:/pointer, query:name or body",
+    Some("body"),
+    |text| match text {
+        "signature" => Ok(Replay::Signature),
+        _ => (FIELD.parse)(text).map(Replay::Field),
+    },
 );
 
 /// A pattern of event types.

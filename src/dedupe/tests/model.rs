@@ -304,7 +304,7 @@ impl Run {
         }
         for waiter in flight.waiters {
             match (end, told(waiter)) {
-                (End::Durable, Some(Ended::Durable(found))) => {
+                (End::Durable, Some(Ended::Durable { id: found, .. })) => {
                     assert_eq!(found, id(claimed_ms, self.seq));
                 }
                 (End::Answered { .. }, Some(Ended::Answered(_)))

@@ -6,7 +6,7 @@ use crate::http::Answer;
 use crate::http::body::{self, BodyError, BodyLimits};
 use crate::http::strict;
 use crate::shutdown::Shutdown;
-use http::{StatusCode, header};
+use http::header;
 use http_body_util::Full;
 use std::future::Future;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -47,6 +47,17 @@ struct Server {
     gate: Arc<Semaphore>,
     /// Has a permit for each request for `/wait` that has reached its handler.
     waiting: Arc<Semaphore>,
+    refusals: Arc<Refused>,
+}
+
+/// What the connections have answered by themselves.
+#[derive(Debug, Default)]
+struct Refused(parking_lot::Mutex<Vec<Refusal>>);
+
+impl Refusals for Refused {
+    fn refused(&self, refusal: Refusal) {
+        self.0.lock().push(refusal);
+    }
 }
 
 impl Server {
@@ -62,13 +73,22 @@ impl Server {
         };
         let stop = Shutdown::default();
         let open = metrics::Gauge::noop();
-        let served = tokio::spawn(serve(listener, service, settings, open, stop.listen()));
+        let refusals = Arc::new(Refused::default());
+        let served = tokio::spawn(serve(
+            listener,
+            service,
+            settings,
+            open,
+            Arc::clone(&refusals) as _,
+            stop.listen(),
+        ));
         Self {
             address,
             stop,
             served,
             gate,
             waiting,
+            refusals,
         }
     }
 
@@ -305,6 +325,7 @@ async fn malformed_requests_are_refused_and_closed() {
         (b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nExpect: x\r\n\r\na", "400"),
         (long.as_bytes(), "431"),
         (many.as_bytes(), "431"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "400"),
     ] {
         let mut raw = server.connect().await;
         // What follows must never be answered.
@@ -313,6 +334,41 @@ async fn malformed_requests_are_refused_and_closed() {
         let shown = String::from_utf8_lossy(request);
         assert!(rest.starts_with(&format!("HTTP/1.1 {status} ")) || rest.starts_with(&format!("HTTP/1.0 {status} ")), "{shown} {rest}");
         assert_eq!(rest.matches("HTTP/1.").count(), 1, "{shown} {rest}");
+    }
+}
+
+#[tokio::test]
+async fn what_connections_answer_by_themselves_is_told() {
+    let server = Server::start(Settings {
+        header_timeout: SHORT,
+        ..settings()
+    })
+    .await;
+    let long = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(9_000));
+    for (request, refusal) in [
+        (&b"GARBAGE\r\n\r\n"[..], Some(Refusal::Malformed)),
+        (
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            Some(Refusal::Malformed),
+        ),
+        (long.as_bytes(), Some(Refusal::TooLarge)),
+        (b"GET /a HT", Some(Refusal::Timeout)),
+        (b"", None),
+        // This one is the service's to answer.
+        (b"GET /a HTTP/1.1\r\nConnection: close\r\n\r\n", None),
+    ] {
+        let mut raw = server.connect().await;
+        raw.send(request).await;
+        let rest = raw.rest().await;
+        let told = std::mem::take(&mut *server.refusals.0.lock());
+        assert_eq!(told, Vec::from_iter(refusal), "{rest}");
+        if let Some(refusal) = refusal {
+            let status = refusal.status();
+            assert!(
+                rest.starts_with(&format!("HTTP/1.1 {} ", status.as_u16())),
+                "{rest}"
+            );
+        }
     }
 }
 
@@ -611,7 +667,14 @@ async fn the_gauge_counts_open_connections() {
         Ok::<_, Infallible>(text(StatusCode::OK, "ok"))
     });
     let gauge = metrics::Gauge::from_arc(Arc::clone(&count));
-    let served = tokio::spawn(serve(listener, service, settings(), gauge, stop.listen()));
+    let served = tokio::spawn(serve(
+        listener,
+        service,
+        settings(),
+        gauge,
+        Arc::new(()),
+        stop.listen(),
+    ));
     let mut raws = Vec::new();
     for open in 1..=2 {
         let mut raw = Raw(TcpStream::connect(address).await.expect("a connection"));

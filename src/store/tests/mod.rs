@@ -197,6 +197,7 @@ impl Running {
             reservation,
             charge,
             first_attempts: None,
+            metrics: Arc::new(Metrics::new().source(&source.name, 200, [])),
         }
     }
 

@@ -96,6 +96,14 @@ fn verifying() {
                     "a secret in the wrong place",
                     "verify: { hmac: { header: A, encoding: \"${SECRET}\" } }\nsecret: ${SECRET}",
                 ),
+                (
+                    "a replay of a signature that is none",
+                    "verify: bearer\nsecret: ${SECRET}\ndedupe: { replay: signature }",
+                ),
+                (
+                    "the same over a preset",
+                    "provider: vowchat\nverify: bearer\nsecret: ${SECRET}",
+                ),
             ],
         ),
     );
