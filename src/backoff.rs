@@ -38,7 +38,7 @@ mod tests {
     const BACKOFF: Backoff = Backoff {
         first: Duration::from_secs(1),
         factor: 2.0,
-        max: Duration::from_secs(600),
+        max: Duration::from_mins(10),
     };
 
     #[test]

@@ -37,21 +37,11 @@ impl EventId {
     pub fn new(received_ms: u64, store_tag: StoreTag, seq: Seq) -> Self {
         // `Builder` overwrites the top 4 bits of the first byte (version) and the top 2 of the third (variant),
         // so the tag lies in 4 + 8 + 6 + 8 + 8 bits and the counter in the last 5 bytes.
-        let tag = store_tag.0;
-        let counter = seq.0.to_be_bytes();
-        let mut random = [
-            (tag >> 30) as u8,
-            (tag >> 22) as u8,
-            (tag >> 16) as u8 & 0x3f,
-            (tag >> 8) as u8,
-            tag as u8,
-            0,
-            0,
-            0,
-            0,
-            0,
-        ];
-        random[5..].copy_from_slice(&counter[3..]);
+        let [.., high, low] = (store_tag.0 >> 22).to_be_bytes();
+        let [.., a, b, c] = (store_tag.0 & 0x3f_ffff).to_be_bytes();
+        let [_, _, _, counter @ ..] = seq.0.to_be_bytes();
+        let mut random = [high, low, a, b, c, 0, 0, 0, 0, 0];
+        random[5..].copy_from_slice(&counter);
         Self(uuid::Builder::from_unix_timestamp_millis(received_ms, &random).into_uuid())
     }
 

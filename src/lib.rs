@@ -5,6 +5,19 @@
 //! The rooms below stand in reading order, top floor first; a room imports only from floors below its own.
 //! `ARCHITECTURE.md` tells the way of one event through them.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_precision_loss,
+        clippy::float_cmp,
+        clippy::large_stack_arrays,
+        clippy::type_complexity,
+        reason = "tests count small numbers, and compare what must be equal"
+    )
+)]
+
 // F7: the command line
 pub mod cli;
 // F6: the wiring

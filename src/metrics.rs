@@ -260,7 +260,7 @@ impl Metrics {
     pub fn render(&self) -> String {
         // `process_*` are read from the system at this moment.
         with_local_recorder(&self.recorder, || {
-            metrics_process::Collector::default().collect()
+            metrics_process::Collector::default().collect();
         });
         self.handle.render()
     }

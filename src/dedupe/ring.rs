@@ -38,13 +38,15 @@ impl Record {
     }
 
     pub(super) fn received_ms(&self) -> u64 {
-        let [a, b, c, d, e, f] = self.received_ms;
-        u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+        let mut bytes = [0; 8];
+        bytes[2..].copy_from_slice(&self.received_ms);
+        u64::from_be_bytes(bytes)
     }
 
     pub(super) fn seq(&self) -> Option<Seq> {
-        let [a, b, c, d, e] = self.seq;
-        let seq = u64::from_be_bytes([0, 0, 0, a, b, c, d, e]);
+        let mut bytes = [0; 8];
+        bytes[3..].copy_from_slice(&self.seq);
+        let seq = u64::from_be_bytes(bytes);
         (seq != 0).then_some(Seq(seq))
     }
 
@@ -116,6 +118,7 @@ impl Ring {
 
 /// The bits of a place that the map has room for.
 fn position(place: usize) -> Position {
+    #[expect(clippy::cast_possible_truncation, reason = "the mask leaves 31 bits")]
     Position((place & Position::MASK as usize) as u32)
 }
 

@@ -15,7 +15,7 @@ const TAG: StoreTag = StoreTag(0x1_2345_6789);
 const A: SourceId = SourceId(3);
 const B: SourceId = SourceId(8);
 const WINDOWS: Windows = Windows {
-    event: Duration::from_millis(1_000),
+    event: Duration::from_secs(1),
     replay: Duration::from_millis(300),
 };
 const START_MS: u64 = 1_769_855_400_000;

@@ -118,7 +118,7 @@ mod tests {
     use serde_json::{Map, Value};
 
     fn at<'a>(body: &'a [u8], names: &[&str]) -> Option<Cow<'a, [u8]>> {
-        let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
+        let names: Vec<String> = names.iter().map(std::string::ToString::to_string).collect();
         value_at(body, &names)
     }
 
@@ -144,12 +144,12 @@ mod tests {
                 Some(r#"{"b": [1, "x"]}"#),
             ),
             (r#"{"a":{"b":[1,"x"]}}"#, &["a", "b", "1"], Some("x")),
-            (r#"[[1],[2,3]]"#, &["1", "0"], Some("2")),
-            (r#"[1]"#, &["1"], None),
-            (r#"[1,2]"#, &["01"], None),
-            (r#"[1,2]"#, &["-"], None),
-            (r#"[1,2]"#, &["+1"], None),
-            (r#"[1,2]"#, &["99999999999999999999999"], None),
+            (r"[[1],[2,3]]", &["1", "0"], Some("2")),
+            (r"[1]", &["1"], None),
+            (r"[1,2]", &["01"], None),
+            (r"[1,2]", &["-"], None),
+            (r"[1,2]", &["+1"], None),
+            (r"[1,2]", &["99999999999999999999999"], None),
             (r#"{"0":"x"}"#, &["0"], Some("x")),
             (r#"{"":"x"}"#, &[""], Some("x")),
             (r#"{"a":"b"}"#, &["a", "b"], None),

@@ -208,7 +208,9 @@ mod tests {
     #[test]
     fn fields_are_read_as_written() {
         let json = |names: &[&str]| {
-            Field::Json(Pointer(names.iter().map(|name| name.to_string()).collect()))
+            Field::Json(Pointer(
+                names.iter().map(std::string::ToString::to_string).collect(),
+            ))
         };
         let cases = [
             (

@@ -31,7 +31,7 @@ pub fn check<B>(head: &Request<B>) -> Result<(), Malformed> {
     check_target(head)?;
     check_host(head)?;
     check_framing(head)?;
-    check_expectation(&head.headers())
+    check_expectation(head.headers())
 }
 
 fn check_target<B>(head: &Request<B>) -> Result<(), Malformed> {

@@ -143,7 +143,7 @@ mod tests {
     /// The table of the public contract: status, body, closes, retries.
     #[tokio::test]
     async fn every_rejection_has_its_answer() {
-        let cases: [(Rejection, u16, &str, bool, Option<&str>); 14] = [
+        let cases: [(Rejection, u16, &str, bool, Option<&str>); 15] = [
             (Rejection::NotFound, 404, "not found", false, None),
             (Rejection::Method, 405, "method not allowed", false, None),
             (

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 /// Events that an unsigned mark may exempt from deduplication.
 const EXEMPT_MOST: u32 = 10;
 /// The time in which they may.
-const EXEMPT_INTERVAL: Duration = Duration::from_secs(60);
+const EXEMPT_INTERVAL: Duration = Duration::from_mins(1);
 
 /// One source.
 #[derive(Debug)]
@@ -92,10 +92,10 @@ impl Source {
             match rule {
                 config::SkipRule::Event(events) if known(events) => return Exemption::Signed,
                 config::SkipRule::UnsignedEvent(events) if known(events) => {
-                    found = Exemption::Unsigned
+                    found = Exemption::Unsigned;
                 }
                 config::SkipRule::Header(name, value) if carries(name, value) => {
-                    found = Exemption::Unsigned
+                    found = Exemption::Unsigned;
                 }
                 _ => {}
             }

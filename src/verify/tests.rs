@@ -41,7 +41,7 @@ fn dated(format: TimeFormat) -> Hmac {
         timestamp: Some(Timestamp {
             header: HeaderName::from_static("x-timestamp"),
             format,
-            tolerance: Duration::from_secs(300),
+            tolerance: Duration::from_mins(5),
         }),
         ..plain()
     }
@@ -73,7 +73,7 @@ fn verdict(verifier: &Verifier, headers: HeaderMap, body: &[u8]) -> Result<Strin
     assert_eq!(&verified.body()[..], body, "the body is what was received");
     Ok(verified
         .secret()
-        .map_or(String::new(), |name| name.to_string()))
+        .map_or(String::new(), std::string::ToString::to_string))
 }
 
 /// Signatures made elsewhere, in the shapes of the five vendors.

@@ -322,7 +322,7 @@ fn passthrough_shares_an_answer_and_forgets_failures() {
 }
 
 /// Whether everything that was written on `connection` has been read by the gateway: nothing is left in the
-/// kernel's queues of its socket (`/proc/net/tcp`, column rx_queue of the gateway's end).
+/// kernel's queues of its socket (`/proc/net/tcp`, column `rx_queue` of the gateway's end).
 fn is_read(gate: &crate::support::Gate, connection: &Connection) -> bool {
     let port = connection.stream().local_addr().expect("an address").port();
     let (local, remote) = (

@@ -92,8 +92,9 @@ fn traced(more: &[&str]) -> (usize, usize) {
     let app = App::start();
     let trace = tempfile::NamedTempFile::new().expect("a temporary file");
     let path = trace.path().to_str().expect("UTF-8").to_owned();
+    // Daemonized, it is the gateway itself that is our child, and ends with its gate.
     let strace = [
-        "strace", "-f", "-y", "-s", "100000", "-e", CALLS, "-o", &path,
+        "strace", "-D", "-f", "-y", "-s", "100000", "-e", CALLS, "-o", &path,
     ];
     let home = Home::new(&configuration(&app)).wrapped(&[&strace, more].concat());
     let gate = home.start();
@@ -102,6 +103,10 @@ fn traced(more: &[&str]) -> (usize, usize) {
     }
     app.wait_for(EVENTS);
     drop(gate);
+    wait_until("the trace is whole", || {
+        let trace = std::fs::read(&path).expect("strace wrote it");
+        String::from_utf8_lossy(&trace).contains("+++ killed by SIGKILL +++")
+    });
     acknowledged_before_sync(
         &String::from_utf8_lossy(&std::fs::read(path).expect("strace wrote it")),
         EVENTS,
@@ -141,6 +146,7 @@ fn a_failing_sync_gives_no_2xx_exit_74_and_a_clean_restart() {
     let inject = "inject=fdatasync,fsync:error=EIO:when=25+";
     let failing = home.wrapped(&[
         "strace",
+        "-D",
         "-f",
         "-o",
         "/dev/null",

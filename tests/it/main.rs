@@ -1,4 +1,12 @@
 //! hookgate from outside: the real binary, real sockets, real files.
+#![expect(
+    clippy::float_cmp,
+    reason = "metrics are counts: whole numbers, told apart exactly"
+)]
+#![expect(
+    clippy::disallowed_types,
+    reason = "a test whose helper thread panicked has failed: poisoning says so"
+)]
 
 mod crash;
 mod dedupe;

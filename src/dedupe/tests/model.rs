@@ -314,8 +314,8 @@ impl Run {
         }
     }
 
-    fn step(&mut self, step: Step) {
-        match step {
+    fn step(&mut self, step: &Step) {
+        match *step {
             Step::Claim {
                 source,
                 event,
@@ -386,7 +386,7 @@ proptest! {
             seq: 0,
         };
         for step in steps {
-            run.step(step);
+            run.step(&step);
         }
         run.now_ms = u64::MAX;
         run.flights.clear();

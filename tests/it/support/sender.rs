@@ -220,6 +220,8 @@ impl Connection {
 /// HMAC-SHA256 over the parts, in hex.
 pub(crate) fn hmac_sha256_hex(secret: &str, parts: &[&[u8]]) -> String {
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).expect("any length");
-    parts.iter().for_each(|part| mac.update(part));
+    for part in parts {
+        mac.update(part);
+    }
     hex::encode(mac.finalize().into_bytes())
 }
