@@ -102,7 +102,7 @@ impl Due {
     }
 
     /// The page could not be read.
-    pub(super) fn unread(&mut self, page: DuePage) {
+    pub(super) fn unread(&mut self, page: &DuePage) {
         self.settled = None;
         self.expect(page.next_ms);
     }
@@ -247,7 +247,7 @@ mod tests {
         fill(&mut due, &[3], None, &[], 0);
         assert_eq!(due.wait_ms(0), Some(103));
         let page = due.page(200, 8, HashSet::new());
-        due.unread(page);
+        due.unread(&page);
         assert_eq!(due.wait_ms(0), Some(103));
     }
 

@@ -323,7 +323,7 @@ impl World {
     fn unreadable(&mut self) -> bool {
         match self.reading.take() {
             Some(Reading::Fresh(..)) => {}
-            Some(Reading::Due(page, ..)) => self.scheduler.unread_due(page),
+            Some(Reading::Due(page, ..)) => self.scheduler.unread_due(&page),
             None => return false,
         }
         self.reader_rung = true;

@@ -29,7 +29,7 @@ pub(super) async fn read(target: Arc<Target>, mut running: Running) {
                 let due = running.store.due(target.id, page.now_ms, page.most, out);
                 let rows = due.await;
                 if rows.is_err() {
-                    target.fill(|scheduler| scheduler.unread_due(page));
+                    target.fill(|scheduler| scheduler.unread_due(&page));
                 }
                 rows.map(|(rows, next_ms)| {
                     target.fill(|scheduler| scheduler.fill_due(rows, next_ms));

@@ -268,7 +268,7 @@ impl Scheduler {
     }
 
     /// The page could not be read.
-    pub(super) fn unread_due(&mut self, page: DuePage) {
+    pub(super) fn unread_due(&mut self, page: &DuePage) {
         self.due.unread(page);
     }
 
