@@ -203,7 +203,7 @@ mod tests {
         let found = statements.expire(class, until_ms, most, never);
         let found = found.expect("deleted");
         assert!(found.dead.iter().all(|(_, bytes)| *bytes == 10));
-        assert_eq!(found.dead.len() as i64, 20 - left[2], "all are told");
+        assert_eq!(20 - left[2], i64::try_from(found.dead.len()).expect("few"));
         assert_eq!(
             found.events, deleted,
             "{class:?} until {until_ms}, at most {most}"

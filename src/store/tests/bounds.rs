@@ -308,5 +308,8 @@ async fn admissions_that_wait_are_bounded() {
     }
     running.close().await;
     let shell = place.shell();
-    assert_eq!(count(&shell, "SELECT count(*) FROM events"), taken as i64);
+    assert_eq!(
+        count(&shell, "SELECT count(*) FROM events"),
+        i64::try_from(taken).expect("few")
+    );
 }
