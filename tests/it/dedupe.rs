@@ -374,3 +374,38 @@ fn an_event_that_commits_after_its_answer_is_accepted_all_the_same() {
     });
     assert!(gate.log().contains(&retry.id()));
 }
+
+#[test]
+fn a_commit_that_fails_gives_no_2xx_to_the_original_nor_to_its_duplicates() {
+    let app = App::start();
+    let home = Home::new(&configuration(&app, ""));
+    let gate = home.start();
+    let other = rusqlite::Connection::open(home.database()).expect("the store's file");
+    other
+        .execute_batch("BEGIN IMMEDIATE")
+        .expect("the write lock");
+    // The writer waits five seconds for the lock, then gives the commit up; a duplicate that takes the original's
+    // place is refused at once while the store is held.
+    let senders: Vec<_> = (0..10)
+        .map(|_| {
+            let to = gate.public;
+            std::thread::spawn(move || order("evt_1", "x").send(to))
+        })
+        .collect();
+    for sender in senders {
+        let reply = sender.join().expect("answered");
+        assert_eq!(reply.status, 503, "{reply:?}");
+        assert!(reply.header("retry-after").is_some());
+    }
+    other
+        .execute_batch("ROLLBACK")
+        .expect("the lock is given back");
+    assert_eq!(app.count(), 0, "nothing was stored");
+    wait_until("it is taken as new once the store writes again", || {
+        let reply = gate.send(&order("evt_1", "x"));
+        assert!(reply.status == 503 || !reply.is_duplicate(), "{reply:?}");
+        reply.status == 200
+    });
+    app.wait_for(1);
+    assert!(gate.send(&order("evt_1", "x")).is_duplicate());
+}
