@@ -1,18 +1,22 @@
 //! The whole wiring on one page: open, build, serve, drain.
 
+mod prepare;
+mod upkeep;
+
 use crate::admin::{Admin, Readiness, State};
 use crate::budget::Budget;
 use crate::clock;
-use crate::config::{self, Config, Secret, Verify};
+use crate::config::Config;
 use crate::dedupe::{Dedupe, Kind, Restored, Windows};
-use crate::deliver::{Deliver, Removed, SecretHeaders, Setup};
+use crate::deliver::Deliver;
 use crate::event::{Seq, SourceId, TargetId};
 use crate::http::server;
-use crate::metrics::{Metrics, ProcessMetrics, SourceMetrics};
+use crate::metrics::{Metrics, ProcessMetrics};
 use crate::receive::{Receive, Source, service};
 use crate::shutdown::{Phase, Shutdown};
-use crate::store::{self, Backlog, Known, OpenSettings, Opened, Store};
-use http::{HeaderValue, Request};
+use crate::store::{self, OpenSettings, Opened, Store};
+use http::Request;
+use prepare::{give_up_after, numbers, seconds, secret_headers, setups, source_metrics};
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
@@ -21,18 +25,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tower::service_fn;
+use upkeep::Upkeep;
 
-/// How often keys expire, gauges follow, and histograms are folded.
-const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
-/// Keys that one step of the upkeep forgets, so that no lock is held for long.
-const EXPIRE_SLICE: usize = 1_000;
-/// How often deliveries to removed targets are looked at.
-const REMOVED_INTERVAL: Duration = Duration::from_secs(10);
-/// Age at which an event of a removed target becomes a dead letter if the store does not know what was configured:
-/// the default of `give_up_after`.
-const REMOVED_GIVE_UP_AFTER: Duration = Duration::from_hours(72);
 /// How long keys of a source that is not configured are kept at least: its window left with it, and a configuration
 /// that is rolled back must find them again. Nobody goes back by more than a month, and no vendor sends again so late.
 const STRANGERS_KEPT_MIN: Duration = Duration::from_hours(30 * 24);
@@ -336,104 +332,6 @@ async fn open_store(config: Config) -> Result<(Opened, Arc<Dedupe>, Vec<(Seq, Ki
     }
 }
 
-/// The numbers of configured names.
-fn numbers<Id: Copy>(known: &[Known<Id>]) -> HashMap<Arc<str>, Id> {
-    known
-        .iter()
-        .filter(|known| known.configured)
-        .map(|known| (Arc::clone(&known.name), known.id))
-        .collect()
-}
-
-/// The handles of every configured source.
-fn source_metrics(
-    config: &Config,
-    sources: &HashMap<Arc<str>, SourceId>,
-    metrics: &Arc<Metrics>,
-) -> HashMap<SourceId, Arc<SourceMetrics>> {
-    let handles = |source: &config::Source| {
-        let success = source.respond.status.as_u16();
-        let secrets = source.secrets.iter().map(|secret| &secret.name);
-        Arc::new(metrics.source(&source.name, success, secrets))
-    };
-    config
-        .sources
-        .iter()
-        .map(|source| (sources[&source.name], handles(source)))
-        .collect()
-}
-
-/// The configured targets with what waits for them, and those that the configuration no longer names.
-fn setups(
-    config: &Config,
-    known: &[(Known<TargetId>, Backlog)],
-    metrics: &Metrics,
-) -> (Vec<Setup>, Vec<Removed>) {
-    let mut setups = Vec::new();
-    let mut removed = Vec::new();
-    for (target, backlog) in known {
-        let metrics = metrics.target(&target.name);
-        if let Some(config) = config
-            .targets
-            .iter()
-            .find(|config| target.configured && config.name == target.name)
-        {
-            setups.push(Setup {
-                id: target.id,
-                config: config.clone(),
-                backlog: *backlog,
-                metrics,
-            });
-        } else {
-            if backlog.deliveries > 0 {
-                tracing::warn!(
-                    target = %target.name,
-                    waiting = backlog.deliveries,
-                    "target is no longer configured: its events wait, and become dead letters at the age of {:?}; \
-                     `replaces: {}` on another target takes them over",
-                    give_up_after(backlog),
-                    target.name
-                );
-            }
-            removed.push(Removed {
-                id: target.id,
-                name: Arc::clone(&target.name),
-                backlog: *backlog,
-                metrics,
-            });
-        }
-    }
-    (setups, removed)
-}
-
-/// Age at which an event of a removed target becomes a dead letter.
-fn give_up_after(backlog: &Backlog) -> Duration {
-    backlog.give_up_after.unwrap_or(REMOVED_GIVE_UP_AFTER)
-}
-
-/// The secrets that arrive in a header, to be put back when an event is delivered.
-fn secret_headers(sources: &[config::Source]) -> SecretHeaders {
-    let value = |prefix: &str, secret: &Secret| {
-        let bytes = [prefix.as_bytes(), secret.expose()].concat();
-        // A secret that is no header value can never have matched one.
-        let mut value = HeaderValue::from_bytes(&bytes).ok()?;
-        value.set_sensitive(true);
-        Some((Arc::clone(&secret.name), value))
-    };
-    let headers = sources.iter().filter_map(|source| match &source.verify {
-        Verify::Token(token) => {
-            let values = source
-                .secrets
-                .iter()
-                .filter_map(|secret| value(&token.prefix, secret))
-                .collect();
-            Some((Arc::clone(&source.name), values))
-        }
-        Verify::Hmac(_) | Verify::None => None,
-    });
-    headers.collect()
-}
-
 fn serve_admin(
     listener: TcpListener,
     admin: Admin,
@@ -497,72 +395,4 @@ fn stack(config: &Config) -> service::Settings {
         body_bytes: usize::try_from(largest).unwrap_or(usize::MAX),
         timeout: longest + config.limits.body_timeout + SLACK,
     }
-}
-
-/// What has to be done again and again.
-struct Upkeep {
-    metrics: Arc<Metrics>,
-    dedupe: Arc<Dedupe>,
-    store: Store,
-    sources: HashMap<SourceId, Arc<SourceMetrics>>,
-    process: ProcessMetrics,
-    /// Removed targets, and the age at which their events become dead letters.
-    abandoning: Vec<(TargetId, Duration)>,
-}
-
-impl Upkeep {
-    async fn run(self) {
-        let mut tick = tokio::time::interval(UPKEEP_INTERVAL);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut removed_next = Instant::now();
-        loop {
-            tick.tick().await;
-            let now_ms = clock::unix_ms();
-            self.expire(now_ms).await;
-            self.gauges(now_ms);
-            self.metrics.upkeep();
-            if Instant::now() >= removed_next {
-                removed_next = Instant::now() + REMOVED_INTERVAL;
-                for (target, age) in &self.abandoning {
-                    let before_ms = now_ms.saturating_sub(clock::millis(*age));
-                    self.store.abandon(*target, before_ms);
-                }
-            }
-        }
-    }
-
-    async fn expire(&self, now_ms: u64) {
-        loop {
-            let forgotten = self.dedupe.expire(now_ms, EXPIRE_SLICE);
-            let more = forgotten.len() >= EXPIRE_SLICE;
-            if !forgotten.is_empty() {
-                self.store.forget(forgotten);
-            }
-            if !more {
-                return;
-            }
-            tokio::task::yield_now().await;
-        }
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "gauges are doubles")]
-    fn gauges(&self, now_ms: u64) {
-        for (id, source) in &self.sources {
-            source.dedupe_keys.set(self.dedupe.len(*id) as f64);
-            source
-                .dedupe_window
-                .set(self.dedupe.effective_window(*id, now_ms).as_secs_f64());
-        }
-        self.process
-            .dedupe_evictions
-            .absolute(self.dedupe.evictions());
-    }
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "milliseconds since 1970 fit a double for 285,000 years"
-)]
-fn seconds(unix_ms: u64) -> f64 {
-    unix_ms as f64 / 1e3
 }
