@@ -301,8 +301,7 @@ fn keys(receive: &Receive, source: &Source, event_type: Option<&str>, incoming: 
 fn duplicate(source: &Source, id: EventId, conflict: bool) -> Success {
     source.metrics.events.increment("duplicate");
     if conflict {
-        source.metrics.dedupe_conflicts.increment(1);
-        tracing::warn!(event_id = %id, source = %source.config.name, "event.conflict: duplicate id with another body");
+        source.conflicted(id);
     }
     Success::Duplicate(id)
 }

@@ -2,7 +2,7 @@
 
 use super::rejection::{Cause, Rejection};
 use crate::config;
-use crate::event::{SourceId, TargetId};
+use crate::event::{EventId, SourceId, TargetId};
 use crate::extract::Parts;
 use crate::metrics::{REJECTED, SourceMetrics, UNAVAILABLE};
 use crate::quiet::Quiet;
@@ -31,6 +31,8 @@ pub struct Source {
     /// Where its events go.
     routes: Vec<(TargetId, config::Patterns)>,
     exempted: Mutex<(Option<Instant>, u32)>,
+    /// One line a second.
+    conflicts: Quiet,
     /// One line a second for each reason.
     rejections: HashMap<&'static str, Quiet>,
 }
@@ -61,6 +63,7 @@ impl Source {
             routes: config.routes.iter().map(route).collect(),
             metrics,
             config,
+            conflicts: Quiet::default(),
             exempted: Mutex::default(),
             rejections: REJECTED
                 .iter()
@@ -122,6 +125,19 @@ impl Source {
         }
         *count += 1;
         *count <= EXEMPT_MOST
+    }
+
+    /// Counts and logs a duplicate of `id` whose body is not the original's.
+    pub(super) fn conflicted(&self, id: EventId) {
+        self.metrics.dedupe_conflicts.increment(1);
+        if let Some(suppressed) = self.conflicts.pass() {
+            tracing::warn!(
+                event_id = %id,
+                source = %self.config.name,
+                suppressed,
+                "event.conflict: duplicate id with another body"
+            );
+        }
     }
 
     /// Counts and logs a request that was not taken.
