@@ -3,6 +3,7 @@
 //!
 //! [`load`] reads it, [`problem`] says what is wrong with it.
 
+pub mod handshake;
 pub mod load;
 pub mod pattern;
 pub mod presets;
@@ -12,6 +13,7 @@ pub mod source;
 pub mod summary;
 pub mod target;
 pub mod template;
+pub mod verify;
 
 // From text to values, in the order in which it happens.
 mod check;
@@ -30,9 +32,10 @@ mod tests;
 pub use pattern::Patterns;
 pub use presets::presets;
 pub use secret::Secret;
-pub use source::{Ack, Dedupe, Respond, Route, SkipRule, Source, Verify};
+pub use source::{Ack, Dedupe, Respond, Route, SkipRule, Source};
 pub use summary::summary;
 pub use target::{Target, WhenFull};
+pub use verify::Verify;
 pub(crate) use value::{HEADER, LISTEN, URL};
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};

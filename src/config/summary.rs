@@ -2,8 +2,9 @@
 
 use super::{
     Ack, Config, SkipRule, Source, Target, Verify, WhenFull,
-    source::{Hmac, Replay},
+    source::Replay,
     value::{duration_text as duration, size_text as size},
+    verify::{Algorithm, Proof, Scheme, Signature, TimePlace, TokenForm},
 };
 use crate::extract::{Field, KeyExpr};
 use std::fmt::Write as _;
@@ -142,27 +143,68 @@ fn block(kind: &str, name: &str, replaces: Option<&str>, rows: &[(&str, String)]
 }
 
 fn verify(verify: &Verify) -> String {
-    match verify {
-        Verify::None => "none: anyone may send".to_owned(),
-        Verify::Token(token) if token.scheme => "bearer token".to_owned(),
-        Verify::Token(token) => format!("token in {}", token.header),
-        Verify::Hmac(hmac) => hmac_line(hmac),
+    let schemes: Vec<String> = verify.schemes().iter().map(scheme).collect();
+    match schemes.as_slice() {
+        [] => "none: anyone may send".to_owned(),
+        schemes => schemes.join(", or "),
     }
 }
 
-fn hmac_line(hmac: &Hmac) -> String {
+fn scheme(scheme: &Scheme) -> String {
+    let mut line = match &scheme.proof {
+        Proof::Token(token) => match token.form {
+            TokenForm::Plain => format!("token in {}", place(&token.field)),
+            TokenForm::Scheme => "bearer token".to_owned(),
+            TokenForm::Basic => "user and password (basic)".to_owned(),
+        },
+        Proof::Jwt(jwt) => format!("JWT ({:?}) in {}", jwt.hash, place(&jwt.field)),
+        Proof::Signature(signature) => signature_line(signature),
+    };
+    if !scheme.covers_body() {
+        line += ", which does not cover the body";
+    }
+    line
+}
+
+/// A header by its name, anything else as it is written in a file.
+fn place(field: &Field) -> String {
+    match field {
+        Field::Header(name) => name.to_string(),
+        field => field.to_string(),
+    }
+}
+
+fn signature_line(signature: &Signature) -> String {
+    let algorithm = match signature.algorithm {
+        Algorithm::Hmac(hash) => format!("HMAC {hash:?}"),
+        Algorithm::Hash(hash) => format!("{hash:?}"),
+        Algorithm::Ed25519 => "Ed25519".to_owned(),
+        Algorithm::EcdsaP256 => "ECDSA P-256".to_owned(),
+        Algorithm::Rsa(hash) => format!("RSA {hash:?}"),
+    };
+    let places: Vec<String> = signature.fields.iter().map(place).collect();
     let mut line = format!(
-        "HMAC {:?} over {} in {}",
-        hmac.algorithm, hmac.signed, hmac.header
-    )
-    .replace("Sha", "SHA-");
-    if let Some(timestamp) = &hmac.timestamp {
-        let _ = write!(
-            line,
-            ", {} within {}",
-            timestamp.header,
-            duration(timestamp.tolerance)
-        );
+        "{} over {} in {}",
+        algorithm.replace("Sha", "SHA-"),
+        signature.signed,
+        places.join(" or ")
+    );
+    if let Some(timestamp) = &signature.timestamp {
+        let at = match &timestamp.place {
+            TimePlace::Field(field) => place(field),
+            TimePlace::Element(prefix) => prefix.clone(),
+            TimePlace::FirstElement => "its first element".to_owned(),
+        };
+        line += &match (timestamp.past, timestamp.future) {
+            (None, None) => format!(", {at} at any age"),
+            (Some(past), Some(future)) if past == future => {
+                format!(", {at} within {}", duration(past))
+            }
+            (past, future) => {
+                let limit = |limit: Option<_>| limit.map_or_else(|| "any age".to_owned(), duration);
+                format!(", {at} within {} past, {} future", limit(past), limit(future))
+            }
+        };
     }
     line
 }
@@ -197,24 +239,10 @@ fn ack(source: &Source) -> String {
 /// Alternatives with `|`, joined fields with `+`; None if there are none.
 pub(crate) fn expression(expression: &KeyExpr) -> Option<String> {
     let alternative = |fields: &Vec<Field>| {
-        let fields: Vec<String> = fields.iter().map(field).collect();
+        let fields: Vec<String> = fields.iter().map(ToString::to_string).collect();
         fields.join(" + ")
     };
     let alternatives: Vec<String> = expression.0.iter().map(alternative).collect();
     (!alternatives.is_empty()).then(|| alternatives.join(" | "))
 }
 
-/// A field as it is written in a file.
-fn field(field: &Field) -> String {
-    match field {
-        Field::Header(name) => format!("header:{name}"),
-        Field::Query(name) => format!("query:{name}"),
-        Field::Body => "body".to_owned(),
-        Field::Json(pointer) => pointer
-            .names()
-            .iter()
-            .fold("json:".to_owned(), |path, name| {
-                path + "/" + &name.replace('~', "~0").replace('/', "~1")
-            }),
-    }
-}

@@ -62,9 +62,10 @@ impl Outfit {
         let Some(known) = self.secrets.get(source) else {
             return;
         };
-        let same = known.iter().find(|(name, _)| *name == secret.secret);
-        if let Some((_, value)) = same.or(known.first()) {
-            headers.insert(secret.header.clone(), value.clone());
+        let mut here = known.iter().filter(|known| known.header == secret.header);
+        let first = here.clone().next();
+        if let Some(known) = here.find(|known| known.secret == secret.secret).or(first) {
+            headers.insert(secret.header.clone(), known.value.clone());
         }
     }
 }
@@ -184,6 +185,7 @@ fn is_traceparent(value: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deliver::SecretValue;
     use crate::config::target::SigningKey;
     use crate::event::{DedupeKey, EventId, Seq, StoreTag};
     use bytes::Bytes;
@@ -283,9 +285,15 @@ mod tests {
 
     #[test]
     fn the_secret_header_is_put_back() {
+        let value = |header, secret: &str, value| SecretValue {
+            header,
+            secret: secret.into(),
+            value: HeaderValue::from_static(value),
+        };
         let values = vec![
-            ("new".into(), HeaderValue::from_static("Bearer n")),
-            ("old".into(), HeaderValue::from_static("Bearer o")),
+            value(HeaderName::from_static("x-token"), "new", "n"),
+            value(http::header::AUTHORIZATION, "new", "Bearer n"),
+            value(http::header::AUTHORIZATION, "old", "Bearer o"),
         ];
         let secrets: SecretHeaders = [("erp".into(), values)].into();
         let outfit = Outfit::new(Arc::new(secrets), None);

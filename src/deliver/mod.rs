@@ -42,7 +42,18 @@ use std::{collections::HashMap, sync::Arc};
 use target::Target;
 
 /// Secrets that arrive in a header, by source name: put back when an event is delivered.
-pub type SecretHeaders = HashMap<Arc<str>, Vec<(Arc<str>, http::HeaderValue)>>;
+pub type SecretHeaders = HashMap<Arc<str>, Vec<SecretValue>>;
+
+/// A header that carries a secret itself.
+#[derive(Debug)]
+pub struct SecretValue {
+    /// The header.
+    pub header: http::HeaderName,
+    /// The secret's configured name.
+    pub secret: Arc<str>,
+    /// The header's value; marked as sensitive.
+    pub value: http::HeaderValue,
+}
 
 /// All targets.
 #[derive(Debug)]

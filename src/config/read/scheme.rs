@@ -3,10 +3,14 @@
 use crate::config::{
     Verify, presets,
     reader::{Map, Node, did_you_mean},
-    source::{Algorithm, Encoding, Hmac, TimeFormat, Timestamp, Token},
-    template::{Piece, Template},
+    template::{Base, Piece, Template, Value},
     value::{self, DURATION},
+    verify::{
+        Algorithm, Encoding, Hash, KeyForm, Prefix, Proof, Scheme, Signature, TimeFormat, TimePlace,
+        Timestamp, Token, TokenForm,
+    },
 };
+use crate::extract::Field;
 use http::header::AUTHORIZATION;
 use std::time::Duration;
 
@@ -24,11 +28,11 @@ pub(super) fn read(node: &Node<'_>, provider: Option<&str>) -> Option<Verify> {
     }
     let text = node.text(ACCEPTED, false)?;
     match text.value.as_str() {
-        "bearer" => Some(Verify::Token(Token {
-            header: AUTHORIZATION,
+        "bearer" => Some(by(Proof::Token(Token {
+            field: Field::Header(AUTHORIZATION),
             prefix: BEARER.to_owned(),
-            scheme: true,
-        })),
+            form: TokenForm::Scheme,
+        }))),
         "none" => Some(Verify::None),
         "hmac" | "token" => {
             node.problem(format!(
@@ -49,6 +53,15 @@ pub(super) fn read(node: &Node<'_>, provider: Option<&str>) -> Option<Verify> {
     }
 }
 
+/// The one scheme of a source.
+fn by(proof: Proof) -> Verify {
+    Verify::Schemes(vec![Scheme {
+        when: Vec::new(),
+        secrets: None,
+        proof,
+    }])
+}
+
 /// The scheme of a bearer token, with the space behind it (RFC 6750 2.1).
 const BEARER: &str = "Bearer ";
 
@@ -64,8 +77,8 @@ fn settings(node: &Node<'_>, provider: Option<&str>) -> Option<Verify> {
         return None;
     };
     match way.as_str() {
-        "hmac" => hmac(settings, provider).map(Verify::Hmac),
-        "token" => token(settings, provider).map(Verify::Token),
+        "hmac" => hmac(settings, provider).map(|hmac| by(Proof::Signature(hmac))),
+        "token" => token(settings, provider).map(|token| by(Proof::Token(token))),
         "bearer" | "none" => {
             settings.problem_at_key(format!("{way} has no settings; write verify: {way}"));
             None
@@ -80,7 +93,7 @@ fn settings(node: &Node<'_>, provider: Option<&str>) -> Option<Verify> {
     }
 }
 
-fn hmac(node: &Node<'_>, provider: Option<&str>) -> Option<Hmac> {
+fn hmac(node: &Node<'_>, provider: Option<&str>) -> Option<Signature> {
     let map = node.map(&[
         "header",
         "prefix",
@@ -90,10 +103,10 @@ fn hmac(node: &Node<'_>, provider: Option<&str>) -> Option<Hmac> {
         "timestamp",
     ])?;
     let algorithms = [
-        ("sha1", Algorithm::Sha1),
-        ("sha256", Algorithm::Sha256),
-        ("sha384", Algorithm::Sha384),
-        ("sha512", Algorithm::Sha512),
+        ("sha1", Hash::Sha1),
+        ("sha256", Hash::Sha256),
+        ("sha384", Hash::Sha384),
+        ("sha512", Hash::Sha512),
     ];
     let encodings = [
         ("hex", Encoding::Hex),
@@ -107,20 +120,25 @@ fn hmac(node: &Node<'_>, provider: Option<&str>) -> Option<Hmac> {
         )
         .and_then(|node| node.read(&value::HEADER));
     let prefix = map.read_or("prefix", &value::PREFIX, String::new());
-    let algorithm = map.choose_or("algorithm", &algorithms, Algorithm::Sha256);
+    let algorithm = map.choose_or("algorithm", &algorithms, Hash::Sha256);
     let encoding = map.choose_or("encoding", &encodings, Encoding::Hex);
     let signed = match map.get("signed") {
         Some(node) => node.read(&value::TEMPLATE),
-        None => Some(Template(vec![Piece::Body])),
+        None => Some(Template(vec![Piece::Value(Value { base: Base::Body, filters: Vec::new() })])),
     };
     let timestamp = map.get_some("timestamp").map(|node| timestamp(&node));
     let signed = signed?;
     check_cover(&map, &signed, timestamp.is_some(), provider);
-    Some(Hmac {
-        header: header?,
-        prefix,
-        algorithm,
+    Some(Signature {
+        algorithm: Algorithm::Hmac(algorithm),
+        fields: vec![Field::Header(header?)],
+        repeated: false,
+        split: None,
+        prefix: Prefix::Text(prefix),
         encoding,
+        key: KeyForm::Text,
+        key_id: None,
+        named_headers: None,
         signed,
         timestamp: match timestamp {
             Some(read) => Some(read?),
@@ -145,9 +163,10 @@ fn timestamp(node: &Node<'_>) -> Option<Timestamp> {
     let format = map.choose_or("format", &formats, TimeFormat::Unix);
     let tolerance = map.read_or("tolerance", &DURATION, TOLERANCE);
     Some(Timestamp {
-        header: header?,
+        place: TimePlace::Field(Field::Header(header?)),
         format,
-        tolerance,
+        past: Some(tolerance),
+        future: Some(tolerance),
     })
 }
 
@@ -158,12 +177,12 @@ fn check_cover(map: &Map<'_>, signed: &Template, has_timestamp: bool, provider: 
         Some(node) => node.problem(message),
         None => map.node().problem_at_key(message),
     };
-    if !signed.covers(&Piece::Body) {
+    if !signed.covers(&Field::Body) {
         at_signed(
             "the signature does not cover {body}, so anyone could change it; put {body} into signed",
         );
     }
-    let signs_time = signed.covers(&Piece::Timestamp);
+    let signs_time = signed.uses(&Base::Timestamp);
     if signs_time && !has_timestamp {
         at_signed(
             "{timestamp} is signed, but hmac has no timestamp: { header: NAME } to take it from",
@@ -199,8 +218,8 @@ fn token(node: &Node<'_>, provider: Option<&str>) -> Option<Token> {
         .and_then(|node| node.read(&value::HEADER));
     let prefix = map.read_or("prefix", &value::PREFIX, String::new());
     Some(Token {
-        header: header?,
+        field: Field::Header(header?),
         prefix,
-        scheme: false,
+        form: TokenForm::Plain,
     })
 }

@@ -3,10 +3,11 @@
 use crate::config::{
     Secret, Verify,
     reader::{Map, Node, show},
-    source::Token,
     substitute::STAND_IN,
     value::{self, SECRET_NAME},
+    verify::{Proof, Token, TokenForm},
 };
+use crate::extract::Field;
 use std::{
     fs::File,
     io::{self, Read as _},
@@ -64,8 +65,12 @@ pub(super) fn read(source: &Map<'_>, verify: Option<&Verify>) -> Option<Vec<Secr
         .map(|(index, node)| secret(node, &(index + 1).to_string()));
     let secrets = crate::config::reader::every(secrets)?;
     check_names(&nodes, &secrets);
-    if let Some(Verify::Token(token)) = verify {
-        check_sendable(&nodes, &secrets, token);
+    for scheme in verify.into_iter().flat_map(Verify::schemes) {
+        if let Proof::Token(token) = &scheme.proof
+            && matches!(token.field, Field::Header(_))
+        {
+            check_sendable(&nodes, &secrets, token);
+        }
     }
     Some(secrets)
 }
@@ -168,9 +173,8 @@ fn check_names(nodes: &[Node<'_>], secrets: &[Secret]) {
 /// A token is sent as it is, so it must survive being a header.
 fn check_sendable(nodes: &[Node<'_>], secrets: &[Secret], token: &Token) {
     for (node, secret) in nodes.iter().zip(secrets) {
-        let mut sent = zeroize::Zeroizing::new(token.prefix.clone().into_bytes());
-        sent.extend_from_slice(secret.expose());
-        if value::header_value(&sent).is_none() || secret.expose().trim_ascii() != secret.expose() {
+        let spaced = secret.expose().trim_ascii() != secret.expose();
+        if token.carry(secret.expose()).is_none() || (spaced && token.form != TokenForm::Basic) {
             node.problem(
                 "this token can never arrive in a header: it has a line break, a control character, \
                  or spaces at an end",

@@ -27,6 +27,7 @@ const KEYS: &[&str] = &[
     "max_age",
     "dedupe",
     "sender_timeout",
+    "sender_retries",
     "ack",
     "ack_deadline",
     "respond",
@@ -119,9 +120,17 @@ fn whole(
     let verify = verify(map, &parts.provider);
     let secrets = secrets::read(map, verify.as_ref());
     let event = event::read(map.get("event").as_ref());
+    let sender_retries = map
+        .get_some("sender_retries")
+        .and_then(|node| node.read(&DURATION));
     let no_type = event::Expressions::default();
     let event_type = &event.as_ref().unwrap_or(&no_type).event_type;
-    let dedupe = dedupe::read(map.get("dedupe").as_ref(), verify.as_ref(), event_type);
+    let dedupe = dedupe::read(
+        map.get("dedupe").as_ref(),
+        verify.as_ref(),
+        event_type,
+        sender_retries,
+    );
     let max_age = map
         .get_some("max_age")
         .and_then(|node| node.read(&DURATION_OR_OFF))
@@ -166,6 +175,12 @@ fn whole(
         path: parts.path,
         verify,
         secrets: secrets?,
+        public_url: None,
+        params: Vec::new(),
+        handshakes: Vec::new(),
+        status: None,
+        sender_retries,
+        sample: None,
         event_id: event.id,
         event_type: event.event_type,
         event_time: event.time,

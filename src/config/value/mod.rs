@@ -100,6 +100,8 @@ pub(crate) const TEMPLATE: Kind<Template> = text_kind(
         text.parse().map_err(|bad| match bad {
             // Not its name: it may come from the environment.
             BadTemplate::Unknown(_) => "has an unknown placeholder".to_owned(),
+            BadTemplate::UnknownFilter(_) => "has an unknown filter".to_owned(),
+            BadTemplate::Misplaced(why) => format!("can't be used: {why}"),
             BadTemplate::Unclosed => "has a { that is not closed".to_owned(),
         })
     },
