@@ -96,6 +96,11 @@ impl Pointer {
         &self.0
     }
 
+    /// Where its value stands in a JSON document, quotes included.
+    pub fn span(&self, body: &[u8]) -> Option<std::ops::Range<usize>> {
+        json::span(body, &self.0)
+    }
+
     /// The empty pointer is refused: the whole document is what `body` is for.
     fn parse(text: &str) -> Result<Self, BadField> {
         let names = text.strip_prefix('/').ok_or(BadField)?;
