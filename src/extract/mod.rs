@@ -5,8 +5,10 @@
 //! no JSON values.
 
 mod json;
+mod stringify;
 mod time;
 
+pub use stringify::{NotJson, STRINGIFY_DEPTH_MAX, json_stringify};
 pub use time::event_time_ms;
 
 use crate::event::DedupeKey;
