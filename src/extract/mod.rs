@@ -6,9 +6,11 @@
 
 mod form;
 mod json;
+mod stringify;
 mod time;
 
 pub use form::{form_pairs, pairs};
+pub use stringify::{NotJson, STRINGIFY_DEPTH_MAX, json_stringify};
 pub use time::event_time_ms;
 
 use crate::event::DedupeKey;
