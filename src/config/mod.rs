@@ -4,6 +4,7 @@
 //! [`load`] reads it, [`problem`] says what is wrong with it.
 
 pub mod handshake;
+pub mod key;
 pub mod load;
 pub mod pattern;
 pub mod presets;

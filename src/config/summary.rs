@@ -79,7 +79,7 @@ fn source_lines(source: &Source) -> String {
         let window = duration(source.replay_window());
         let what = match replay {
             Replay::Signature => "signature".to_owned(),
-            Replay::Field(replay) => field(replay),
+            Replay::Field(replay) => place(replay),
         };
         rows.push(("replay key", format!("{what}, for {window}")));
     }
