@@ -254,7 +254,10 @@ impl Value {
         let keeps = self.filters.iter().all(Filter::is_binding);
         keeps
             && match (&self.base, field) {
-                (Base::Body | Base::JsonStringify, Field::Body | Field::Json(_) | Field::Form(_))
+                (
+                    Base::Body | Base::JsonStringify,
+                    Field::Body | Field::Json(_) | Field::Form(_),
+                )
                 | (Base::Url | Base::Query, Field::Query(_))
                 | (Base::Form, Field::Form(_)) => true,
                 (Base::AtlassianQsh, Field::Query(name)) => name != "jwt",
@@ -346,10 +349,7 @@ mod tests {
             literal("."),
             value(Base::Body, &[Filter::Sha256, Filter::Hex]),
             literal("}"),
-            value(
-                Base::Field("json:/a/0".parse().expect("a field")),
-                &[],
-            ),
+            value(Base::Field("json:/a/0".parse().expect("a field")), &[]),
             value(Base::Param("id".into()), &[]),
             value(Base::Url, &[Filter::Unescape(":/".into())]),
         ];

@@ -285,7 +285,9 @@ impl Verify {
     /// passes: `None` if some scheme takes it for ever.
     pub fn lifetime(&self) -> Option<Duration> {
         let lifetimes = self.schemes().iter().map(|scheme| match &scheme.proof {
-            Proof::Signature(signature) => signature.timestamp.as_ref().and_then(Timestamp::lifetime),
+            Proof::Signature(signature) => {
+                signature.timestamp.as_ref().and_then(Timestamp::lifetime)
+            }
             Proof::Jwt(_) | Proof::Token(_) => None,
         });
         lifetimes

@@ -241,7 +241,11 @@ mod tests {
         ];
         for (text, expected) in cases {
             let written = expected.to_string();
-            assert_eq!(text.to_ascii_lowercase(), written.to_ascii_lowercase(), "{text}");
+            assert_eq!(
+                text.to_ascii_lowercase(),
+                written.to_ascii_lowercase(),
+                "{text}"
+            );
             assert_eq!(text.parse(), Ok(expected), "{text}");
         }
         for text in [

@@ -60,7 +60,10 @@ pub(super) fn may_hold(
         body: b"",
     };
     let told = |condition: &&Condition| !condition.needs_body();
-    conditions.iter().filter(told).all(|condition| condition.holds(request))
+    conditions
+        .iter()
+        .filter(told)
+        .all(|condition| condition.holds(request))
 }
 
 impl Condition {
@@ -84,7 +87,8 @@ impl Condition {
     }
 
     fn needs_body(&self) -> bool {
-        let of_body = |field: &Field| matches!(field, Field::Json(_) | Field::Form(_) | Field::Body);
+        let of_body =
+            |field: &Field| matches!(field, Field::Json(_) | Field::Form(_) | Field::Body);
         let subject = matches!(&self.subject, Subject::Field(field) if of_body(field));
         let expected = || match &self.expected {
             Prepared::Is(content) => content.bases().any(|base| match base {

@@ -231,9 +231,12 @@ fn value<'a>(base: &Base, filters: &[Filter], given: &Given<'a>) -> Option<Cow<'
         Base::Query if sorted => Some(sorted_query(request.query.unwrap_or_default()).into()),
         Base::Query => Some(request.query.unwrap_or_default().as_bytes().into()),
         Base::Form => form(&request, filters.first()).map(Cow::Owned),
-        Base::Url | Base::PublicUrl | Base::Path | Base::Param(_) | Base::Secret | Base::AtlassianQsh => {
-            None
-        }
+        Base::Url
+        | Base::PublicUrl
+        | Base::Path
+        | Base::Param(_)
+        | Base::Secret
+        | Base::AtlassianQsh => None,
     }
 }
 
@@ -362,7 +365,7 @@ fn apply<'a>(
     challenge_key: Option<&[u8]>,
 ) -> Option<Cow<'a, [u8]>> {
     let made = match filter {
-        Filter::Optional | Filter::Sorted => return Some(value),
+        Filter::Optional | Filter::Sorted | Filter::PhpSerialized(_) => return Some(value),
         Filter::HexDigits => {
             let digits = (1..=HEX_DIGITS_MAX).contains(&value.len())
                 && value.iter().all(u8::is_ascii_hexdigit);
@@ -408,7 +411,10 @@ fn unescaped(text: &[u8], characters: &[u8]) -> Vec<u8> {
     let mut rest = text;
     while let Some((first, after)) = rest.split_first() {
         let escaped = (*first == b'%')
-            .then(|| rest.get(..3).and_then(|escape| percent_decode(escape).next()))
+            .then(|| {
+                rest.get(..3)
+                    .and_then(|escape| percent_decode(escape).next())
+            })
             .flatten()
             .filter(|byte| characters.contains(byte));
         if let Some(byte) = escaped {

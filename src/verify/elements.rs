@@ -1,10 +1,10 @@
 //! Where signatures stand: the elements of a header, a list of them, or another part of the request. Elements that are
 //! no signature of this scheme (another version, another form) are passed over; whether one is right is not known here.
 
+use super::Refused;
 use super::content::decode;
 use super::keys::{SIGNATURE_BYTES_MAX, is_length};
 use super::request::Request;
-use super::Refused;
 use crate::config::verify::{Algorithm, Encoding, Prefix, Signature};
 use crate::extract::Field;
 use http::HeaderMap;
@@ -59,7 +59,11 @@ impl Elements {
             }
             missing &= lines == 0;
         }
-        if missing { Err(Refused::Missing) } else { Ok(()) }
+        if missing {
+            Err(Refused::Missing)
+        } else {
+            Ok(())
+        }
     }
 
     /// The values where signatures stand, whole.

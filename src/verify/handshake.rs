@@ -4,14 +4,14 @@
 use super::condition::{self, Condition};
 use super::content::{Content, Given, Surroundings};
 use super::request::Request;
+use crate::config::template::Piece;
+use crate::config::verify::{Condition as ConfiguredCondition, Expected};
 use crate::config::{
     Secret, Verify,
     handshake::{Handshake as Config, HandshakeBody},
     key,
     verify::{Algorithm, Hash, Proof, Subject},
 };
-use crate::config::verify::{Condition as ConfiguredCondition, Expected};
-use crate::config::template::Piece;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use zeroize::Zeroizing;
@@ -136,9 +136,10 @@ impl Handshakes {
 impl Handshake {
     fn new(config: &Config, around: &Surroundings) -> Option<Self> {
         let answer = &config.answer;
-        let headers = answer.headers.iter().map(|(name, template)| {
-            Some((name.clone(), Content::new(template, around)?))
-        });
+        let headers = answer
+            .headers
+            .iter()
+            .map(|(name, template)| Some((name.clone(), Content::new(template, around)?)));
         Some(Self {
             when: condition::prepare(&config.when, around)?,
             verified: config.verified,
@@ -197,10 +198,13 @@ fn methods(when: &[ConfiguredCondition]) -> impl Iterator<Item = Method> {
 /// The key that signs the vendor's events: the source's first secret, made a key as its first scheme does.
 fn challenge_key(verify: &Verify, secrets: &[Secret]) -> Option<Key> {
     let secret = secrets.first()?;
-    let signature = verify.schemes().iter().find_map(|scheme| match &scheme.proof {
-        Proof::Signature(signature) => Some(signature),
-        Proof::Jwt(_) | Proof::Token(_) => None,
-    });
+    let signature = verify
+        .schemes()
+        .iter()
+        .find_map(|scheme| match &scheme.proof {
+            Proof::Signature(signature) => Some(signature),
+            Proof::Jwt(_) | Proof::Token(_) => None,
+        });
     let decoded = match signature {
         Some(signature) => key::decode(&signature.key, signature.algorithm, secret.expose()),
         None => key::decode(

@@ -6,13 +6,12 @@ use super::mac::{Mac, Tag, equal};
 use super::request::{Request, only};
 use super::{Proven, Refused, place};
 use crate::clock;
+use crate::config::template::Base;
 use crate::config::{
     Secret, key,
     verify::{Algorithm, Encoding, Hash, Jwt},
 };
 use crate::extract::{Field, json_stringify};
-use crate::config::template::Base;
-use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -64,7 +63,9 @@ impl Scheme {
             field: config.field.clone(),
             prefix: config.prefix.clone(),
             hash: config.hash,
-            stringifies: claims.iter().any(|(_, claim)| claim.uses(&Base::JsonStringify)),
+            stringifies: claims
+                .iter()
+                .any(|(_, claim)| claim.uses(&Base::JsonStringify)),
             claims,
             tolerance_ms: clock::millis(config.tolerance),
             keys: secrets.iter().map(key).collect(),
@@ -127,7 +128,7 @@ impl Scheme {
             secret: Arc::clone(&valid[matched].secret.name),
             signed: remember.then(|| Sha256::digest(token.signed).into()),
             carried_in: None,
-            body: stringified.map(Bytes::from),
+            body: super::rewritten(stringified),
         })
     }
 

@@ -144,4 +144,3 @@ pub(super) fn length(hash: Hash) -> usize {
         Hash::Sha512 => 64,
     }
 }
-

@@ -26,7 +26,7 @@ use crate::event::SecretHeader;
 use bytes::Bytes;
 use condition::Condition;
 use http::{HeaderMap, HeaderName, Method};
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 use subtle::{Choice, ConditionallySelectable};
 
 /// A request whose sender is proven (or who was not asked to prove anything: [`Verify::None`]).
@@ -186,11 +186,7 @@ impl Verifier {
                 signed: None,
             });
         };
-        if let Some(text) = proven.body
-            && text != body
-        {
-            body = text;
-        }
+        body = proven.body.unwrap_or(body);
         let secret_header = proven.carried_in.map(|header| {
             headers.remove(&header);
             SecretHeader {
@@ -217,6 +213,14 @@ impl Verifier {
             }
         }
         refused
+    }
+}
+
+/// The re-serialised body, if it is another text than the one that was received.
+fn rewritten(stringified: Option<Cow<'_, [u8]>>) -> Option<Bytes> {
+    match stringified? {
+        Cow::Owned(text) => Some(text.into()),
+        Cow::Borrowed(_) => None,
     }
 }
 

@@ -26,7 +26,7 @@ use ring::{
     },
 };
 use serde_json::json;
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 /// A request on its way out, before and after it is signed.
 #[derive(Clone, Debug)]
@@ -93,10 +93,13 @@ impl Signer {
         around: &Surroundings,
         private: Option<&[u8]>,
     ) -> Result<Self, CannotSign> {
-        let algorithm = verify.schemes().iter().find_map(|scheme| match &scheme.proof {
-            Proof::Signature(signature) => Some((signature.algorithm, &signature.key)),
-            Proof::Jwt(_) | Proof::Token(_) => None,
-        });
+        let algorithm = verify
+            .schemes()
+            .iter()
+            .find_map(|scheme| match &scheme.proof {
+                Proof::Signature(signature) => Some((signature.algorithm, &signature.key)),
+                Proof::Jwt(_) | Proof::Token(_) => None,
+            });
         let private = match (private, algorithm) {
             (Some(private), Some((algorithm, form))) => Private::read(private, algorithm, form)?,
             _ => None,
@@ -203,7 +206,10 @@ impl Signer {
         };
         let written = time.map(|time| match &time.place {
             TimePlace::Field(field) => {
-                let sent = request.as_request().once(field).map(std::borrow::Cow::into_owned);
+                let sent = request
+                    .as_request()
+                    .once(field)
+                    .map(std::borrow::Cow::into_owned);
                 sent.unwrap_or_default()
             }
             _ => timestamp::write(time.format, now_ms).into_bytes(),
@@ -278,9 +284,8 @@ impl Signer {
             claims[name] = String::from_utf8_lossy(&text).into();
         }
         let header = json!({ "alg": jwt::name(config.hash), "typ": "JWT" });
-        let part = |value: &serde_json::Value| {
-            encode(Encoding::Base64Url, value.to_string().as_bytes())
-        };
+        let part =
+            |value: &serde_json::Value| encode(Encoding::Base64Url, value.to_string().as_bytes());
         let signed = format!("{}.{}", part(&header), part(&claims));
         let key = Key::new(algorithm, &config.key, secret);
         let pieces = [super::content::Rendered::Bytes(signed.as_bytes().into())];
@@ -327,7 +332,10 @@ fn name_headers(
     let texts: Vec<&str> = names.iter().map(HeaderName::as_str).collect();
     let list = texts.join(&named.split);
     let each = |name: &HeaderName| -> String {
-        let value = request.headers.get(name).map_or(&[][..], HeaderValue::as_bytes);
+        let value = request
+            .headers
+            .get(name)
+            .map_or(&[][..], HeaderValue::as_bytes);
         let value = String::from_utf8_lossy(value);
         let piece = |piece: &HeaderPiece| match piece {
             HeaderPiece::Literal(text) => text.clone(),
@@ -416,7 +424,7 @@ impl Private {
     fn read(text: &[u8], algorithm: Algorithm, form: &KeyForm) -> Result<Option<Self>, CannotSign> {
         let der = || {
             key::der(text)
-                .ok_or(CannotSign::BadPrivateKey("the private key is neither PEM nor base64"))
+                .map_err(|_| CannotSign::BadPrivateKey("the private key is neither PEM nor base64"))
         };
         match algorithm {
             Algorithm::Hmac(_) | Algorithm::Hash(_) => Ok(None),
@@ -429,8 +437,9 @@ impl Private {
                 let seed = seed(text, form);
                 let pair = match seed.as_deref().and_then(|seed| seed.get(..32)) {
                     Some(seed) => Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| bad())?,
-                    None => Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der()?)
-                        .map_err(|_| bad())?,
+                    None => {
+                        Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der()?).map_err(|_| bad())?
+                    }
                 };
                 Ok(Some(Self::Ed25519(pair)))
             }

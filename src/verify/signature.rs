@@ -12,7 +12,6 @@ use crate::config::{
     verify::{Algorithm, HeaderPiece, NamedHeaders, Signature, TimePlace, Timestamp},
 };
 use crate::extract::{Field, json_stringify};
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -117,7 +116,7 @@ impl Scheme {
             secret: Arc::clone(&key.name),
             signed: remember.then(|| identity(&pieces)),
             carried_in: None,
-            body: stringified.map(Bytes::from),
+            body: super::rewritten(stringified),
         })
     }
 
@@ -181,7 +180,11 @@ impl Scheme {
             let name: HeaderName = name.trim().parse().map_err(|_| Refused::Bad)?;
             names.push(name);
         }
-        if self.listed.as_ref().is_some_and(|name| !names.contains(name)) {
+        if self
+            .listed
+            .as_ref()
+            .is_some_and(|name| !names.contains(name))
+        {
             return Err(Refused::Bad);
         }
         let mut written = Vec::new();

@@ -40,7 +40,8 @@ pub(super) fn write(format: TimeFormat, unix_ms: u64) -> String {
 
 /// Whether a timestamp is near enough to now, before or after it.
 pub(super) fn is_fresh(config: &Timestamp, unix_ms: u64, now_ms: u64) -> bool {
-    let within = |limit: Option<_>, apart: u64| limit.is_none_or(|limit| apart <= clock::millis(limit));
+    let within =
+        |limit: Option<_>, apart: u64| limit.is_none_or(|limit| apart <= clock::millis(limit));
     within(config.past, now_ms.saturating_sub(unix_ms))
         && within(config.future, unix_ms.saturating_sub(now_ms))
 }

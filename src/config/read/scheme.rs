@@ -6,8 +6,8 @@ use crate::config::{
     template::{Base, Piece, Template, Value},
     value::{self, DURATION},
     verify::{
-        Algorithm, Encoding, Hash, KeyForm, Prefix, Proof, Scheme, Signature, TimeFormat, TimePlace,
-        Timestamp, Token, TokenForm,
+        Algorithm, Encoding, Hash, KeyForm, Prefix, Proof, Scheme, Signature, TimeFormat,
+        TimePlace, Timestamp, Token, TokenForm,
     },
 };
 use crate::extract::Field;
@@ -124,7 +124,10 @@ fn hmac(node: &Node<'_>, provider: Option<&str>) -> Option<Signature> {
     let encoding = map.choose_or("encoding", &encodings, Encoding::Hex);
     let signed = match map.get("signed") {
         Some(node) => node.read(&value::TEMPLATE),
-        None => Some(Template(vec![Piece::Value(Value { base: Base::Body, filters: Vec::new() })])),
+        None => Some(Template(vec![Piece::Value(Value {
+            base: Base::Body,
+            filters: Vec::new(),
+        })])),
     };
     let timestamp = map.get_some("timestamp").map(|node| timestamp(&node));
     let signed = signed?;

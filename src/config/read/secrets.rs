@@ -4,7 +4,7 @@ use crate::config::{
     Secret, Verify,
     reader::{Map, Node, show},
     substitute::STAND_IN,
-    value::{self, SECRET_NAME},
+    value::SECRET_NAME,
     verify::{Proof, Token, TokenForm},
 };
 use crate::extract::Field;
