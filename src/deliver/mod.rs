@@ -35,6 +35,7 @@ use crate::shutdown::Listener as Stop;
 use crate::store::{Abandoned, Backlog, Feed, Settlement, Store};
 use bytes::Bytes;
 use http::HeaderMap;
+use parking_lot::RwLock;
 use removed::Estate;
 pub use removed::Removed;
 use shift::Shift;
@@ -43,6 +44,9 @@ use target::Target;
 
 /// Secrets that arrive in a header, by source name: put back when an event is delivered.
 pub type SecretHeaders = HashMap<Arc<str>, Vec<SecretValue>>;
+
+/// The same as they are at present.
+type PresentSecrets = Arc<RwLock<SecretHeaders>>;
 
 /// A header that carries a secret itself.
 #[derive(Debug)]
@@ -62,6 +66,7 @@ pub struct Deliver {
     /// Those that the configuration no longer names.
     removed: HashMap<TargetId, Arc<Estate>>,
     shift: Arc<Shift>,
+    secrets: PresentSecrets,
 }
 
 /// One target to deliver to.
@@ -86,7 +91,7 @@ impl Deliver {
         secrets: SecretHeaders,
         memory_bytes: u64,
     ) -> Arc<Self> {
-        let secrets = Arc::new(secrets);
+        let secrets = Arc::new(RwLock::new(secrets));
         let memory = Budget::new(memory_bytes);
         let shift = Arc::new(Shift::default());
         let prepare = |setup: Setup| {
@@ -105,7 +110,13 @@ impl Deliver {
             targets,
             removed,
             shift,
+            secrets,
         })
+    }
+
+    /// Puts these secrets back from now on.
+    pub fn renew(&self, secrets: SecretHeaders) {
+        *self.secrets.write() = secrets;
     }
 
     /// Starts the attempts, on the current runtime, until the stop is at `Draining`; then running attempts may finish.

@@ -1,7 +1,7 @@
 //! One request, step by step: route, prove, read, verify, dedupe, store, answer.
 
 use super::rejection::{Rejection, json};
-use super::source::{Exemption, Source};
+use super::source::{Exemption, Proof, Source};
 use super::{Receive, forward, handshake};
 use crate::config::{Ack, source::Replay};
 use crate::dedupe::{Answered, Claim, Ended, Kind, RequestKey, Reservation};
@@ -50,13 +50,14 @@ where
         receive.elsewhere.answered(answer.status().as_u16());
         return answer;
     };
-    let answer = match admissible(source, &request) {
+    let proof = source.proof();
+    let answer = match admissible(&proof, &request) {
         Err(rejection) => {
             source.rejected(&rejection);
             let answer = early(&request, &rejection);
             source.allowing(answer)
         }
-        Ok(kind) => match take(receive, source, request, kind).await {
+        Ok(kind) => match take(receive, source, &proof, request, kind).await {
             Ok(success) => source.success(success),
             Err(rejection) => {
                 source.rejected(&rejection);
@@ -77,9 +78,9 @@ enum MayBe {
 }
 
 /// What can be said before the body is read.
-fn admissible<B>(source: &Source, request: &Request<B>) -> Result<MayBe, Rejection> {
+fn admissible<B>(proof: &Proof, request: &Request<B>) -> Result<MayBe, Rejection> {
     let (method, query) = (request.method(), request.uri().query());
-    if source
+    if proof
         .handshakes
         .may_answer(method, query, request.headers())
     {
@@ -88,7 +89,7 @@ fn admissible<B>(source: &Source, request: &Request<B>) -> Result<MayBe, Rejecti
     if method != Method::POST {
         return Err(Rejection::Method);
     }
-    source.verifier.precheck(method, query, request.headers())?;
+    proof.verifier.precheck(method, query, request.headers())?;
     Ok(MayBe::Event)
 }
 
@@ -126,6 +127,7 @@ impl Incoming {
 async fn take<B>(
     receive: &Receive,
     source: &Source,
+    proof: &Proof,
     request: Request<B>,
     kind: MayBe,
 ) -> Result<Success, Rejection>
@@ -147,7 +149,7 @@ where
         .get::<Peer>()
         .map_or(SocketAddr::from(([0, 0, 0, 0], 0)), |peer| peer.0);
     if kind == MayBe::Handshake {
-        if let Some(answer) = handshake::answer(source, &head, &body, received_ms)? {
+        if let Some(answer) = handshake::answer(source, proof, &head, &body, received_ms)? {
             return Ok(Success::Handshake(answer));
         }
         if head.method != Method::POST {
@@ -155,7 +157,7 @@ where
         }
     }
     let query = head.uri.query().map(str::to_owned);
-    let verified = source.verifier.verify(
+    let verified = proof.verifier.verify(
         &head.method,
         query.as_deref(),
         head.headers,

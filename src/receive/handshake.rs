@@ -1,7 +1,7 @@
 //! A vendor that asks whether the URL is its own: it gets its answer, and nothing else happens.
 
 use super::rejection::Rejection;
-use super::source::Source;
+use super::source::{Proof, Source};
 use crate::http::Answer;
 use crate::verify::{HandshakeAnswer, Refused, Request};
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use http_body_util::Full;
 /// nobody without one, and what lacks the thing that is to be answered is refused like a wrong signature.
 pub(super) fn answer(
     source: &Source,
+    proof: &Proof,
     head: &Parts,
     body: &Bytes,
     now_ms: u64,
@@ -22,11 +23,11 @@ pub(super) fn answer(
         headers: &head.headers,
         body,
     };
-    let Some(rule) = source.handshakes.rule(request) else {
+    let Some(rule) = proof.handshakes.rule(request) else {
         return Ok(None);
     };
     if rule.verified {
-        source.verifier.verify(
+        proof.verifier.verify(
             &head.method,
             head.uri.query(),
             head.headers.clone(),
@@ -34,7 +35,7 @@ pub(super) fn answer(
             now_ms,
         )?;
     }
-    let answer = source.handshakes.answer(rule, request);
+    let answer = proof.handshakes.answer(rule, request);
     let answer = answer.ok_or(Refused::Bad)?;
     tracing::info!(source = %source.config.name, "handshake answered");
     Ok(Some(answer))
@@ -51,7 +52,8 @@ pub(super) fn respond(answered: HandshakeAnswer) -> Answer {
 impl Source {
     /// A 405 says what the source's rules answer beside POST (RFC 9110 15.5.6).
     pub(super) fn allowing(&self, mut answer: Answer) -> Answer {
-        let methods = self.handshakes.methods();
+        let proof = self.proof();
+        let methods = proof.handshakes.methods();
         if !methods.is_empty()
             && let Some(allow) = answer.headers_mut().get_mut(header::ALLOW)
         {

@@ -15,6 +15,7 @@ mod durability;
 mod full;
 mod malformed;
 mod operate;
+mod secrets;
 mod slow;
 mod stop;
 mod stringify;
