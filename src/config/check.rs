@@ -73,7 +73,10 @@ fn undated(source: &Source, at: &KeyPath, report: &Report) {
 
 fn checks_age(scheme: &Scheme) -> bool {
     match &scheme.proof {
-        Proof::Signature(signature) => signature.timestamp.as_ref().is_some_and(Timestamp::is_checked),
+        Proof::Signature(signature) => signature
+            .timestamp
+            .as_ref()
+            .is_some_and(Timestamp::is_checked),
         Proof::Jwt(_) | Proof::Token(_) => false,
     }
 }

@@ -36,8 +36,8 @@ pub use secret::Secret;
 pub use source::{Ack, Dedupe, Respond, Route, Sample, SkipRule, Source, Status};
 pub use summary::summary;
 pub use target::{Target, WhenFull};
-pub use verify::Verify;
 pub(crate) use value::{HEADER, LISTEN, URL};
+pub use verify::Verify;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 

@@ -26,9 +26,11 @@ pub(crate) fn signs_time(name: &str) -> bool {
     let preset = named(name).unwrap_or_default();
     let verify = preset.get(VERIFY).and_then(Value::as_mapping);
     verify.is_some_and(|verify| {
-        verify
-            .values()
-            .any(|settings| settings.get("timestamp").is_some_and(|timestamp| !timestamp.is_null()))
+        verify.values().any(|settings| {
+            settings
+                .get("timestamp")
+                .is_some_and(|timestamp| !timestamp.is_null())
+        })
     })
 }
 
@@ -152,7 +154,10 @@ mod tests {
                 "{verify: {hmac: {prefix: q}, when: {query:v: null}}}",
                 "{verify: {hmac: {header: A, prefix: q}, when: {method: POST, query:v: null}}}",
             ),
-            ("{verify: {jwt: {header: B}}}", "{verify: {jwt: {header: B}}}"),
+            (
+                "{verify: {jwt: {header: B}}}",
+                "{verify: {jwt: {header: B}}}",
+            ),
         ];
         for (source, expected) in cases {
             let expected = yaml::parse(expected).expect("expected");

@@ -266,7 +266,11 @@ fn signature_line(signature: &Signature) -> String {
             }
             (past, future) => {
                 let limit = |limit: Option<_>| limit.map_or_else(|| "any age".to_owned(), duration);
-                format!(", {at} within {} past, {} future", limit(past), limit(future))
+                format!(
+                    ", {at} within {} past, {} future",
+                    limit(past),
+                    limit(future)
+                )
             }
         };
     }
@@ -309,4 +313,3 @@ pub(crate) fn expression(expression: &KeyExpr) -> Option<String> {
     let alternatives: Vec<String> = expression.0.iter().map(alternative).collect();
     (!alternatives.is_empty()).then(|| alternatives.join(" | "))
 }
-

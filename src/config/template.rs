@@ -55,6 +55,10 @@ pub enum Base {
     Param(Arc<str>),
     /// `{named_headers}`.
     NamedHeaders,
+    /// `{named_headers_list}`: their names as the request lists them.
+    NamedHeadersList,
+    /// `{atlassian_qsh}`: the hash of method, path and query that Atlassian's tokens carry.
+    AtlassianQsh,
 }
 
 /// What is made of a value.
@@ -80,6 +84,8 @@ pub enum Filter {
     Lower,
     /// The pairs of a form or query in order.
     Sorted,
+    /// The fields of a form but this one as PHP's `serialize` writes an array of them, in order.
+    PhpSerialized(String),
     /// Percent escapes of these ASCII characters undone.
     Unescape(String),
     /// An absent value is empty.
@@ -128,7 +134,7 @@ const FILTERS: [(&str, Filter); 14] = [
 ];
 
 /// The values without an argument, by name.
-const BASES: [(&str, Base); 11] = [
+const BASES: [(&str, Base); 13] = [
     ("body", Base::Body),
     ("json_stringify", Base::JsonStringify),
     ("timestamp", Base::Timestamp),
@@ -140,6 +146,8 @@ const BASES: [(&str, Base); 11] = [
     ("form", Base::Form),
     ("secret", Base::Secret),
     ("named_headers", Base::NamedHeaders),
+    ("named_headers_list", Base::NamedHeadersList),
+    ("atlassian_qsh", Base::AtlassianQsh),
 ];
 
 impl std::str::FromStr for Template {
@@ -170,14 +178,19 @@ fn value(placeholder: &str) -> Result<Value, BadTemplate> {
     let base = base(parts.next().unwrap_or_default())
         .ok_or_else(|| BadTemplate::Unknown(placeholder.to_owned()))?;
     let filters: Vec<Filter> = parts.map(filter).collect::<Result<_, _>>()?;
-    let sorts = |filter: &Filter| *filter == Filter::Sorted;
-    let pairs = matches!(base, Base::Form | Base::Query);
-    if filters.iter().skip(1).any(sorts) || (filters.first().is_some_and(sorts) && !pairs) {
+    let of_pairs = |filter: &Filter| matches!(filter, Filter::Sorted | Filter::PhpSerialized(_));
+    let first = filters.first().filter(|filter| of_pairs(filter));
+    let fits = match first {
+        None => true,
+        Some(Filter::Sorted) => matches!(base, Base::Form | Base::Query),
+        Some(_) => base == Base::Form,
+    };
+    if !fits || filters.iter().skip(1).any(of_pairs) {
         return Err(BadTemplate::Misplaced(
-            "sorted is the first filter of {form} or {query}",
+            "sorted is the first filter of {form} or {query}, php_serialized that of {form}",
         ));
     }
-    if base == Base::Form && !filters.first().is_some_and(sorts) {
+    if base == Base::Form && first.is_none() {
         return Err(BadTemplate::Misplaced(
             "{form} needs a filter; accepted: {form|sorted}",
         ));
@@ -197,14 +210,16 @@ fn base(name: &str) -> Option<Base> {
 
 fn filter(name: &str) -> Result<Filter, BadTemplate> {
     let known = FILTERS.iter().find(|(known, _)| *known == name);
-    let unescape = || {
-        let characters = name.strip_prefix("unescape:")?;
-        (!characters.is_empty() && characters.is_ascii())
-            .then(|| Filter::Unescape(characters.to_owned()))
+    let with_argument = || match name.split_once(':')? {
+        ("unescape", characters) if !characters.is_empty() && characters.is_ascii() => {
+            Some(Filter::Unescape(characters.to_owned()))
+        }
+        ("php_serialized", field) => Some(Filter::PhpSerialized(field.to_owned())),
+        _ => None,
     };
     known
         .map(|(_, filter)| filter.clone())
-        .or_else(unescape)
+        .or_else(with_argument)
         .ok_or_else(|| BadTemplate::UnknownFilter(name.to_owned()))
 }
 
@@ -230,13 +245,22 @@ impl Template {
 }
 
 impl Value {
+    /// Whether it holds every field of a form.
+    pub fn covers_form(&self) -> bool {
+        self.base == Base::Form && self.filters.iter().all(Filter::is_binding)
+    }
+
     fn covers(&self, field: &Field) -> bool {
         let keeps = self.filters.iter().all(Filter::is_binding);
         keeps
             && match (&self.base, field) {
-                (Base::Body | Base::JsonStringify, Field::Body | Field::Json(_) | Field::Form(_))
+                (
+                    Base::Body | Base::JsonStringify,
+                    Field::Body | Field::Json(_) | Field::Form(_),
+                )
                 | (Base::Url | Base::Query, Field::Query(_))
                 | (Base::Form, Field::Form(_)) => true,
+                (Base::AtlassianQsh, Field::Query(name)) => name != "jwt",
                 (Base::Field(signed), field) => signed == field,
                 _ => false,
             }
@@ -287,8 +311,10 @@ impl fmt::Display for Value {
 
 impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Self::Unescape(characters) = self {
-            return write!(f, "unescape:{characters}");
+        match self {
+            Self::Unescape(characters) => return write!(f, "unescape:{characters}"),
+            Self::PhpSerialized(field) => return write!(f, "php_serialized:{field}"),
+            _ => {}
         }
         let (name, _) = FILTERS
             .iter()
@@ -323,10 +349,7 @@ mod tests {
             literal("."),
             value(Base::Body, &[Filter::Sha256, Filter::Hex]),
             literal("}"),
-            value(
-                Base::Field("json:/a/0".parse().expect("a field")),
-                &[],
-            ),
+            value(Base::Field("json:/a/0".parse().expect("a field")), &[]),
             value(Base::Param("id".into()), &[]),
             value(Base::Url, &[Filter::Unescape(":/".into())]),
         ];
@@ -358,11 +381,15 @@ mod tests {
             ),
             (
                 "{body|sorted}",
-                BadTemplate::Misplaced("sorted is the first filter of {form} or {query}"),
+                BadTemplate::Misplaced(
+                    "sorted is the first filter of {form} or {query}, php_serialized that of {form}",
+                ),
             ),
             (
                 "{query|hex|sorted}",
-                BadTemplate::Misplaced("sorted is the first filter of {form} or {query}"),
+                BadTemplate::Misplaced(
+                    "sorted is the first filter of {form} or {query}, php_serialized that of {form}",
+                ),
             ),
         ];
         for (text, expected) in cases {

@@ -1,7 +1,7 @@
 //! How a request proves who sent it: any one of a source's schemes is enough. The language is that of
 //! `config/SCHEMES.md`; what cannot prove anything is refused where it is read.
 
-use super::template::{Base, Filter, Piece, Template};
+use super::template::{Base, Template, Value};
 use crate::extract::Field;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderName, HeaderValue};
@@ -285,7 +285,9 @@ impl Verify {
     /// passes: `None` if some scheme takes it for ever.
     pub fn lifetime(&self) -> Option<Duration> {
         let lifetimes = self.schemes().iter().map(|scheme| match &scheme.proof {
-            Proof::Signature(signature) => signature.timestamp.as_ref().and_then(Timestamp::lifetime),
+            Proof::Signature(signature) => {
+                signature.timestamp.as_ref().and_then(Timestamp::lifetime)
+            }
             Proof::Jwt(_) | Proof::Token(_) => None,
         });
         lifetimes
@@ -338,12 +340,7 @@ impl Scheme {
 
     /// Whether it signs the body, be it as its parsed content; true for a token, which signs nothing.
     pub fn covers_body(&self) -> bool {
-        let form = |template: &Template| {
-            template.0.iter().any(|piece| {
-                matches!(piece, Piece::Value(value)
-                    if value.base == Base::Form && value.filters == [Filter::Sorted])
-            })
-        };
+        let form = |template: &Template| template.values().any(Value::covers_form);
         self.covers(&Field::Body)
             || match &self.proof {
                 Proof::Signature(signature) => form(&signature.signed),

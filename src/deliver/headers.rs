@@ -185,8 +185,8 @@ fn is_traceparent(value: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deliver::SecretValue;
     use crate::config::target::SigningKey;
+    use crate::deliver::SecretValue;
     use crate::event::{DedupeKey, EventId, Seq, StoreTag};
     use bytes::Bytes;
 

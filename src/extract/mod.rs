@@ -6,9 +6,11 @@
 
 mod form;
 mod json;
+mod stringify;
 mod time;
 
 pub use form::{form_pairs, pairs};
+pub use stringify::{NotJson, STRINGIFY_DEPTH_MAX, json_stringify};
 pub use time::event_time_ms;
 
 use crate::event::DedupeKey;
@@ -94,6 +96,11 @@ impl Pointer {
     /// The names on the way, unescaped; at least one.
     pub fn names(&self) -> &[String] {
         &self.0
+    }
+
+    /// Where its value stands in a JSON document, quotes included.
+    pub fn span(&self, body: &[u8]) -> Option<std::ops::Range<usize>> {
+        json::span(body, &self.0)
     }
 
     /// The empty pointer is refused: the whole document is what `body` is for.
@@ -234,7 +241,11 @@ mod tests {
         ];
         for (text, expected) in cases {
             let written = expected.to_string();
-            assert_eq!(text.to_ascii_lowercase(), written.to_ascii_lowercase(), "{text}");
+            assert_eq!(
+                text.to_ascii_lowercase(),
+                written.to_ascii_lowercase(),
+                "{text}"
+            );
             assert_eq!(text.parse(), Ok(expected), "{text}");
         }
         for text in [

@@ -115,6 +115,7 @@ impl Gateway {
                         id,
                         Arc::clone(&source_metrics[&id]),
                         &target_ids,
+                        16,
                     ),
                 )
             })

@@ -6,7 +6,7 @@ use crate::event::{EventId, SourceId, TargetId};
 use crate::extract::Parts;
 use crate::metrics::{REJECTED, SourceMetrics, UNAVAILABLE};
 use crate::quiet::Quiet;
-use crate::verify::Verifier;
+use crate::verify::{Handshakes, Surroundings, Verifier};
 use http::HeaderValue;
 use parking_lot::Mutex;
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -26,6 +26,8 @@ pub struct Source {
     pub config: config::Source,
     /// Its scheme, with its keys prepared.
     pub verifier: Verifier,
+    /// What is answered to a vendor that asks whether the URL is its own.
+    pub handshakes: Handshakes,
     /// Its handles.
     pub metrics: Arc<SourceMetrics>,
     /// Where its events go.
@@ -55,11 +57,19 @@ impl Source {
         id: SourceId,
         metrics: Arc<SourceMetrics>,
         targets: &HashMap<&str, TargetId>,
+        signatures_max: usize,
     ) -> Self {
+        let around = Surroundings::of(&config, signatures_max);
         let route = |route: &config::Route| (targets[&*route.target], route.events.clone());
         Self {
             id,
-            verifier: Verifier::new(&config.verify, &config.secrets),
+            verifier: Verifier::new(&config.verify, &config.secrets, &around),
+            handshakes: Handshakes::new(
+                &config.handshakes,
+                &config.verify,
+                &config.secrets,
+                &around,
+            ),
             routes: config.routes.iter().map(route).collect(),
             metrics,
             config,

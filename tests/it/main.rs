@@ -17,6 +17,7 @@ mod malformed;
 mod operate;
 mod slow;
 mod stop;
+mod stringify;
 mod support;
 mod tidy;
 mod vendors;

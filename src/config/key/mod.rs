@@ -3,6 +3,8 @@
 
 mod public;
 
+pub use public::der;
+
 use super::verify::{Algorithm, Encoding, KeyForm};
 use base64::{
     Engine as _,

@@ -115,7 +115,7 @@ fn instead(der: &[u8]) -> BadKey {
 }
 
 /// The DER in a PEM block or in bare base64.
-fn der(secret: &[u8]) -> Result<Vec<u8>, BadKey> {
+pub fn der(secret: &[u8]) -> Result<Vec<u8>, BadKey> {
     let text = std::str::from_utf8(secret).map_err(|_| BadKey::NotText)?;
     let text = text.replace("\\r", " ").replace("\\n", " ");
     let base64 = match text.split_once("-----BEGIN ") {

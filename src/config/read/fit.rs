@@ -30,9 +30,20 @@ pub(super) fn check(source: &Map<'_>, list: &Node<'_>, verify: &Verify, secrets:
     };
     for (index, scheme) in schemes.iter().enumerate() {
         let at = source.node().path().key("verify");
-        let is_list = source.get("verify").is_some_and(|node| node.value().is_sequence());
-        check_named(list, &if is_list { at.item(index) } else { at }, scheme, secrets);
-        let own = || secrets.iter().filter(|given| is_named(scheme, &given.secret));
+        let is_list = source
+            .get("verify")
+            .is_some_and(|node| node.value().is_sequence());
+        check_named(
+            list,
+            &if is_list { at.item(index) } else { at },
+            scheme,
+            secrets,
+        );
+        let own = || {
+            secrets
+                .iter()
+                .filter(|given| is_named(scheme, &given.secret))
+        };
         let ids = own().filter(|given| given.secret.id.is_some()).count();
         if wants_ids(scheme) && own().count() > 1 && ids == 0 {
             say(
@@ -66,7 +77,10 @@ fn check_named(list: &Node<'_>, scheme_at: &KeyPath, scheme: &Scheme, secrets: &
             list.context().report.problem(
                 &scheme_at.key("secrets").item(index),
                 Side::Value,
-                format!("no secret of this source is called {name:?}; {}", did_you_mean(name, &known)),
+                format!(
+                    "no secret of this source is called {name:?}; {}",
+                    did_you_mean(name, &known)
+                ),
             );
         }
     }

@@ -17,13 +17,21 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 const RULES_MAX: usize = 16;
 
 /// Reads `handshake`, without the rules that are off. `has_secrets` says whether an answer can be keyed.
-pub(super) fn read(node: Option<&Node<'_>>, texts: &Texts, has_secrets: bool) -> Option<Vec<Handshake>> {
+pub(super) fn read(
+    node: Option<&Node<'_>>,
+    texts: &Texts,
+    has_secrets: bool,
+) -> Option<Vec<Handshake>> {
     let Some(node) = node else {
         return Some(Vec::new());
     };
-    let rules = node.list("a list of rules, such as [{ when: { method: GET }, respond: { body: ok } }]")?;
+    let rules =
+        node.list("a list of rules, such as [{ when: { method: GET }, respond: { body: ok } }]")?;
     if rules.len() > RULES_MAX {
-        node.problem(format!("{} rules; at most {RULES_MAX} are looked at", rules.len()));
+        node.problem(format!(
+            "{} rules; at most {RULES_MAX} are looked at",
+            rules.len()
+        ));
         return None;
     }
     let mut on = Vec::new();
@@ -64,7 +72,9 @@ fn rule(node: &Node<'_>, texts: &Texts, has_secrets: bool) -> Option<Handshake> 
 
 /// The first param of a rule that is null.
 fn missing(rule: &Handshake, texts: &Texts) -> Option<String> {
-    let mut bases = templates(rule).flat_map(Template::values).map(|value| &value.base);
+    let mut bases = templates(rule)
+        .flat_map(Template::values)
+        .map(|value| &value.base);
     bases.find_map(|base| match base {
         Base::Param(name) if texts.param(name) == Param::Null => Some(name.to_string()),
         _ => None,
@@ -78,10 +88,13 @@ fn is_keyed(template: &Template) -> bool {
 
 /// Every template of a rule, in the order of the file.
 fn templates(rule: &Handshake) -> impl Iterator<Item = &Template> {
-    let when = rule.when.iter().filter_map(|condition| match &condition.expected {
-        Expected::Is(is) => Some(is),
-        Expected::Present | Expected::Absent => None,
-    });
+    let when = rule
+        .when
+        .iter()
+        .filter_map(|condition| match &condition.expected {
+            Expected::Is(is) => Some(is),
+            Expected::Present | Expected::Absent => None,
+        });
     let headers = rule.answer.headers.iter().map(|(_, template)| template);
     let body = match &rule.answer.body {
         HandshakeBody::Text(text) => vec![text],
@@ -120,12 +133,15 @@ fn body(map: &Map<'_>, texts: &Texts) -> Option<HandshakeBody> {
     match (map.get_some("body"), map.get_some("json")) {
         (None, None) => Some(HandshakeBody::Text(Template(Vec::new()))),
         (Some(body), None) => template(&body, Place::Answer, texts).map(HandshakeBody::Text),
-        (None, Some(json)) => every(json.named()?.iter().map(|(name, node)| {
-            Some((name.clone(), template(node, Place::Answer, texts)?))
-        }))
+        (None, Some(json)) => every(
+            json.named()?
+                .iter()
+                .map(|(name, node)| Some((name.clone(), template(node, Place::Answer, texts)?))),
+        )
         .map(HandshakeBody::Json),
         (Some(_), Some(_)) => {
-            map.node().problem_at_key("body and json stand side by side; keep one");
+            map.node()
+                .problem_at_key("body and json stand side by side; keep one");
             None
         }
     }
@@ -145,7 +161,9 @@ fn headers(node: &Node<'_>, texts: &Texts) -> Option<Vec<(HeaderName, Template)>
         let value = template(node, Place::Answer, texts);
         let name = match (HEADER.parse)(name) {
             Ok(name) if OWN_HEADERS.contains(&name) => {
-                node.problem_at_key("hookgate sets this itself; for the type of the body there is content_type");
+                node.problem_at_key(
+                    "hookgate sets this itself; for the type of the body there is content_type",
+                );
                 return None;
             }
             Ok(name) => name,
@@ -172,8 +190,14 @@ fn check_body(map: &Map<'_>, answer: &HandshakeAnswer) -> bool {
         ));
         return false;
     }
-    let content_type = answer.content_type.to_str().unwrap_or_default().to_ascii_lowercase();
-    let runs = ["html", "xml", "svg", "script"].iter().any(|kind| content_type.contains(kind));
+    let content_type = answer
+        .content_type
+        .to_str()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    let runs = ["html", "xml", "svg", "script"]
+        .iter()
+        .any(|kind| content_type.contains(kind));
     if runs
         && !is_fixed
         && let Some(node) = map.get("content_type")

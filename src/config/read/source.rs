@@ -129,8 +129,13 @@ fn whole(
     let has_secrets = secrets.as_ref().is_none_or(|secrets| !secrets.is_empty());
     let handshakes = handshake::read(map.get_some("handshake").as_ref(), &texts, has_secrets);
     let sample = map.get_some("sample").map(|node| sample::read(&node));
-    let statuses = [("verified", Status::Verified), ("unverified", Status::Unverified)];
-    let status = map.get_some("status").and_then(|node| node.choose(&statuses));
+    let statuses = [
+        ("verified", Status::Verified),
+        ("unverified", Status::Unverified),
+    ];
+    let status = map
+        .get_some("status")
+        .and_then(|node| node.choose(&statuses));
     let event = event::read(map.get("event").as_ref());
     let sender_retries = map
         .get_some("sender_retries")
@@ -242,7 +247,10 @@ fn provider(source: &Node<'_>) -> Provider {
         return Provider::None;
     };
     let names: Vec<&'static str> = presets::presets().iter().map(|(name, _)| *name).collect();
-    let Some(text) = node.text("the name of a preset; `hookgate providers` lists all", false) else {
+    let Some(text) = node.text(
+        "the name of a preset; `hookgate providers` lists all",
+        false,
+    ) else {
         return Provider::Unknown;
     };
     if let Some(known) = names.iter().find(|name| **name == text.value) {

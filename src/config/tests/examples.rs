@@ -4,9 +4,8 @@ use super::{accepted, field, secs, signature, target};
 use crate::{
     backoff::Backoff,
     config::{
-        Ack, Config, WhenFull,
+        Ack, Config, WhenFull, summary,
         verify::{Algorithm, Encoding, Hash, Prefix, TimeFormat, TimePlace},
-        summary,
     },
     extract::KeyExpr,
 };

@@ -164,7 +164,16 @@ mod tests {
                 ("https://A.example", "https://A.example".to_owned()),
                 ("http://a:80/b/", "http://a:80/b/".to_owned()),
             ],
-            &["", "/a", "https://", "https://a/?", "https://a/?b=c", "https://a/#b", "https://u@a/", "ftp://a/"],
+            &[
+                "",
+                "/a",
+                "https://",
+                "https://a/?",
+                "https://a/?b=c",
+                "https://a/#b",
+                "https://u@a/",
+                "ftp://a/",
+            ],
         );
         check(
             &PATH,

@@ -27,14 +27,13 @@ pub(crate) const TEMPLATE: Kind<Template> = text_kind(
 const PLACE_ACCEPTS: &str = "header:NAME, json:/pointer, form:NAME or query:NAME";
 
 /// A place in a request that holds one value.
-pub(crate) const PLACE: Kind<Field> =
-    text_kind(PLACE_ACCEPTS, Some("header:x-unset"), |text| {
-        match text.parse() {
-            Ok(Field::Body) => Err("is a hash, not a value".to_owned()),
-            Ok(field) => Ok(field),
-            Err(_) => Err("is no place of a request".to_owned()),
-        }
-    });
+pub(crate) const PLACE: Kind<Field> = text_kind(PLACE_ACCEPTS, Some("header:x-unset"), |text| {
+    match text.parse() {
+        Ok(Field::Body) => Err("is a hash, not a value".to_owned()),
+        Ok(field) => Ok(field),
+        Err(_) => Err("is no place of a request".to_owned()),
+    }
+});
 
 /// What a condition looks at.
 pub(crate) const SUBJECT: Kind<Subject> = text_kind(
@@ -76,8 +75,10 @@ pub(crate) const SIGNATURE_PREFIX: Kind<Prefix> = text_kind(
 const KEY_ID: &str = "{key_id}";
 
 /// How one named header is written.
-pub(crate) const EACH_HEADER: Kind<Vec<HeaderPiece>> =
-    text_kind("text with {name} and {value}", Some("{name}:{value}"), |text| {
+pub(crate) const EACH_HEADER: Kind<Vec<HeaderPiece>> = text_kind(
+    "text with {name} and {value}",
+    Some("{name}:{value}"),
+    |text| {
         let mut pieces = Vec::new();
         let mut rest = text;
         while let Some((literal, after)) = rest.split_once('{') {
@@ -99,15 +100,19 @@ pub(crate) const EACH_HEADER: Kind<Vec<HeaderPiece>> =
             return Err("signs no value without {value}".to_owned());
         }
         Ok(pieces)
-    });
+    },
+);
 
 /// What a request calls a secret.
-pub(crate) const SECRET_ID: Kind<String> =
-    text_kind("1 to 255 printable ASCII characters", Some("unset"), |text| {
+pub(crate) const SECRET_ID: Kind<String> = text_kind(
+    "1 to 255 printable ASCII characters",
+    Some("unset"),
+    |text| {
         let printable = |byte| matches!(byte, b' '..=b'~');
         let sound = (1..=255).contains(&text.len()) && text.bytes().all(printable);
         keep(text, sound, "is no id of a secret")
-    });
+    },
+);
 
 /// A point in time, as Unix milliseconds.
 pub(crate) const INSTANT: Kind<u64> = text_kind(
@@ -154,7 +159,10 @@ mod tests {
         );
         check(
             &SUBJECT,
-            &[("method", Subject::Method), ("query:a", Subject::Field(field("query:a")))],
+            &[
+                ("method", Subject::Method),
+                ("query:a", Subject::Field(field("query:a"))),
+            ],
             &["", "Method", "body", "path"],
         );
         check(
@@ -171,7 +179,13 @@ mod tests {
                 ("{key_id}|", id("", "|")),
                 ("a={key_id}/b/", id("a=", "/b/")),
             ],
-            &["{key_id}", "a={key_id}", "{key_id}|{key_id}|", " {key_id}|", "é{key_id}|"],
+            &[
+                "{key_id}",
+                "a={key_id}",
+                "{key_id}|{key_id}|",
+                " {key_id}|",
+                "é{key_id}|",
+            ],
         );
     }
 
@@ -210,7 +224,13 @@ mod tests {
                 ("2026-11-01T00:00:00Z", 1_793_491_200_000),
                 ("2026-11-01T01:00:00.5+01:00", 1_793_491_200_500),
             ],
-            &["", "2026-11-01", "2026-11-01T00:00:00", "1969-12-31T23:59:59Z", "1793491200"],
+            &[
+                "",
+                "2026-11-01",
+                "2026-11-01T00:00:00",
+                "1969-12-31T23:59:59Z",
+                "1793491200",
+            ],
         );
     }
 }

@@ -50,7 +50,9 @@ fn word(node: &Node<'_>, accepted: &[&str]) -> Option<KeyForm> {
     let text = node.text(&accepted.join(", "), false)?;
     let form = form(&text.value).filter(|_| {
         let word = text.value.split(':').next().unwrap_or_default();
-        accepted.iter().any(|known| known.split(':').next() == Some(word))
+        accepted
+            .iter()
+            .any(|known| known.split(':').next() == Some(word))
     });
     if form.is_none() && text.unset {
         // A form that every stand-in fits is not needed: what is stood in for is not decoded.
@@ -76,7 +78,9 @@ fn form(text: &str) -> Option<KeyForm> {
         "whpk" => KeyForm::Prefixed("whpk_"),
         "sha1" => KeyForm::Sha1,
         text => {
-            let unwanted = text.strip_prefix("without_first:").filter(|rest| !rest.is_empty())?;
+            let unwanted = text
+                .strip_prefix("without_first:")
+                .filter(|rest| !rest.is_empty())?;
             KeyForm::WithoutFirst(unwanted.to_owned())
         }
     })

@@ -173,7 +173,10 @@ fn settings(node: &Node<'_>, around: &Around<'_>) -> Option<Scheme> {
         match named.as_slice() {
             [] if known => node.problem_at_key(format!("no way to verify; accepted: {ACCEPTED}")),
             [] => {}
-            _ => node.problem_at_key(format!("{} stand side by side; keep one", named.join(" and "))),
+            _ => node.problem_at_key(format!(
+                "{} stand side by side; keep one",
+                named.join(" and ")
+            )),
         }
         return None;
     };
@@ -202,7 +205,10 @@ const BESIDE: [&str; 2] = ["when", "secrets"];
 fn proof(kind: &str, settings: &Node<'_>, beside: bool, around: &Around<'_>) -> Option<Proof> {
     if let Some(token) = token::by_word(kind) {
         let bare = settings.is_null()
-            || settings.value().as_mapping().is_some_and(serde_yaml::Mapping::is_empty);
+            || settings
+                .value()
+                .as_mapping()
+                .is_some_and(serde_yaml::Mapping::is_empty);
         if beside && bare {
             return Some(Proof::Token(token));
         }
@@ -212,12 +218,12 @@ fn proof(kind: &str, settings: &Node<'_>, beside: bool, around: &Around<'_>) -> 
         return None;
     }
     if settings.is_null() {
-        settings.problem(format!(
-            "{kind} has no settings; accepted: {ACCEPTED}"
-        ));
+        settings.problem(format!("{kind} has no settings; accepted: {ACCEPTED}"));
         return None;
     }
-    let family = signature::FAMILIES.iter().find(|family| family.word == kind);
+    let family = signature::FAMILIES
+        .iter()
+        .find(|family| family.word == kind);
     match (kind, family) {
         (_, Some(family)) => signature::read(family, settings, around).map(Proof::Signature),
         ("jwt", None) => jwt::read(settings, around).map(Proof::Jwt),
@@ -232,7 +238,11 @@ fn names(node: &Node<'_>) -> Option<Vec<Arc<str>>> {
         node.problem("no secrets, so nothing could be verified; name one, or leave the list out");
         return None;
     }
-    every(items.iter().map(|item| item.read(&SECRET_NAME).map(Arc::from)))
+    every(
+        items
+            .iter()
+            .map(|item| item.read(&SECRET_NAME).map(Arc::from)),
+    )
 }
 
 /// A signature that does not cover the body proves nothing about it; whoever wants that has to say so.
@@ -242,7 +252,9 @@ fn check_body(settings: &Node<'_>, scheme: &Scheme) {
     }
     let given = settings.child("covers_body");
     let choices = [("true", true), ("false", false)];
-    let said = given.as_ref().map_or(Some(true), |node| node.choose(&choices));
+    let said = given
+        .as_ref()
+        .map_or(Some(true), |node| node.choose(&choices));
     match (scheme.covers_body(), said) {
         (true, Some(false)) => {
             if let Some(node) = given {
@@ -278,4 +290,3 @@ fn without_timestamp(provider: Option<&str>) -> String {
         None => "leave timestamp out".to_owned(),
     }
 }
-

@@ -97,8 +97,12 @@ pub(super) fn read(family: &Family, node: &Node<'_>, around: &Around<'_>) -> Opt
     let encoding = map.choose_or("encoding", &ENCODINGS, Encoding::Hex);
     let key = key::read(&map, family.keys);
     let key_id = map.get_some("key_id").map(|node| node.read(&PLACE));
-    let timestamp = map.get_some("timestamp").map(|node| timestamp::read(&node, is_split));
-    let named_headers = map.get_some("named_headers").map(|node| named::read(&node, is_split));
+    let timestamp = map
+        .get_some("timestamp")
+        .map(|node| timestamp::read(&node, is_split));
+    let named_headers = map
+        .get_some("named_headers")
+        .map(|node| named::read(&node, is_split));
     let signed = signed(&map, family, around)?;
     let both = Both {
         timestamp: timestamp.is_some(),
@@ -150,8 +154,7 @@ pub(super) fn place(map: &Map<'_>, why: &str) -> Option<Field> {
     }
 }
 
-const SIDE_BY_SIDE: &str =
-    "header and field stand side by side; keep one, with header: null where the other comes from a preset";
+const SIDE_BY_SIDE: &str = "header and field stand side by side; keep one, with header: null where the other comes from a preset";
 
 /// Where the signature may be: a header, a list of headers, or another field.
 fn fields(map: &Map<'_>, word: &str) -> Option<Vec<Field>> {
@@ -169,7 +172,11 @@ fn fields(map: &Map<'_>, word: &str) -> Option<Vec<Field>> {
         list.problem("no header, so no signature could be found; name one");
         return None;
     }
-    every(headers.iter().map(|node| node.read(&HEADER).map(Field::Header)))
+    every(
+        headers
+            .iter()
+            .map(|node| node.read(&HEADER).map(Field::Header)),
+    )
 }
 
 /// `repeated`: only a header can be.
@@ -193,7 +200,9 @@ fn within(node: &Node<'_>, prefix: &Prefix, split: Option<&str>) -> bool {
     };
     let sound = split.is_none_or(|split| !parts.iter().any(|part| part.contains(split)));
     if !sound {
-        node.problem("no element begins like this, since what splits the list stands in it; leave that out");
+        node.problem(
+            "no element begins like this, since what splits the list stands in it; leave that out",
+        );
     }
     sound
 }
@@ -209,7 +218,11 @@ pub(super) fn elements(node: &Node<'_>, is_split: bool) -> bool {
 }
 
 fn signed(map: &Map<'_>, family: &Family, around: &Around<'_>) -> Option<Template> {
-    let place = if family.word == "hash" { Place::Hashed } else { Place::Signed };
+    let place = if family.word == "hash" {
+        Place::Hashed
+    } else {
+        Place::Signed
+    };
     match map.get_some("signed") {
         Some(node) => template(&node, place, around.texts),
         None if place == Place::Hashed => {
@@ -243,8 +256,9 @@ fn check_partners(map: &Map<'_>, signed: &Template, given: &Both, around: &Aroun
             "{timestamp} is signed, but there is no timestamp: { header: NAME } to take it from",
         );
     }
+    let lists = signed.uses(&Base::NamedHeadersList);
     match (signed.uses(&Base::NamedHeaders), given.named_headers) {
-        (true, false) => at_signed(
+        (named, false) if named || lists => at_signed(
             "{named_headers} is signed, but there is no named_headers that says where their names are",
         ),
         (false, true) => {
@@ -266,12 +280,19 @@ fn check_partners(map: &Map<'_>, signed: &Template, given: &Both, around: &Aroun
 
 /// Whether a value comes from the request.
 fn varies(base: &Base) -> bool {
-    !matches!(base, Base::Secret | Base::Param(_) | Base::PublicUrl | Base::Path)
+    !matches!(
+        base,
+        Base::Secret | Base::Param(_) | Base::PublicUrl | Base::Path
+    )
 }
 
 /// A signature that does not cover the time proves nothing about it.
 fn check_time(map: &Map<'_>, signature: &Signature, around: &Around<'_>) {
-    let Some(timestamp) = signature.timestamp.as_ref().filter(|time| time.is_checked()) else {
+    let Some(timestamp) = signature
+        .timestamp
+        .as_ref()
+        .filter(|time| time.is_checked())
+    else {
         return;
     };
     if is_signed(signature, timestamp) {

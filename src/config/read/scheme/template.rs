@@ -54,7 +54,11 @@ pub(in crate::config::read) fn template(
 
 /// Whether the text stands there, and not a variable in its place, which may be unset.
 fn is_written_out(node: &Node<'_>) -> bool {
-    !node.context().allow_unset || node.value().as_str().is_some_and(|text| !text.contains("${"))
+    !node.context().allow_unset
+        || node
+            .value()
+            .as_str()
+            .is_some_and(|text| !text.contains("${"))
 }
 
 fn refusal(value: &Value, place: Place, texts: &Texts) -> Option<String> {
@@ -65,23 +69,27 @@ fn refusal(value: &Value, place: Place, texts: &Texts) -> Option<String> {
     }
     match &value.base {
         Base::Secret if place != Place::Hashed => Some(
-            "{secret} is for signed of hash only: elsewhere a secret is never written out".to_owned(),
+            "{secret} is for signed of hash only: elsewhere a secret is never written out"
+                .to_owned(),
         ),
         Base::Timestamp if !matches!(place, Place::Signed | Place::Hashed) => {
             Some("{timestamp} is for signed only".to_owned())
         }
-        Base::NamedHeaders if !matches!(place, Place::Signed | Place::Hashed) => {
-            Some("{named_headers} is for signed only".to_owned())
-        }
-        Base::JsonStringify
-            if !matches!(place, Place::Signed | Place::Hashed | Place::Claim) =>
+        Base::NamedHeaders | Base::NamedHeadersList
+            if !matches!(place, Place::Signed | Place::Hashed) =>
         {
+            Some("{named_headers} and {named_headers_list} are for signed only".to_owned())
+        }
+        Base::JsonStringify if !matches!(place, Place::Signed | Place::Hashed | Place::Claim) => {
             Some("{json_stringify} is for signed and claims only".to_owned())
         }
-        base @ (Base::Url | Base::PublicUrl | Base::Path) if !texts.has_public_url => {
+        base @ (Base::Url | Base::PublicUrl | Base::Path | Base::AtlassianQsh)
+            if !texts.has_public_url =>
+        {
             let name = match base {
                 Base::Url => "url",
                 Base::Path => "path",
+                Base::AtlassianQsh => "atlassian_qsh",
                 _ => "public_url",
             };
             Some(format!(

@@ -3,7 +3,7 @@
 use super::signature::elements;
 use crate::config::{
     reader::{Map, Node},
-    value::{DURATION, NONEMPTY, PLACE, HEADER},
+    value::{DURATION, HEADER, NONEMPTY, PLACE},
     verify::{TimeFormat, TimePlace, Timestamp},
 };
 use crate::extract::Field;
@@ -40,7 +40,9 @@ fn place(map: &Map<'_>, is_split: bool) -> Option<TimePlace> {
         .filter_map(|key| Some((*key, map.get_some(key)?)))
         .collect();
     match given.as_slice() {
-        [("header", node)] => node.read(&HEADER).map(|name| TimePlace::Field(Field::Header(name))),
+        [("header", node)] => node
+            .read(&HEADER)
+            .map(|name| TimePlace::Field(Field::Header(name))),
         [("field", node)] => node.read(&PLACE).map(TimePlace::Field),
         [(_, node)] => element(node, is_split),
         [] => {
@@ -56,7 +58,11 @@ fn place(map: &Map<'_>, is_split: bool) -> Option<TimePlace> {
             map.node().problem_at_key(format!(
                 "{} stand side by side; keep one{}",
                 named.join(" and "),
-                if named.len() == 2 { ", with null for the other where a preset has it" } else { "" }
+                if named.len() == 2 {
+                    ", with null for the other where a preset has it"
+                } else {
+                    ""
+                }
             ));
             None
         }

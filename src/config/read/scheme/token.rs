@@ -27,7 +27,9 @@ pub(super) fn by_word(word: &str) -> Option<Token> {
 pub(super) fn read(node: &Node<'_>, provider: Option<&str>) -> Option<Token> {
     let map = node.map(&["header", "field", "prefix"])?;
     let why = match provider {
-        None => format!("token needs header: the name of the header with the token, {FIELD_OR_HEADER}"),
+        None => {
+            format!("token needs header: the name of the header with the token, {FIELD_OR_HEADER}")
+        }
         Some(provider) => format!(
             "{provider} sends its token in a header that you name in its dashboard; name the same one here: \
              verify: {{ token: {{ header: X-Your-Header }} }}"

@@ -45,7 +45,9 @@ fn expected(node: &Node<'_>, place: Place, texts: &Texts) -> Option<Expected> {
     Some(match expected.0.as_slice() {
         [Piece::Literal(star)] if star == "*" => Expected::Present,
         [] => {
-            node.problem("is never equal to empty text, which counts as absent; write null for that");
+            node.problem(
+                "is never equal to empty text, which counts as absent; write null for that",
+            );
             return None;
         }
         _ => Expected::Is(expected),
@@ -64,7 +66,8 @@ fn possible(condition: &Condition, node: &Node<'_>) -> bool {
             false
         }
         (Subject::Method, Expected::Is(is))
-            if literal(is).is_some_and(|text| text.bytes().any(|byte| byte.is_ascii_lowercase())) =>
+            if literal(is)
+                .is_some_and(|text| text.bytes().any(|byte| byte.is_ascii_lowercase())) =>
         {
             node.problem("methods are written in upper case, such as GET");
             false
