@@ -33,7 +33,7 @@ mod tests;
 pub use pattern::Patterns;
 pub use presets::presets;
 pub use secret::Secret;
-pub use source::{Ack, Dedupe, Respond, Route, SkipRule, Source};
+pub use source::{Ack, Dedupe, Respond, Route, Sample, SkipRule, Source, Status};
 pub use summary::summary;
 pub use target::{Target, WhenFull};
 pub(crate) use value::{HEADER, LISTEN, URL};
@@ -107,6 +107,8 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// Remembered keys over all sources.
     pub dedupe_keys: usize,
+    /// Elements of a list that are looked at for signatures in one request; one with more is refused.
+    pub signatures: usize,
 }
 
 /// How a stop goes.

@@ -1,10 +1,13 @@
 //! What would run, for `check`: a page of text without a secret on it.
 
 use super::{
-    Ack, Config, SkipRule, Source, Target, Verify, WhenFull,
+    Ack, Config, SkipRule, Source, Status, Target, Verify, WhenFull,
+    handshake::{Handshake, HandshakeBody},
     source::Replay,
     value::{duration_text as duration, size_text as size},
-    verify::{Algorithm, Proof, Scheme, Signature, TimePlace, TokenForm},
+    verify::{
+        Algorithm, Condition, Expected, Proof, Scheme, Signature, Subject, TimePlace, TokenForm,
+    },
 };
 use crate::extract::{Field, KeyExpr};
 use std::fmt::Write as _;
@@ -44,6 +47,15 @@ fn source_lines(source: &Source) -> String {
     if let Some(provider) = &source.provider {
         rows.push(("preset", provider.clone()));
     }
+    if source.status == Some(Status::Unverified) {
+        rows.push((
+            "status",
+            "unverified: not from the vendor's own documents or code".to_owned(),
+        ));
+    }
+    if let Some(public_url) = &source.public_url {
+        rows.push(("public url", public_url.to_string()));
+    }
     rows.push(("verify", verify(&source.verify)));
     if !source.secrets.is_empty() {
         let names: Vec<String> = source
@@ -53,6 +65,12 @@ fn source_lines(source: &Source) -> String {
             .collect();
         rows.push(("secrets", format!("called {}", names.join(", "))));
     }
+    rows.extend(
+        source
+            .handshakes
+            .iter()
+            .map(|rule| ("handshake", handshake(rule))),
+    );
     rows.push((
         "event id",
         expression(&source.event_id).unwrap_or_else(|| "body".to_owned()),
@@ -64,9 +82,16 @@ fn source_lines(source: &Source) -> String {
     if let Some(max_age) = source.max_age {
         rows.push(("max age", format!("{} by event.time", duration(max_age))));
     }
+    let retries = source.sender_retries.map(duration);
     rows.push((
         "remembered",
-        format!("for {}", duration(source.dedupe.window)),
+        match retries {
+            Some(retries) => format!(
+                "for {}; the sender retries for {retries}",
+                duration(source.dedupe.window)
+            ),
+            None => format!("for {}", duration(source.dedupe.window)),
+        },
     ));
     rows.extend(
         source
@@ -163,7 +188,46 @@ fn scheme(scheme: &Scheme) -> String {
     if !scheme.covers_body() {
         line += ", which does not cover the body";
     }
+    if !scheme.when.is_empty() {
+        line += &format!(", if {}", conditions(&scheme.when));
+    }
+    if let Some(names) = &scheme.secrets {
+        line += &format!(", with {}", names.join(" or "));
+    }
     line
+}
+
+fn conditions(when: &[Condition]) -> String {
+    let condition = |condition: &Condition| {
+        let subject = match &condition.subject {
+            Subject::Method => "method".to_owned(),
+            Subject::Field(field) => place(field),
+        };
+        match &condition.expected {
+            Expected::Is(is) => format!("{subject} is {is}"),
+            Expected::Present => format!("{subject} is there"),
+            Expected::Absent => format!("{subject} is not there"),
+        }
+    };
+    let all: Vec<String> = when.iter().map(condition).collect();
+    all.join(" and ")
+}
+
+fn handshake(rule: &Handshake) -> String {
+    let answer = match &rule.answer.body {
+        HandshakeBody::Text(text) if text.0.is_empty() => "nothing".to_owned(),
+        HandshakeBody::Text(text) => text.to_string(),
+        HandshakeBody::Json(entries) => {
+            let names: Vec<&str> = entries.iter().map(|(name, _)| name.as_str()).collect();
+            format!("JSON with {}", names.join(", "))
+        }
+    };
+    let proven = if rule.verified { "" } else { ", not verified" };
+    format!(
+        "if {}{proven}: {} {answer}",
+        conditions(&rule.when),
+        rule.answer.status.as_u16()
+    )
 }
 
 /// A header by its name, anything else as it is written in a file.
