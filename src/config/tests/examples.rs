@@ -148,7 +148,7 @@ fn the_whole_examples_source() {
     assert_eq!(erp.max_age, Some(secs(24 * 3_600)));
     assert_eq!(erp.dedupe.window, secs(24 * 3_600));
     assert!(erp.dedupe.skip.is_empty());
-    assert_eq!(erp.dedupe.replay, None);
+    assert_eq!(erp.dedupe.replay, []);
     assert_eq!(erp.sender_timeout, secs(30));
     assert_eq!(erp.ack, Ack::Stored);
     assert_eq!(erp.ack_deadline, secs(24));

@@ -116,7 +116,7 @@ fn values_of_a_source_differ_from_their_defaults_too() {
         matches!(&a.dedupe.skip[1], SkipRule::Header(name, value) if name == "h" && value == "v")
     );
     // The header of the signature means the signature.
-    assert_eq!(a.dedupe.replay, Some(Replay::Signature));
+    assert_eq!(a.dedupe.replay, [Replay::Signature]);
     assert_eq!((a.ack, a.ack_deadline), (Ack::Delivered, secs(9)));
     assert_eq!(a.respond.status, 202);
     assert_eq!(a.respond.body.as_deref(), Some(&b"[accepted]"[..]));
