@@ -35,7 +35,7 @@ pub(super) fn answer(
             now_ms,
         )?;
     }
-    let answer = proof.handshakes.answer(rule, request);
+    let answer = proof.handshakes.answer(rule, request, now_ms);
     let answer = answer.ok_or(Refused::Bad)?;
     tracing::info!(source = %source.config.name, "handshake answered");
     Ok(Some(answer))
