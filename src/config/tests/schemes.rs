@@ -54,6 +54,23 @@ fn a_signature_has_these_defaults() {
 }
 
 #[test]
+fn a_file_with_all_of_the_language_loads() {
+    let (config, warnings) = accepted(include_str!("language.yaml"));
+    assert_eq!(config.limits.signatures, 9);
+    let [undated, off] = warnings.as_slice() else {
+        panic!("not two: {warnings:?}");
+    };
+    assert!(
+        off.ends_with("handshake 1 is off until params.token is set"),
+        "{off}"
+    );
+    assert!(
+        undated.contains("sources.signed.verify[1]: another scheme"),
+        "{undated}"
+    );
+}
+
+#[test]
 fn every_setting_of_a_signature_is_read() {
     let source = source(
         "public_url: 'https://A.example/x', params: { id: '7' }, secret: { id: k, value: a-b }, verify: { hash: { \

@@ -11,7 +11,10 @@ use crate::config::load::{Options, Process, load_text};
 use proptest::prelude::*;
 use std::fmt::Write as _;
 
-const EVERYTHING: &str = include_str!("../everything.yaml");
+const WHOLE_FILES: [&str; 2] = [
+    include_str!("../everything.yaml"),
+    include_str!("../language.yaml"),
+];
 
 /// Renders each case with its messages.
 fn messages(cases: &[(&str, &str)]) -> String {
@@ -286,12 +289,13 @@ proptest! {
     /// Whatever becomes of a file in an editor: it loads, or every reason against it stands within it.
     #[test]
     fn a_mutilated_file_is_loaded_or_refused_with_a_reason(
-        from in 0..EVERYTHING.len(),
+        file in 0..WHOLE_FILES.len(),
+        from in 0..WHOLE_FILES.map(str::len).into_iter().max().expect("two"),
         length in 0_usize..120,
         inserted in "[a-z0-9:{}\\[\\]$*!&<~\"'# \n-]{0,6}",
         allow_unset: bool,
     ) {
-        let mut text: Vec<char> = EVERYTHING.chars().collect();
+        let mut text: Vec<char> = WHOLE_FILES[file].chars().collect();
         let to = (from + length).min(text.len());
         text.splice(from.min(to)..to, inserted.chars());
         let text: String = text.into_iter().collect();
