@@ -37,7 +37,7 @@ pub enum HandshakeBody {
 }
 
 /// A value in the answer to a handshake.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HandshakeValue {
     /// A text.
     Text(Template),
