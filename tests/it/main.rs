@@ -13,6 +13,7 @@ mod dedupe;
 mod delivery;
 mod durability;
 mod full;
+mod handshakes;
 mod malformed;
 mod operate;
 mod secrets;
