@@ -21,4 +21,5 @@ mod stop;
 mod stringify;
 mod support;
 mod tidy;
+mod vectors;
 mod vendors;
