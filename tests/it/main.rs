@@ -22,4 +22,5 @@ mod stop;
 mod stringify;
 mod support;
 mod tidy;
+mod vectors;
 mod vendors;
