@@ -214,7 +214,10 @@ fn echoes_of_a_query_a_header_and_a_field() {
     answers(&reply, 200, "application/json", r#"{"verification":"c-1"}"#);
     nothing_came_of_it(&app, &gate, "okta");
 
-    let (app, _home, gate) = source("monday", "");
+    let (app, _home, gate) = source(
+        "monday",
+        "    public_url: https://hooks.example.com/hooks/monday\n",
+    );
     let reply = gate.send(&Request::new("/hooks/monday", r#"{"challenge":"3eZ\"b"}"#));
     answers(&reply, 200, "application/json", r#"{"challenge":"3eZ\"b"}"#);
     nothing_came_of_it(&app, &gate, "monday");

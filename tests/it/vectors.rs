@@ -20,6 +20,7 @@ struct Vector {
     id: String,
     provider: String,
     source: String,
+    #[serde(default)]
     secret: String,
     /// In place of `secret`: several, as in a configuration.
     secrets: Option<Value>,
