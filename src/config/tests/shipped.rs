@@ -54,7 +54,11 @@ fn whole(block: &str) -> String {
     if block.contains("sources:") {
         return block.to_owned();
     }
-    let indent = if block.starts_with("    ") { "" } else { "    " };
+    let indent = if block.starts_with("    ") {
+        ""
+    } else {
+        "    "
+    };
     let lines: String = block
         .lines()
         .map(|line| format!("{indent}{line}\n"))
