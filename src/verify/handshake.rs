@@ -12,6 +12,7 @@ use crate::config::{
     key,
     verify::{Algorithm, Hash, KeyForm, Proof, Subject},
 };
+use crate::extract::Field;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use std::fmt;
@@ -47,6 +48,7 @@ pub struct Handshake {
     when: Vec<Condition>,
     /// Whether the request must be proven first.
     pub verified: bool,
+    learn: Option<Field>,
     status: StatusCode,
     content_type: HeaderValue,
     headers: Vec<(HeaderName, Content)>,
@@ -107,6 +109,12 @@ impl Handshakes {
         self.rules.iter().any(may)
     }
 
+    /// The secret that this request brings, by this rule.
+    pub fn brought(&self, rule: &Handshake, request: Request<'_>) -> Option<Zeroizing<Vec<u8>>> {
+        let value = request.once(rule.learn.as_ref()?)?;
+        Some(Zeroizing::new(value.into_owned()))
+    }
+
     /// The rule that answers this request.
     pub fn rule(&self, request: Request<'_>) -> Option<&Handshake> {
         let holds = |rule: &&Handshake| condition::hold(&rule.when, request);
@@ -157,6 +165,7 @@ impl Handshake {
         Some(Self {
             when: condition::prepare(&config.when, around)?,
             verified: config.verified,
+            learn: config.learn.clone(),
             status: answer.status,
             content_type: answer.content_type.clone(),
             headers: headers.collect::<Option<_>>()?,
