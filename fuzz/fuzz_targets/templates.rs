@@ -28,6 +28,7 @@ fuzz_target!(|input: &[u8]| {
     let rule = Handshake {
         when: Vec::new(),
         verified: false,
+        learn: None,
         answer: HandshakeAnswer {
             status: StatusCode::OK,
             content_type: HeaderValue::from_static("text/plain"),

@@ -14,6 +14,7 @@ fn rule(conditions: &[When], body: HandshakeBody) -> Rule {
     Rule {
         when: conditions.to_vec(),
         verified: false,
+        learn: None,
         answer: HandshakeAnswer {
             status: StatusCode::OK,
             content_type: HeaderValue::from_static(PLAIN_TEXT),
