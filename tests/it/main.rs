@@ -15,6 +15,7 @@ mod durability;
 mod full;
 mod malformed;
 mod operate;
+mod oracles;
 mod slow;
 mod stop;
 mod support;

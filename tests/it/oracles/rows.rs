@@ -1,0 +1,394 @@
+//! The vendors: which library is compared with which preset, and what is particular about it.
+
+use super::bodies::{Bodies, Content};
+use super::library::Language::{self, JavaScript, Python};
+use super::request::Place;
+
+/// One library beside one preset.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row {
+    pub(super) language: Language,
+    /// Name of the library in `tests/oracles`.
+    pub(super) oracle: &'static str,
+    pub(super) preset: &'static str,
+    pub(super) secret: Secret,
+    pub(super) bodies: Bodies,
+    /// What the library cannot be given, and why.
+    pub(super) foreign: &'static [(Content, &'static str)],
+    pub(super) headers: &'static [(&'static str, &'static str)],
+    pub(super) query: Query,
+    pub(super) signature: Place,
+    pub(super) timestamp: Option<Place>,
+    /// Why a changed byte of the body need not be refused; both must say the same even so.
+    pub(super) open_body: Option<&'static str>,
+    /// How many bodies, in hundredths of the usual number: slow cryptography gets fewer.
+    pub(super) percent: usize,
+}
+
+/// What a vendor's secrets look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Secret {
+    Text,
+    /// 64 characters.
+    Text64,
+    /// 32 bytes in hex.
+    Hex,
+    /// 32 bytes in base64.
+    Base64,
+    /// 24 to 64 bytes in base64 after `whsec_`.
+    Whsec,
+    /// The library makes a key pair.
+    Pair,
+    /// A private key whose public key names it.
+    Named(&'static str),
+}
+
+/// What stands after `?`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Query {
+    None,
+    /// Pairs, with escapes that nobody needs.
+    Pairs,
+    /// `bodySHA256` and the body's hash.
+    BodySha256,
+}
+
+use Content::{Binary, Empty, Unicode};
+
+/// The library takes text, and text only is what a vendor's JSON is; hookgate verifies the bytes.
+const TEXT: (Content, &str) = (Binary, "takes text");
+const EMPTY: (Content, &str) = (Empty, "refuses to look at an empty body");
+
+/// An HMAC of the body in a header.
+const fn row(
+    language: Language,
+    oracle: &'static str,
+    preset: &'static str,
+    header: &'static str,
+) -> Row {
+    Row {
+        language,
+        oracle,
+        preset,
+        secret: Secret::Text,
+        bodies: Bodies::Bytes,
+        foreign: &[TEXT],
+        headers: &[],
+        query: Query::None,
+        signature: Place::Header(header),
+        timestamp: None,
+        open_body: None,
+        percent: 100,
+    }
+}
+
+/// The same with a timestamp.
+const fn timed(row: Row, timestamp: Place) -> Row {
+    Row {
+        timestamp: Some(timestamp),
+        ..row
+    }
+}
+
+/// `t=1700000000,v1=...` in one header.
+const fn listed(row: Row, time: &'static str, signature: &'static str) -> Row {
+    let Place::Header(header) = row.signature else {
+        panic!("a header holds the list");
+    };
+    Row {
+        signature: Place::Element(header, signature),
+        timestamp: Some(Place::Element(header, time)),
+        ..row
+    }
+}
+
+/// Any bytes will do for this library.
+const fn any_bytes(row: Row) -> Row {
+    Row {
+        foreign: &[],
+        ..row
+    }
+}
+
+const fn bodies(row: Row, bodies: Bodies) -> Row {
+    Row { bodies, ..row }
+}
+
+const fn secret(row: Row, secret: Secret) -> Row {
+    Row { secret, ..row }
+}
+
+/// Standard Webhooks, under whichever names.
+const fn standard(
+    language: Language,
+    oracle: &'static str,
+    preset: &'static str,
+    [id, timestamp, signature]: [&'static str; 3],
+) -> Row {
+    let headers: &'static [(&'static str, &'static str)] = match id.as_bytes()[0] {
+        b's' => &[("svix-id", "msg_2b7f0cQeXb")],
+        _ => &[("webhook-id", "msg_2b7f0cQeXb")],
+    };
+    let row = row(language, oracle, preset, signature);
+    Row {
+        headers,
+        ..timed(secret(row, Secret::Whsec), Place::Header(timestamp))
+    }
+}
+
+const WEBHOOK: [&str; 3] = ["webhook-id", "webhook-timestamp", "webhook-signature"];
+const SVIX: [&str; 3] = ["svix-id", "svix-timestamp", "svix-signature"];
+
+/// Every library with its preset.
+pub(super) const ROWS: &[Row] = &[
+    standard(Python, "standardwebhooks-py", "standard-webhooks", WEBHOOK),
+    standard(
+        JavaScript,
+        "standardwebhooks-js",
+        "standard-webhooks",
+        WEBHOOK,
+    ),
+    any_bytes(secret(
+        standard(
+            JavaScript,
+            "standard-webhooks-ed25519",
+            "standard-webhooks-ed25519",
+            WEBHOOK,
+        ),
+        Secret::Pair,
+    )),
+    standard(Python, "svix", "svix", SVIX),
+    standard(JavaScript, "openai", "openai", WEBHOOK),
+    listed(
+        row(Python, "stripe", "stripe", "stripe-signature"),
+        "t=",
+        "v1=",
+    ),
+    timed(
+        row(Python, "slack", "slack", "x-slack-signature"),
+        Place::Header("x-slack-request-timestamp"),
+    ),
+    Row {
+        foreign: &[TEXT, EMPTY],
+        ..row(JavaScript, "github", "github", "x-hub-signature-256")
+    },
+    Row {
+        foreign: &[],
+        query: Query::Pairs,
+        open_body: Some("another way to write the same fields is the same form"),
+        ..bodies(
+            row(Python, "twilio-form", "twilio", "x-twilio-signature"),
+            Bodies::Form,
+        )
+    },
+    Row {
+        query: Query::BodySha256,
+        ..row(Python, "twilio-json", "twilio", "x-twilio-signature")
+    },
+    Row {
+        percent: 50,
+        ..timed(
+            secret(
+                row(
+                    JavaScript,
+                    "sendgrid",
+                    "sendgrid",
+                    "x-twilio-email-event-webhook-signature",
+                ),
+                Secret::Pair,
+            ),
+            Place::Header("x-twilio-email-event-webhook-timestamp"),
+        )
+    },
+    any_bytes(timed(
+        secret(
+            row(JavaScript, "discord", "discord", "x-signature-ed25519"),
+            Secret::Pair,
+        ),
+        Place::Header("x-signature-timestamp"),
+    )),
+    any_bytes(row(JavaScript, "line", "line", "x-line-signature")),
+    any_bytes(row(Python, "viber", "viber", "x-viber-content-signature")),
+    Row {
+        foreign: &[TEXT, EMPTY],
+        headers: &[
+            ("x-shopify-topic", "orders/create"),
+            ("x-shopify-shop-domain", "example.myshopify.com"),
+            ("x-shopify-api-version", "2026-10"),
+            (
+                "x-shopify-webhook-id",
+                "b54557e4-bdd9-4b37-8a5f-bf7d70bcd043",
+            ),
+        ],
+        ..row(JavaScript, "shopify", "shopify", "x-shopify-hmac-sha256")
+    },
+    Row {
+        headers: &[("x-hubspot-signature-version", "v1")],
+        ..row(
+            JavaScript,
+            "hubspot-v1",
+            "hubspot-v1",
+            "x-hubspot-signature",
+        )
+    },
+    Row {
+        headers: &[("x-hubspot-signature-version", "v2")],
+        query: Query::Pairs,
+        ..row(
+            JavaScript,
+            "hubspot-v2",
+            "hubspot-v2",
+            "x-hubspot-signature",
+        )
+    },
+    timed(
+        row(
+            JavaScript,
+            "hubspot-v3",
+            "hubspot-v3",
+            "x-hubspot-signature-v3",
+        ),
+        Place::Header("x-hubspot-request-timestamp"),
+    ),
+    Row {
+        open_body: Some("what is signed is the document, written again"),
+        ..timed(
+            bodies(
+                row(JavaScript, "crisp", "crisp", "x-crisp-signature"),
+                Bodies::LooseJson,
+            ),
+            Place::Header("x-crisp-request-timestamp"),
+        )
+    },
+    Row {
+        timestamp: Some(Place::Body("\"webhookTimestamp\":")),
+        ..any_bytes(bodies(
+            row(JavaScript, "linear", "linear", "linear-signature"),
+            Bodies::TimedJson,
+        ))
+    },
+    any_bytes(row(JavaScript, "notion", "notion", "x-notion-signature")),
+    listed(
+        row(JavaScript, "paddle", "paddle", "paddle-signature"),
+        "ts=",
+        "h1=",
+    ),
+    Row {
+        foreign: &[TEXT, EMPTY],
+        ..row(Python, "square", "square", "x-square-hmacsha256-signature")
+    },
+    Row {
+        signature: Place::Body("\"hmacSignature\":\""),
+        open_body: Some("eight of its values are signed, and nothing else"),
+        ..secret(
+            bodies(row(Python, "adyen", "adyen", ""), Bodies::Adyen),
+            Secret::Hex,
+        )
+    },
+    any_bytes(secret(
+        row(
+            Python,
+            "adyen-platforms",
+            "adyen-platforms",
+            "hmacsignature",
+        ),
+        Secret::Hex,
+    )),
+    Row {
+        signature: Place::Body("bt_signature="),
+        open_body: Some("another way to write the same field is the same form"),
+        ..secret(
+            bodies(row(Python, "braintree", "braintree", ""), Bodies::Braintree),
+            Secret::Named("integration_public_key"),
+        )
+    },
+    row(Python, "razorpay", "razorpay", "x-razorpay-signature"),
+    any_bytes(row(Python, "gocardless", "gocardless", "webhook-signature")),
+    boxed("box", "box-signature-primary"),
+    boxed("box-secondary", "box-signature-secondary"),
+    Row {
+        foreign: &[TEXT, (Unicode, "takes ASCII")],
+        ..secret(
+            row(Python, "airtable", "airtable", "x-airtable-content-mac"),
+            Secret::Base64,
+        )
+    },
+    listed(
+        bodies(
+            row(JavaScript, "workos", "workos", "workos-signature"),
+            Bodies::Json,
+        ),
+        "t=",
+        "v1=",
+    ),
+    listed(row(JavaScript, "mux", "mux", "mux-signature"), "t=", "v1="),
+    timed(
+        secret(
+            row(JavaScript, "telnyx", "telnyx", "telnyx-signature-ed25519"),
+            Secret::Pair,
+        ),
+        Place::Header("telnyx-timestamp"),
+    ),
+    Row {
+        headers: &[("x-plivo-signature-v2-nonce", "12345678901234567890")],
+        open_body: Some("the scheme does not sign the body"),
+        ..any_bytes(row(Python, "plivo-v2", "plivo-v2", "x-plivo-signature-v2"))
+    },
+    Row {
+        headers: &[("x-plivo-signature-v3-nonce", "12345678901234567890")],
+        open_body: Some("another way to write the same fields is the same form"),
+        ..bodies(
+            row(Python, "plivo-v3", "plivo-v3", "x-plivo-signature-v3"),
+            Bodies::FormOnce,
+        )
+    },
+    Row {
+        foreign: &[TEXT, EMPTY],
+        ..listed(
+            row(JavaScript, "sanity", "sanity", "sanity-webhook-signature"),
+            "t=",
+            "v1=",
+        )
+    },
+    timed(
+        row(JavaScript, "webflow", "webflow", "x-webflow-signature"),
+        Place::Header("x-webflow-timestamp"),
+    ),
+    listed(
+        row(Python, "elevenlabs", "elevenlabs", "elevenlabs-signature"),
+        "t=",
+        "v0=",
+    ),
+    Row {
+        headers: &[(
+            "x-contentful-signed-headers",
+            "x-contentful-signed-headers,x-contentful-timestamp",
+        )],
+        ..timed(
+            secret(
+                row(
+                    JavaScript,
+                    "contentful",
+                    "contentful",
+                    "x-contentful-signature",
+                ),
+                Secret::Text64,
+            ),
+            Place::Header("x-contentful-timestamp"),
+        )
+    },
+];
+
+/// Box signs with two keys, each in a header of its own.
+const fn boxed(oracle: &'static str, header: &'static str) -> Row {
+    Row {
+        headers: &[
+            ("box-signature-version", "1"),
+            ("box-signature-algorithm", "HmacSHA256"),
+        ],
+        ..timed(
+            row(Python, oracle, "box", header),
+            Place::Header("box-delivery-timestamp"),
+        )
+    }
+}
