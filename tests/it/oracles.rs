@@ -64,8 +64,10 @@ fn compare(language: Language) {
         let library = library.unwrap_or_else(|| panic!("no library for {}", row.oracle));
         // Each row has a sequence of its own: one more body here changes none there.
         let rng = Rng::with_seed(seed + number);
-        let comparison = Comparison::new(row, library, &mut libraries, rng);
-        let (asked, found) = comparison.run(bodies * row.percent / 100);
+        let (asked, found) = match Comparison::new(row, library, &mut libraries, rng) {
+            Ok(comparison) => comparison.run(bodies * row.percent / 100),
+            Err(why) => (0, vec![why]),
+        };
         eprintln!("{:<26} {:<40} {asked} requests", row.oracle, library.name);
         findings.extend(found);
     }
@@ -121,8 +123,10 @@ fn they_differ_on_purpose_only_as_written_down() {
                 .filter(|difference| difference.oracle == row.oracle)
             {
                 let rng = Rng::with_seed(SEED);
-                let comparison = Comparison::new(row, library, &mut libraries, rng);
-                findings.extend(difference.check(comparison));
+                match Comparison::new(row, library, &mut libraries, rng) {
+                    Ok(comparison) => findings.extend(difference.check(comparison)),
+                    Err(why) => findings.push(why),
+                }
             }
         }
     }

@@ -18,7 +18,7 @@ pub(super) enum Bodies {
     LooseJson,
     /// `application/x-www-form-urlencoded`; a name may come twice.
     Form,
-    /// The same, each name once.
+    /// The same, each name once and never empty.
     FormOnce,
     /// A payment notification of Adyen, with an empty place for its signature.
     Adyen,
@@ -173,7 +173,7 @@ fn loose(document: &Value, rng: &mut Rng) -> String {
 
 fn form(rng: &mut Rng, number: usize, once: bool) -> String {
     let fields = match number {
-        0 => 0,
+        0 => usize::from(once),
         1 => 200,
         _ => rng.usize(1..12),
     };

@@ -57,7 +57,7 @@ impl<'a> Comparison<'a> {
         library: &'a Library,
         libraries: &'a mut Libraries,
         mut rng: Rng,
-    ) -> Self {
+    ) -> Result<Self, String> {
         let pair = row.secret == Secret::Pair;
         assert_eq!(library.keys, pair, "{}: key pairs", row.oracle);
         let keys = if pair {
@@ -69,8 +69,8 @@ impl<'a> Comparison<'a> {
                 verifying: secret,
             }
         };
-        Self {
-            ours: Ours::load(row, &keys),
+        Ok(Self {
+            ours: Ours::load(row, &keys)?,
             row,
             library,
             libraries,
@@ -78,7 +78,7 @@ impl<'a> Comparison<'a> {
             rng,
             asked: 0,
             findings: Vec::new(),
-        }
+        })
     }
 
     /// Compares over so many bodies. How many requests were put before both, and where they disagree.
@@ -102,7 +102,11 @@ impl<'a> Comparison<'a> {
         let foreign = self.row.foreign.iter().find(|(what, _)| *what == content);
         let request = self.request(body);
         for signer in [Signer::Hookgate, Signer::Library] {
-            if signer == Signer::Library && (!self.library.signs || foreign.is_some()) {
+            let asked = match signer {
+                Signer::Hookgate => self.row.unsent.is_none(),
+                Signer::Library => self.library.signs && foreign.is_none(),
+            };
+            if !asked {
                 continue;
             }
             let what = format!("{signer:?} signed body {number} ({content:?})");
@@ -227,7 +231,11 @@ impl<'a> Comparison<'a> {
         let mut changed = signed.clone();
         let rng = &mut self.rng;
         match change {
-            Change::Body => changed.body = one_bit_off(&signed.body, rng),
+            // A signature has a change of its own: in hex, another case is none.
+            Change::Body => {
+                let kept = signed.span(self.row.signature);
+                changed.body = one_bit_off(&signed.body, &kept, rng);
+            }
             Change::Signature => changed.edit(self.row.signature, |text| {
                 let at = significant(text, rng);
                 text[at] ^= 1;
@@ -257,13 +265,14 @@ impl<'a> Comparison<'a> {
     }
 }
 
-/// One bit of one byte changed; an empty body gets a byte.
-fn one_bit_off(body: &Bytes, rng: &mut Rng) -> Bytes {
+/// One bit of one byte changed, outside of what is kept; an empty body gets a byte.
+fn one_bit_off(body: &Bytes, kept: &Range<usize>, rng: &mut Rng) -> Bytes {
     let mut changed = body.to_vec();
     if changed.is_empty() {
         changed.push(b'x');
     } else {
-        let at = rng.usize(..changed.len());
+        let at = rng.usize(..changed.len() - kept.len());
+        let at = if at < kept.start { at } else { at + kept.len() };
         changed[at] ^= 1 << rng.u8(..8);
     }
     changed.into()

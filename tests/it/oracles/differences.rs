@@ -137,7 +137,7 @@ pub(super) const DIFFERENCES: &[Difference] = &[
     only_ours("stripe", UpperHex, CASE),
     only_ours("slack", UpperHex, CASE),
     only_ours("viber", UpperHex, CASE),
-    same("github", UpperHex, true),
+    only_ours("github", UpperHex, CASE),
     same("notion", UpperHex, true),
     same("standardwebhooks-js", Unpadded, false),
     same("standardwebhooks-js", SpareBits, false),
@@ -191,6 +191,11 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         "plivo-v3",
         SignedBody("a=1&a=1", "a=1&a=1"),
         "the library writes a repeated field as often as it comes; {form|sorted} once",
+    ),
+    only_theirs(
+        "plivo-v3",
+        SignedBody("", ""),
+        "without any field Plivo signs no `?`; an event has fields",
     ),
     same("crisp", SignedBody("{\"a\":1.0}", "{ \"a\" : 1 }"), true),
     same("twilio-form", SignedBody("b=2&a=1", "a=%31&b=2"), true),
@@ -255,7 +260,7 @@ impl Difference {
             }
             SignedBody(_, sent) => {
                 let signature = match row.signature {
-                    place @ Place::Body(after) => format!("{after}{}&", signed.text(place)),
+                    place @ Place::Form(name) => format!("{name}={}&", signed.text(place)),
                     _ => String::new(),
                 };
                 signed.body = format!("{signature}{sent}").into();

@@ -18,7 +18,7 @@ pub(super) struct Ours {
 
 impl Ours {
     /// Loads the row's preset with these keys.
-    pub(super) fn load(row: &Row, keys: &Keys) -> Self {
+    pub(super) fn load(row: &Row, keys: &Keys) -> Result<Self, String> {
         let mut secret = json!({ "name": "current", "value": keys.verifying.replace('$', "$$") });
         if let Secret::Named(id) = row.secret {
             secret["id"] = id.into();
@@ -32,16 +32,19 @@ impl Ours {
         // JSON is YAML.
         let text = json!({ "sources": { "vendor": source } }).to_string();
         let name = row.preset.to_owned();
-        let (config, _) = load::load(&Origin::Text { name, text }, Options::default())
-            .unwrap_or_else(|problems| panic!("{}: {problems:#?}", row.oracle));
+        let (config, _) =
+            load::load(&Origin::Text { name, text }, Options::default()).map_err(|problems| {
+                let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
+                format!("{}: {}", row.oracle, told.join("; "))
+            })?;
         let source = &config.sources[0];
         let around = Surroundings::of(source, SIGNATURES);
         let private = (row.secret == Secret::Pair).then_some(keys.signing.as_bytes());
-        Self {
+        Ok(Self {
             verifier: Verifier::new(&source.verify, &source.secrets, &around),
             signer: Signer::new(&source.verify, &source.secrets, &around, private)
-                .unwrap_or_else(|error| panic!("{}: {error}", row.oracle)),
-        }
+                .map_err(|error| format!("{}: {error}", row.oracle))?,
+        })
     }
 
     /// Whether the request passes, as the handler asks: before the body is read, and after.

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use std::ops::Range;
 
 /// The URL that every vendor was given.
 pub(super) const PUBLIC_URL: &str = "https://hooks.example.com/hooks/in";
@@ -25,8 +26,10 @@ pub(super) enum Place {
     Header(&'static str),
     /// It follows this text in that header, up to a `,` or `;`.
     Element(&'static str, &'static str),
-    /// It follows this text in the body, up to a `"` or `&`.
+    /// It follows this text in a JSON body, up to a `"`, `,` or `}`.
     Body(&'static str),
+    /// It is the value of this field of a form, encoded as it was sent.
+    Form(&'static str),
 }
 
 impl Request {
@@ -62,6 +65,17 @@ impl Request {
         String::from_utf8_lossy(&whole[start..end]).into_owned()
     }
 
+    /// The bytes of the body where that place is; none for a header.
+    pub(super) fn span(&self, place: Place) -> Range<usize> {
+        match place {
+            Place::Body(_) | Place::Form(_) => {
+                let (_, start, end) = self.locate(place);
+                start..end
+            }
+            Place::Header(_) | Place::Element(..) => 0..0,
+        }
+    }
+
     /// Puts `change(what stands there)` in its place.
     pub(super) fn edit(&mut self, place: Place, change: impl FnOnce(&mut Vec<u8>)) {
         let (whole, start, end) = self.locate(place);
@@ -73,16 +87,21 @@ impl Request {
                 let value = HeaderValue::from_bytes(&edited).expect("still a header's value");
                 self.headers.insert(name, value);
             }
-            Place::Body(_) => self.body = edited.into(),
+            Place::Body(_) | Place::Form(_) => self.body = edited.into(),
         }
     }
 
     /// The value around that place, and where in it the place starts and ends.
     fn locate(&self, place: Place) -> (Vec<u8>, usize, usize) {
+        if let Place::Form(name) = place {
+            let (start, end) = form_value(&self.body, name);
+            return (self.body.to_vec(), start, end);
+        }
         let (whole, after, stops): (_, &str, &[u8]) = match place {
             Place::Header(name) => (self.header(name), "", b""),
             Place::Element(name, after) => (self.header(name), after, b",;"),
-            Place::Body(after) => (self.body.to_vec(), after, b"\"&,}"),
+            Place::Body(after) => (self.body.to_vec(), after, b"\",}"),
+            Place::Form(_) => unreachable!("answered above"),
         };
         let start = whole
             .windows(after.len().max(1))
@@ -101,4 +120,18 @@ impl Request {
         let value = value.unwrap_or_else(|| panic!("no header {name} in {self:?}"));
         value.as_bytes().to_vec()
     }
+}
+
+/// Where the value of a form's field starts and ends; its name may be written with escapes.
+fn form_value(form: &[u8], name: &str) -> (usize, usize) {
+    let mut start = 0;
+    for pair in form.split(|&byte| byte == b'&') {
+        let end = start + pair.len();
+        let known = pair.split(|&byte| byte == b'=').next().unwrap_or_default();
+        if percent_encoding::percent_decode(known).eq(name.bytes()) {
+            return (start + known.len() + 1, end);
+        }
+        start = end + 1;
+    }
+    panic!("no field {name} in {}", String::from_utf8_lossy(form));
 }
