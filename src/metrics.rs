@@ -235,6 +235,10 @@ pub struct ProcessMetrics {
     pub connections: Gauge,
     /// `dedupe_evictions_total`
     pub dedupe_evictions: Counter,
+    /// Unix seconds of the last time that the configuration was read and used.
+    pub last_reload: Gauge,
+    /// Whether the last attempt to read it anew did: 1 or 0.
+    pub reload_successful: Gauge,
 }
 
 impl Metrics {
@@ -359,12 +363,16 @@ impl Metrics {
     /// Handles for the process; says what runs (`config_hash`, hex) and since when (Unix seconds).
     pub fn process(&self, config_hash: &str, now_seconds: f64) -> ProcessMetrics {
         with_local_recorder(&self.recorder, || {
-            metrics::gauge!("hookgate_config_last_reload_successful").set(1.0);
-            metrics::gauge!("hookgate_config_last_reload_success_timestamp_seconds")
-                .set(now_seconds);
             metrics::gauge!("hookgate_config_info", "hash" => config_hash.to_owned()).set(1.0);
             metrics::gauge!("hookgate_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+            let last_reload =
+                metrics::gauge!("hookgate_config_last_reload_success_timestamp_seconds");
+            last_reload.set(now_seconds);
+            let reload_successful = metrics::gauge!("hookgate_config_last_reload_successful");
+            reload_successful.set(1.0);
             ProcessMetrics {
+                last_reload,
+                reload_successful,
                 connections: zero(metrics::gauge!("hookgate_connections")),
                 dedupe_evictions: metrics::counter!("hookgate_dedupe_evictions_total"),
             }

@@ -84,13 +84,18 @@ pub(super) struct OneSource<'a> {
 impl OneSource<'_> {
     /// Loads it; problems and warnings are told in terms of the options, since there is no file to look into.
     pub(super) fn load(&self) -> Result<(Config, Vec<Problem>), Failure> {
+        self.load_from(&self.origin()?)
+    }
+
+    /// Loads what [`Self::origin`] wrote.
+    pub(super) fn load_from(&self, origin: &Origin) -> Result<(Config, Vec<Problem>), Failure> {
         let told = |problems: Vec<Problem>| -> Vec<Problem> {
             problems
                 .into_iter()
                 .map(|problem| self.in_options(problem))
                 .collect()
         };
-        match load::load(&self.origin()?, Options::default()) {
+        match load::load(origin, Options::default()) {
             Ok((config, warnings)) => Ok((config, told(warnings))),
             Err(problems) => Err(Failure::Config(told(problems))),
         }
@@ -114,7 +119,7 @@ impl OneSource<'_> {
     }
 
     /// Writes it as a configuration.
-    fn origin(&self) -> Result<Origin, Failure> {
+    pub(super) fn origin(&self) -> Result<Origin, Failure> {
         let secret_is_set =
             std::env::var_os(SECRET_VARIABLE).is_some_and(|value| !value.is_empty());
         if self.secret_file.is_none() && !secret_is_set {

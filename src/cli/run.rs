@@ -6,15 +6,18 @@ use super::{
     runtime,
 };
 use crate::{
-    config::{Config, load::Options},
-    gateway::{Gateway, OpenError},
+    config::{
+        Config,
+        load::{Options, Origin, find, load},
+    },
+    gateway::{Gateway, OpenError, Secrets},
 };
 use anyhow::Context as _;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::{
     future::{Future, poll_fn},
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     task::Poll,
 };
 use tokio::{
@@ -27,7 +30,8 @@ pub(super) const LONG: &str = "\
 Runs the gateway: with a configuration file, or with one source spelled out here.\n\n\
 SIGTERM and SIGINT start an orderly stop as `shutdown` configures it, which ends with exit code 0. A second \
 signal ends the process at once, with 128 and the signal's number (143, 130): what was acknowledged is \
-durable by then, what was not will be sent again. SIGHUP changes nothing: the configuration is read at start.";
+durable by then, what was not will be sent again. SIGHUP reads the files of secrets anew, all or none; the rest \
+of the configuration is read at start.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -72,27 +76,46 @@ pub(super) struct Args {
 
 /// Runs the command.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let config = configured(args)?;
+    let (origin, config) = configured(args)?;
     raise_open_files();
-    runtime()?.block_on(serve(config))
+    write_no_core();
+    runtime()?.block_on(serve(config, origin, args.config.file.clone()))
 }
 
-fn configured(args: &Args) -> Result<Config, Failure> {
-    let (config, warnings) = match (&args.provider, &args.forward_to) {
-        (Some(provider), Some(forward_to)) => OneSource {
-            provider,
-            forward_to,
-            header: args.header.as_deref(),
-            listen: args.listen.map(|address| address.to_string()),
-            secret_file: args.secret_file.as_deref(),
+/// A core file would hold every secret. (The hard limit stays: whoever debugs may raise the soft one again.)
+fn write_no_core() {
+    let mut limit = getrlimit(Resource::Core);
+    limit.current = Some(0);
+    if let Err(error) = setrlimit(Resource::Core, limit) {
+        tracing::warn!(%error, "cannot switch core files off");
+    }
+}
+
+/// The configuration with its text: loaded again, it is the same with what its secrets' files hold then.
+fn configured(args: &Args) -> Result<(Origin, Config), Failure> {
+    let (origin, (config, warnings)) = match (&args.provider, &args.forward_to) {
+        (Some(provider), Some(forward_to)) => {
+            let source = OneSource {
+                provider,
+                forward_to,
+                header: args.header.as_deref(),
+                listen: args.listen.map(|address| address.to_string()),
+                secret_file: args.secret_file.as_deref(),
+            };
+            let origin = source.origin()?;
+            let loaded = source.load_from(&origin)?;
+            (origin, loaded)
         }
-        .load()?,
-        _ => origin::load(&args.config.find()?, Options::default())?,
+        _ => {
+            let origin = args.config.find()?.read().map_err(Failure::Config)?;
+            let loaded = origin::load(&origin, Options::default())?;
+            (origin, loaded)
+        }
     };
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    Ok(config)
+    Ok((origin, config))
 }
 
 /// Raises the soft limit of open files to the hard one: the soft one is often 1024, for programs that use
@@ -108,12 +131,13 @@ fn raise_open_files() {
     }
 }
 
-async fn serve(config: Config) -> Result<(), Failure> {
+async fn serve(config: Config, origin: Origin, named: Option<PathBuf>) -> Result<(), Failure> {
     // Before anything is opened: a signal during recovery has to stop the gateway as well.
     let stop = on_signal(&[SignalKind::terminate(), SignalKind::interrupt()])?;
-    ignore_hangups()?;
+    let hangups = listen(SignalKind::hangup())?;
     let sources = names(&config);
     let gateway = Gateway::open(config).await.map_err(not_opened)?;
+    let renewing = tokio::spawn(renew(hangups, gateway.secrets(), origin, named));
     tracing::info!(
         listen = %gateway.public_addr(),
         admin = %gateway.admin_addr(),
@@ -125,6 +149,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         .run(stop)
         .await
         .map_err(|poisoned| Failure::Store(poisoned.into()))?;
+    renewing.abort();
     tracing::info!("hookgate has stopped");
     Ok(())
 }
@@ -169,16 +194,40 @@ pub(super) fn on_signal(
     })
 }
 
-/// SIGHUP asks servers to read their configuration anew. Until that is built it is said and nothing else: by
-/// default it would end the process without draining.
-fn ignore_hangups() -> Result<(), Failure> {
-    let mut hangup = listen(SignalKind::hangup())?;
-    tokio::spawn(async move {
-        while hangup.recv().await.is_some() {
-            tracing::warn!("SIGHUP: the configuration cannot be reloaded; restart to apply it");
+/// At each SIGHUP the files of secrets are read anew, and all of them are used or none. The rest of the configuration
+/// stays as it was read at start, which is said where the file has changed since.
+async fn renew(mut hangups: Signal, secrets: Secrets, origin: Origin, named: Option<PathBuf>) {
+    while hangups.recv().await.is_some() {
+        match load(&origin, Options::default()) {
+            Ok((config, _)) => {
+                secrets.renew(&config);
+                tracing::info!("SIGHUP: secrets were read anew");
+            }
+            Err(problems) => {
+                for problem in &problems {
+                    tracing::error!("{problem}");
+                }
+                secrets.not_renewed();
+                tracing::error!("SIGHUP: no secret was changed; the present ones stay in use");
+            }
         }
-    });
-    Ok(())
+        if is_another(&origin, named.as_deref()) {
+            tracing::warn!("the configuration file has changed; a restart applies it");
+        }
+    }
+}
+
+/// Whether the file that `origin` is the text of says something else now.
+fn is_another(origin: &Origin, named: Option<&Path>) -> bool {
+    let Ok(file) = find(named) else {
+        return false;
+    };
+    let now = file.read();
+    let same_file = |now: &Origin| match (now, origin) {
+        (Origin::Text { name: now, .. }, Origin::Text { name, .. }) => now == name,
+        _ => false,
+    };
+    now.is_ok_and(|now| same_file(&now) && now != *origin)
 }
 
 fn listen(kind: SignalKind) -> Result<Signal, Failure> {

@@ -1,9 +1,14 @@
 //! What a user should know about a configuration that can be used: warnings.
 
 use super::{
-    Ack, Config, Source, Verify, locate::KeyPath, report::Report, source::Replay,
+    Ack, Config, Source, Verify,
+    locate::KeyPath,
+    report::Report,
+    source::Replay,
     value::duration_text as duration,
+    verify::{Proof, Scheme, Timestamp},
 };
+use crate::clock;
 
 /// Files that are open beside connections and attempts: the store and its log, listeners, the runtime's own.
 const OTHER_FILES: u64 = 64;
@@ -16,8 +21,11 @@ pub(crate) fn warn(config: &Config, report: &Report, open_files_max: Option<u64>
     for source in &config.sources {
         let at = KeyPath::default().key("sources").key(&source.name);
         nothing_proven(source, &at, report);
+        undated(source, &at, report);
+        out_of_time(source, &at, report);
         unsigned_id(source, &at, report);
         short_memory(source, &at, report);
+        forgotten_retries(source, &at, report);
         patient_targets(config, source, &at, report);
     }
 }
@@ -44,6 +52,80 @@ fn nothing_proven(source: &Source, at: &KeyPath, report: &Report) {
         report.warning(
             &at.key("verify"),
             "none: whoever reaches this path can send events to your app",
+        );
+    }
+}
+
+/// A captured request can leave its time out where the same secret counts without one.
+fn undated(source: &Source, at: &KeyPath, report: &Report) {
+    let schemes = source.verify.schemes();
+    for (index, scheme) in schemes.iter().enumerate() {
+        let dated = |other: &Scheme| checks_age(other) && share_secret(source, scheme, other);
+        if !checks_age(scheme) && schemes.iter().any(dated) {
+            report.warning(
+                &at.key("verify").item(index),
+                "another scheme with the same secret checks the age of a timestamp, and this one does not: a captured \
+                 request can come back without its time, until this one is removed",
+            );
+        }
+    }
+}
+
+fn checks_age(scheme: &Scheme) -> bool {
+    match &scheme.proof {
+        Proof::Signature(signature) => signature
+            .timestamp
+            .as_ref()
+            .is_some_and(Timestamp::is_checked),
+        Proof::Jwt(_) | Proof::Token(_) => false,
+    }
+}
+
+/// Whether some secret of a source counts for both.
+fn share_secret(source: &Source, one: &Scheme, other: &Scheme) -> bool {
+    let counts = |scheme: &Scheme, name| {
+        let names = scheme.secrets.as_ref();
+        names.is_none_or(|names| names.contains(name))
+    };
+    let mut names = source.secrets.iter().map(|secret| &secret.name);
+    names.any(|name| counts(one, name) && counts(other, name))
+}
+
+/// Secrets that do not count now: everything is refused until one does.
+fn out_of_time(source: &Source, at: &KeyPath, report: &Report) {
+    let now_ms = clock::unix_ms();
+    let valid = source.secrets.iter().any(|secret| secret.is_valid(now_ms));
+    if valid || source.secrets.is_empty() {
+        return;
+    }
+    let next_ms = source
+        .secrets
+        .iter()
+        .map(|secret| secret.not_before_ms)
+        .filter(|begins_ms| *begins_ms > now_ms)
+        .min();
+    let until = match next_ms {
+        Some(next_ms) => format!("until {}", clock::rfc3339(next_ms)),
+        None => "from now on".to_owned(),
+    };
+    report.warning(
+        &at.key("secrets"),
+        format!("every secret is outside its time (not_before, not_after): all requests are refused {until}"),
+    );
+}
+
+/// An event that comes again after its key was forgotten is a new one.
+fn forgotten_retries(source: &Source, at: &KeyPath, report: &Report) {
+    let window = source.dedupe.window;
+    if let Some(retries) = source.sender_retries.filter(|retries| *retries > window) {
+        report.warning(
+            &at.key("dedupe").key("window"),
+            format!(
+                "{} is shorter than sender_retries, which is {}: what the sender sends again after that counts as a \
+                 new event; raise it",
+                duration(window),
+                duration(retries)
+            ),
         );
     }
 }

@@ -21,7 +21,7 @@ use std::{
 };
 
 /// Where the text comes from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// A file that the user named, or one of the default places.
     File(PathBuf),
@@ -32,6 +32,15 @@ pub enum Origin {
         /// YAML.
         text: String,
     },
+}
+
+impl Origin {
+    /// The text as it is now: loaded again later, it is the same configuration, and only the files that it names may
+    /// hold something else.
+    pub fn read(&self) -> Result<Self, Vec<Problem>> {
+        let (name, text) = read_origin(self).map_err(|problem| vec![problem])?;
+        Ok(Self::Text { name, text })
+    }
 }
 
 /// How strict to be.

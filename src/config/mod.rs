@@ -3,6 +3,8 @@
 //!
 //! [`load`] reads it, [`problem`] says what is wrong with it.
 
+pub mod handshake;
+pub mod key;
 pub mod load;
 pub mod pattern;
 pub mod presets;
@@ -12,6 +14,7 @@ pub mod source;
 pub mod summary;
 pub mod target;
 pub mod template;
+pub mod verify;
 
 // From text to values, in the order in which it happens.
 mod check;
@@ -30,10 +33,11 @@ mod tests;
 pub use pattern::Patterns;
 pub use presets::presets;
 pub use secret::Secret;
-pub use source::{Ack, Dedupe, Respond, Route, SkipRule, Source, Verify};
+pub use source::{Ack, Dedupe, Respond, Route, Sample, SkipRule, Source, Status};
 pub use summary::summary;
 pub use target::{Target, WhenFull};
 pub(crate) use value::{HEADER, LISTEN, URL};
+pub use verify::Verify;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -103,6 +107,8 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// Remembered keys over all sources.
     pub dedupe_keys: usize,
+    /// Elements of a list that are looked at for signatures in one request; one with more is refused.
+    pub signatures: usize,
 }
 
 /// How a stop goes.

@@ -23,12 +23,21 @@ pub(crate) fn named(name: &str) -> Option<Value> {
 
 /// Whether the preset of this name takes a timestamp, which a source that leaves it out then has too.
 pub(crate) fn signs_time(name: &str) -> bool {
-    let timestamp =
-        |preset: Value| Some(preset.get(VERIFY)?.get("hmac")?.get("timestamp")?.clone());
-    named(name)
-        .and_then(timestamp)
-        .is_some_and(|timestamp| !timestamp.is_null())
+    let preset = named(name).unwrap_or_default();
+    let verify = preset.get(VERIFY).and_then(Value::as_mapping);
+    verify.is_some_and(|verify| {
+        verify.values().any(|settings| {
+            settings
+                .get("timestamp")
+                .is_some_and(|timestamp| !timestamp.is_null())
+        })
+    })
 }
+
+/// The words for the kinds of schemes; everything else in `verify` stands beside the kind.
+pub(crate) const KINDS: [&str; 9] = [
+    "hmac", "hash", "ed25519", "ecdsa", "rsa", "jwt", "token", "bearer", "basic",
+];
 
 /// A source over its preset: maps merge key by key, anything else replaces, and so does another kind of
 /// `verify`, since a token's settings mean nothing to an HMAC.
@@ -48,11 +57,16 @@ pub(crate) fn lay_over(source: &Value, preset: Value) -> Value {
 
 const VERIFY: &str = "verify";
 
-/// Whether the source verifies in another way than its preset.
+/// Whether the source verifies in another way than its preset. What stands beside the kind is no way of its own.
 fn changes_kind(source: Option<&Value>, preset: Option<&Value>) -> bool {
+    let kinds = |verify: &Mapping| -> Vec<&'static str> {
+        let is_there = |kind: &&str| verify.contains_key(*kind);
+        KINDS.into_iter().filter(is_there).collect()
+    };
     match (source, preset) {
         (Some(Value::Mapping(source)), Some(Value::Mapping(preset))) => {
-            !source.is_empty() && !source.keys().any(|kind| preset.contains_key(kind))
+            let (ours, theirs) = (kinds(source), kinds(preset));
+            !ours.is_empty() && !ours.iter().any(|kind| theirs.contains(kind))
         }
         (source, _) => source.is_some_and(|source| !source.is_null()),
     }
@@ -96,6 +110,23 @@ mod tests {
                 "{verify: {token: {header: B}}, event: {type: t, time: u}, skip: [1, 2]}",
             ),
             (
+                "{verify: {when: {method: POST}, secrets: [a]}}",
+                "{verify: {hmac: {header: A, prefix: p}, when: {method: POST}, secrets: [a]}, \
+                 event: {type: t, time: u}, skip: [1, 2]}",
+            ),
+            (
+                "{verify: {token: {header: B}, when: {method: POST}}}",
+                "{verify: {token: {header: B}, when: {method: POST}}, event: {type: t, time: u}, skip: [1, 2]}",
+            ),
+            (
+                "{verify: {hmca: {header: B}}}",
+                "{verify: {hmac: {header: A, prefix: p}, hmca: {header: B}}, event: {type: t, time: u}, skip: [1, 2]}",
+            ),
+            (
+                "{verify: [{hmac: {header: B}}]}",
+                "{verify: [{hmac: {header: B}}], event: {type: t, time: u}, skip: [1, 2]}",
+            ),
+            (
                 "{verify: bearer}",
                 "{verify: bearer, event: {type: t, time: u}, skip: [1, 2]}",
             ),
@@ -113,6 +144,29 @@ mod tests {
             assert_eq!(laid(source, preset), expected, "{source}");
         }
         assert_eq!(laid("text", preset), Value::from("text"));
+    }
+
+    #[test]
+    fn conditions_merge_inside_the_same_kind() {
+        let preset = "{verify: {hmac: {header: A, prefix: p}, when: {method: POST, query:v: '2'}}}";
+        let cases = [
+            (
+                "{verify: {hmac: {prefix: q}, when: {query:v: null}}}",
+                "{verify: {hmac: {header: A, prefix: q}, when: {method: POST, query:v: null}}}",
+            ),
+            (
+                "{verify: {jwt: {header: B}}}",
+                "{verify: {jwt: {header: B}}}",
+            ),
+        ];
+        for (source, expected) in cases {
+            let expected = yaml::parse(expected).expect("expected");
+            assert_eq!(laid(source, preset), expected, "{source}");
+        }
+        let list = "{verify: [bearer, basic]}";
+        assert_eq!(laid("{}", list), yaml::parse(list).expect("expected"));
+        let source = "{verify: {hmac: {header: A}}}";
+        assert_eq!(laid(source, list), yaml::parse(source).expect("expected"));
     }
 
     #[test]

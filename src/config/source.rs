@@ -1,9 +1,6 @@
 //! A source: who sends, how that is proven, what makes two requests one event, and where events go.
 
-use super::{
-    Patterns, Secret,
-    template::{Piece, Template},
-};
+use super::{Patterns, Secret, Verify, handshake::Handshake};
 use crate::extract::{Field, KeyExpr};
 use http::{HeaderName, HeaderValue, StatusCode};
 use std::{sync::Arc, time::Duration};
@@ -23,6 +20,12 @@ pub struct Source {
     pub verify: Verify,
     /// What it may be proven with; empty only with [`Verify::None`].
     pub secrets: Vec<Secret>,
+    /// The URL that the sender was given, without a query.
+    pub public_url: Option<Arc<str>>,
+    /// Texts for templates, by name. They may be as confidential as a secret.
+    pub params: Vec<(Arc<str>, Secret)>,
+    /// What is answered to a vendor that asks whether the URL is its own.
+    pub handshakes: Vec<Handshake>,
     /// What names an event; empty means the body.
     pub event_id: KeyExpr,
     /// What says its type.
@@ -33,6 +36,12 @@ pub struct Source {
     pub max_age: Option<Duration>,
     /// What is remembered.
     pub dedupe: Dedupe,
+    /// Whether the scheme is known from the vendor's own documents or code; `None` is not said.
+    pub status: Option<Status>,
+    /// How long the sender goes on sending an event that was not taken; `None` is unknown.
+    pub sender_retries: Option<Duration>,
+    /// What `send` sends.
+    pub sample: Option<Sample>,
     /// How long the sender waits for an answer.
     pub sender_timeout: Duration,
     /// When 2xx leaves.
@@ -53,131 +62,34 @@ impl Source {
         self.replaces.as_deref().unwrap_or(&self.name)
     }
 
-    /// How long a `dedupe.replay` key is remembered: until its timestamp can no longer pass (twice the
-    /// tolerance, since it may lie in the future by as much), or like any other key where nothing limits its age.
+    /// How long a `dedupe.replay` key is remembered: until its timestamp can no longer pass (as long as it may lie
+    /// in the past, and in the future before that), or like any other key where nothing limits its age.
     pub fn replay_window(&self) -> Duration {
-        match &self.verify {
-            Verify::Hmac(Hmac {
-                timestamp: Some(timestamp),
-                ..
-            }) => timestamp.tolerance * 2,
-            _ => self.dedupe.window,
-        }
+        self.verify.lifetime().unwrap_or(self.dedupe.window)
     }
 }
 
-/// How a request proves who sent it.
-#[derive(Clone, Debug)]
-pub enum Verify {
-    /// A keyed hash over the request (RFC 2104).
-    Hmac(Hmac),
-    /// A header that equals a secret. `bearer` is this with `Authorization` and a scheme (RFC 6750).
-    Token(Token),
-    /// Nothing is proven; written out by the user.
-    None,
-}
-
-impl Verify {
-    /// Whether what stands in this field is proven to come from the sender. With a token the sender is
-    /// authenticated as a whole; with an HMAC only what is signed is; with `none` nothing is.
-    pub fn covers(&self, field: &Field) -> bool {
-        match self {
-            Self::Token(_) => true,
-            Self::None => false,
-            Self::Hmac(hmac) => hmac.covers(field),
-        }
-    }
-}
-
-impl Hmac {
-    fn covers(&self, field: &Field) -> bool {
-        match field {
-            Field::Json(_) | Field::Body => self.signed.covers(&Piece::Body),
-            Field::Query(_) => false,
-            Field::Header(name) => {
-                let as_timestamp = self.signed.covers(&Piece::Timestamp)
-                    && self
-                        .timestamp
-                        .as_ref()
-                        .is_some_and(|timestamp| timestamp.header == *name);
-                as_timestamp || self.signed.covers(&Piece::Header(name.clone()))
-            }
-        }
-    }
-}
-
-/// An HMAC scheme.
-#[derive(Clone, Debug)]
-pub struct Hmac {
-    /// Where the signature is.
-    pub header: HeaderName,
-    /// What stands before it, such as `sha256=`.
-    pub prefix: String,
-    /// The hash.
-    pub algorithm: Algorithm,
-    /// How the signature is written.
-    pub encoding: Encoding,
-    /// What is signed.
-    pub signed: Template,
-    /// The signed timestamp, if the scheme has one.
-    pub timestamp: Option<Timestamp>,
-}
-
-/// A hash function.
+/// Where the facts of a scheme come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Algorithm {
-    /// SHA-1, 20 bytes. Old, yet safe as an HMAC.
-    Sha1,
-    /// SHA-256, 32 bytes.
-    Sha256,
-    /// SHA-384, 48 bytes.
-    Sha384,
-    /// SHA-512, 64 bytes.
-    Sha512,
+pub enum Status {
+    /// The vendor's own documents or code.
+    Verified,
+    /// Somebody else's.
+    Unverified,
 }
 
-/// How bytes are written in a header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
-    /// Base 16, either case (RFC 4648 8).
-    Hex,
-    /// Base 64 with padding (RFC 4648 4).
-    Base64,
-    /// URL-safe base 64, with or without padding (RFC 4648 5).
-    Base64Url,
-}
-
-/// A signed timestamp. Only a timestamp that the signature covers is ever looked at.
+/// A request as the vendor sends it, but for its signature. Its texts may hold `<uuid>`, `<number>`, `<unix>`,
+/// `<unix_ms>` and `<rfc3339>`, fresh in each event.
 #[derive(Clone, Debug)]
-pub struct Timestamp {
-    /// Where it is.
-    pub header: HeaderName,
-    /// How it is written.
-    pub format: TimeFormat,
-    /// How far it may lie in the past or in the future.
-    pub tolerance: Duration,
-}
-
-/// How a timestamp is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TimeFormat {
-    /// Unix seconds.
-    Unix,
-    /// Unix milliseconds.
-    UnixMs,
-    /// RFC 3339.
-    Rfc3339,
-}
-
-/// A header whose value must equal a secret.
-#[derive(Clone, Debug)]
-pub struct Token {
-    /// Where the secret is.
-    pub header: HeaderName,
-    /// What stands before it; of a scheme with the space that follows it, as in `Bearer `.
-    pub prefix: String,
-    /// Whether the prefix is an authentication scheme, compared without case (RFC 9110 11.1).
-    pub scheme: bool,
+pub struct Sample {
+    /// Beside those that are signed.
+    pub headers: Vec<(HeaderName, String)>,
+    /// Of the body.
+    pub content_type: HeaderValue,
+    /// Of the URL, without `?`; empty for none.
+    pub query: String,
+    /// The body.
+    pub body: String,
 }
 
 /// What is remembered of an event.
@@ -194,7 +106,7 @@ pub struct Dedupe {
 /// What a captured request cannot change when it comes again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Replay {
-    /// The verified signature, decoded: however it is written, it is the same. Only with [`Verify::Hmac`].
+    /// The verified signature, decoded: however it is written, it is the same. Only with schemes that sign.
     /// The header that carries the signature is read as this, too.
     Signature,
     /// Another part of the request.

@@ -1,9 +1,13 @@
 //! What would run, for `check`: a page of text without a secret on it.
 
 use super::{
-    Ack, Config, SkipRule, Source, Target, Verify, WhenFull,
-    source::{Hmac, Replay},
+    Ack, Config, SkipRule, Source, Status, Target, Verify, WhenFull,
+    handshake::{Handshake, HandshakeBody},
+    source::Replay,
     value::{duration_text as duration, size_text as size},
+    verify::{
+        Algorithm, Condition, Expected, Proof, Scheme, Signature, Subject, TimePlace, TokenForm,
+    },
 };
 use crate::extract::{Field, KeyExpr};
 use std::fmt::Write as _;
@@ -43,6 +47,15 @@ fn source_lines(source: &Source) -> String {
     if let Some(provider) = &source.provider {
         rows.push(("preset", provider.clone()));
     }
+    if source.status == Some(Status::Unverified) {
+        rows.push((
+            "status",
+            "unverified: not from the vendor's own documents or code".to_owned(),
+        ));
+    }
+    if let Some(public_url) = &source.public_url {
+        rows.push(("public url", public_url.to_string()));
+    }
     rows.push(("verify", verify(&source.verify)));
     if !source.secrets.is_empty() {
         let names: Vec<String> = source
@@ -52,6 +65,12 @@ fn source_lines(source: &Source) -> String {
             .collect();
         rows.push(("secrets", format!("called {}", names.join(", "))));
     }
+    rows.extend(
+        source
+            .handshakes
+            .iter()
+            .map(|rule| ("handshake", handshake(rule))),
+    );
     rows.push((
         "event id",
         expression(&source.event_id).unwrap_or_else(|| "body".to_owned()),
@@ -63,9 +82,16 @@ fn source_lines(source: &Source) -> String {
     if let Some(max_age) = source.max_age {
         rows.push(("max age", format!("{} by event.time", duration(max_age))));
     }
+    let retries = source.sender_retries.map(duration);
     rows.push((
         "remembered",
-        format!("for {}", duration(source.dedupe.window)),
+        match retries {
+            Some(retries) => format!(
+                "for {}; the sender retries for {retries}",
+                duration(source.dedupe.window)
+            ),
+            None => format!("for {}", duration(source.dedupe.window)),
+        },
     ));
     rows.extend(
         source
@@ -78,7 +104,7 @@ fn source_lines(source: &Source) -> String {
         let window = duration(source.replay_window());
         let what = match replay {
             Replay::Signature => "signature".to_owned(),
-            Replay::Field(replay) => field(replay),
+            Replay::Field(replay) => place(replay),
         };
         rows.push(("replay key", format!("{what}, for {window}")));
     }
@@ -142,27 +168,111 @@ fn block(kind: &str, name: &str, replaces: Option<&str>, rows: &[(&str, String)]
 }
 
 fn verify(verify: &Verify) -> String {
-    match verify {
-        Verify::None => "none: anyone may send".to_owned(),
-        Verify::Token(token) if token.scheme => "bearer token".to_owned(),
-        Verify::Token(token) => format!("token in {}", token.header),
-        Verify::Hmac(hmac) => hmac_line(hmac),
+    let schemes: Vec<String> = verify.schemes().iter().map(scheme).collect();
+    match schemes.as_slice() {
+        [] => "none: anyone may send".to_owned(),
+        schemes => schemes.join(", or "),
     }
 }
 
-fn hmac_line(hmac: &Hmac) -> String {
-    let mut line = format!(
-        "HMAC {:?} over {} in {}",
-        hmac.algorithm, hmac.signed, hmac.header
+fn scheme(scheme: &Scheme) -> String {
+    let mut line = match &scheme.proof {
+        Proof::Token(token) => match token.form {
+            TokenForm::Plain => format!("token in {}", place(&token.field)),
+            TokenForm::Scheme => "bearer token".to_owned(),
+            TokenForm::Basic => "user and password (basic)".to_owned(),
+        },
+        Proof::Jwt(jwt) => format!("JWT ({:?}) in {}", jwt.hash, place(&jwt.field)),
+        Proof::Signature(signature) => signature_line(signature),
+    };
+    if !scheme.covers_body() {
+        line += ", which does not cover the body";
+    }
+    if !scheme.when.is_empty() {
+        line += &format!(", if {}", conditions(&scheme.when));
+    }
+    if let Some(names) = &scheme.secrets {
+        line += &format!(", with {}", names.join(" or "));
+    }
+    line
+}
+
+fn conditions(when: &[Condition]) -> String {
+    let condition = |condition: &Condition| {
+        let subject = match &condition.subject {
+            Subject::Method => "method".to_owned(),
+            Subject::Field(field) => place(field),
+        };
+        match &condition.expected {
+            Expected::Is(is) => format!("{subject} is {is}"),
+            Expected::Present => format!("{subject} is there"),
+            Expected::Absent => format!("{subject} is not there"),
+        }
+    };
+    let all: Vec<String> = when.iter().map(condition).collect();
+    all.join(" and ")
+}
+
+fn handshake(rule: &Handshake) -> String {
+    let answer = match &rule.answer.body {
+        HandshakeBody::Text(text) if text.0.is_empty() => "nothing".to_owned(),
+        HandshakeBody::Text(text) => text.to_string(),
+        HandshakeBody::Json(entries) => {
+            let names: Vec<&str> = entries.iter().map(|(name, _)| name.as_str()).collect();
+            format!("JSON with {}", names.join(", "))
+        }
+    };
+    let proven = if rule.verified { "" } else { ", not verified" };
+    format!(
+        "if {}{proven}: {} {answer}",
+        conditions(&rule.when),
+        rule.answer.status.as_u16()
     )
-    .replace("Sha", "SHA-");
-    if let Some(timestamp) = &hmac.timestamp {
-        let _ = write!(
-            line,
-            ", {} within {}",
-            timestamp.header,
-            duration(timestamp.tolerance)
-        );
+}
+
+/// A header by its name, anything else as it is written in a file.
+fn place(field: &Field) -> String {
+    match field {
+        Field::Header(name) => name.to_string(),
+        field => field.to_string(),
+    }
+}
+
+fn signature_line(signature: &Signature) -> String {
+    let algorithm = match signature.algorithm {
+        Algorithm::Hmac(hash) => format!("HMAC {hash:?}"),
+        Algorithm::Hash(hash) => format!("{hash:?}"),
+        Algorithm::Ed25519 => "Ed25519".to_owned(),
+        Algorithm::EcdsaP256 => "ECDSA P-256".to_owned(),
+        Algorithm::Rsa(hash) => format!("RSA {hash:?}"),
+    };
+    let places: Vec<String> = signature.fields.iter().map(place).collect();
+    let mut line = format!(
+        "{} over {} in {}",
+        algorithm.replace("Sha", "SHA-"),
+        signature.signed,
+        places.join(" or ")
+    );
+    if let Some(timestamp) = &signature.timestamp {
+        let at = match &timestamp.place {
+            TimePlace::Field(field) => place(field),
+            TimePlace::Element(prefix) => prefix.clone(),
+            TimePlace::FirstElement => "its first element".to_owned(),
+        };
+        line += &match (timestamp.past, timestamp.future) {
+            (None, None) => format!(", {at} at any age"),
+            (Some(past), Some(future)) if past == future => {
+                format!(", {at} within {}", duration(past))
+            }
+            (past, future) => {
+                let limit = |limit: Option<_>| limit.map_or_else(|| "any age".to_owned(), duration);
+                format!(
+                    ", {at} within {} past, {} future",
+                    limit(past),
+                    limit(future)
+                )
+            }
+        };
     }
     line
 }
@@ -197,24 +307,9 @@ fn ack(source: &Source) -> String {
 /// Alternatives with `|`, joined fields with `+`; None if there are none.
 pub(crate) fn expression(expression: &KeyExpr) -> Option<String> {
     let alternative = |fields: &Vec<Field>| {
-        let fields: Vec<String> = fields.iter().map(field).collect();
+        let fields: Vec<String> = fields.iter().map(ToString::to_string).collect();
         fields.join(" + ")
     };
     let alternatives: Vec<String> = expression.0.iter().map(alternative).collect();
     (!alternatives.is_empty()).then(|| alternatives.join(" | "))
-}
-
-/// A field as it is written in a file.
-fn field(field: &Field) -> String {
-    match field {
-        Field::Header(name) => format!("header:{name}"),
-        Field::Query(name) => format!("query:{name}"),
-        Field::Body => "body".to_owned(),
-        Field::Json(pointer) => pointer
-            .names()
-            .iter()
-            .fold("json:".to_owned(), |path, name| {
-                path + "/" + &name.replace('~', "~0").replace('/', "~1")
-            }),
-    }
 }

@@ -1,13 +1,13 @@
 //! What an attempt carries besides the body: the sender's headers as they were admitted, the secret's header put
 //! back, and ours. The event itself is never changed, so every attempt starts from the same headers.
 
-use super::SecretHeaders;
+use super::PresentSecrets;
 use super::sign::Signer;
 use crate::clock;
 use crate::event::{Event, SecretHeader};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use std::{fmt, sync::Arc};
+use std::fmt;
 use uuid::Uuid;
 
 /// Bytes of an event type that are sent. A vendor's type is a word; a longer one would break the app's own limit
@@ -27,13 +27,13 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Dresses the events of one target.
 pub(super) struct Outfit {
-    secrets: Arc<SecretHeaders>,
+    secrets: PresentSecrets,
     signer: Option<Signer>,
 }
 
 impl Outfit {
     /// Prepares what is the same for every event.
-    pub(super) fn new(secrets: Arc<SecretHeaders>, signer: Option<Signer>) -> Self {
+    pub(super) fn new(secrets: PresentSecrets, signer: Option<Signer>) -> Self {
         Self { secrets, signer }
     }
 
@@ -59,12 +59,14 @@ impl Outfit {
     /// A secret that was renamed or removed is replaced by the source's first: the app knows the present ones.
     /// A source that is gone has none.
     fn put_back(&self, headers: &mut HeaderMap, source: &str, secret: &SecretHeader) {
-        let Some(known) = self.secrets.get(source) else {
+        let secrets = self.secrets.read();
+        let Some(known) = secrets.get(source) else {
             return;
         };
-        let same = known.iter().find(|(name, _)| *name == secret.secret);
-        if let Some((_, value)) = same.or(known.first()) {
-            headers.insert(secret.header.clone(), value.clone());
+        let mut here = known.iter().filter(|known| known.header == secret.header);
+        let first = here.clone().next();
+        if let Some(known) = here.find(|known| known.secret == secret.secret).or(first) {
+            headers.insert(secret.header.clone(), known.value.clone());
         }
     }
 }
@@ -185,8 +187,10 @@ fn is_traceparent(value: &[u8]) -> bool {
 mod tests {
     use super::*;
     use crate::config::target::SigningKey;
+    use crate::deliver::{SecretHeaders, SecretValue};
     use crate::event::{DedupeKey, EventId, Seq, StoreTag};
     use bytes::Bytes;
+    use std::sync::Arc;
 
     const RECEIVED_MS: u64 = 1_769_855_400_007;
 
@@ -283,12 +287,18 @@ mod tests {
 
     #[test]
     fn the_secret_header_is_put_back() {
+        let value = |header, secret: &str, value| SecretValue {
+            header,
+            secret: secret.into(),
+            value: HeaderValue::from_static(value),
+        };
         let values = vec![
-            ("new".into(), HeaderValue::from_static("Bearer n")),
-            ("old".into(), HeaderValue::from_static("Bearer o")),
+            value(HeaderName::from_static("x-token"), "new", "n"),
+            value(http::header::AUTHORIZATION, "new", "Bearer n"),
+            value(http::header::AUTHORIZATION, "old", "Bearer o"),
         ];
         let secrets: SecretHeaders = [("erp".into(), values)].into();
-        let outfit = Outfit::new(Arc::new(secrets), None);
+        let outfit = Outfit::new(Arc::new(secrets.into()), None);
         let cases = [
             ("erp", "old", Some("Bearer o")),
             ("erp", "gone", Some("Bearer n")),

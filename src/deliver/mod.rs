@@ -35,6 +35,7 @@ use crate::shutdown::Listener as Stop;
 use crate::store::{Abandoned, Backlog, Feed, Settlement, Store};
 use bytes::Bytes;
 use http::HeaderMap;
+use parking_lot::RwLock;
 use removed::Estate;
 pub use removed::Removed;
 use shift::Shift;
@@ -42,7 +43,21 @@ use std::{collections::HashMap, sync::Arc};
 use target::Target;
 
 /// Secrets that arrive in a header, by source name: put back when an event is delivered.
-pub type SecretHeaders = HashMap<Arc<str>, Vec<(Arc<str>, http::HeaderValue)>>;
+pub type SecretHeaders = HashMap<Arc<str>, Vec<SecretValue>>;
+
+/// The same as they are at present.
+type PresentSecrets = Arc<RwLock<SecretHeaders>>;
+
+/// A header that carries a secret itself.
+#[derive(Debug)]
+pub struct SecretValue {
+    /// The header.
+    pub header: http::HeaderName,
+    /// The secret's configured name.
+    pub secret: Arc<str>,
+    /// The header's value; marked as sensitive.
+    pub value: http::HeaderValue,
+}
 
 /// All targets.
 #[derive(Debug)]
@@ -51,6 +66,7 @@ pub struct Deliver {
     /// Those that the configuration no longer names.
     removed: HashMap<TargetId, Arc<Estate>>,
     shift: Arc<Shift>,
+    secrets: PresentSecrets,
 }
 
 /// One target to deliver to.
@@ -75,7 +91,7 @@ impl Deliver {
         secrets: SecretHeaders,
         memory_bytes: u64,
     ) -> Arc<Self> {
-        let secrets = Arc::new(secrets);
+        let secrets = Arc::new(RwLock::new(secrets));
         let memory = Budget::new(memory_bytes);
         let shift = Arc::new(Shift::default());
         let prepare = |setup: Setup| {
@@ -94,7 +110,13 @@ impl Deliver {
             targets,
             removed,
             shift,
+            secrets,
         })
+    }
+
+    /// Puts these secrets back from now on.
+    pub fn renew(&self, secrets: SecretHeaders) {
+        *self.secrets.write() = secrets;
     }
 
     /// Starts the attempts, on the current runtime, until the stop is at `Draining`; then running attempts may finish.

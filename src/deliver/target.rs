@@ -10,7 +10,7 @@ use super::retry::Patience;
 use super::scheduler::{Plan, Scheduler, Step};
 use super::shift::Shift;
 use super::sign::Signer;
-use super::{SecretHeaders, Setup, worker};
+use super::{PresentSecrets, Setup, worker};
 use crate::budget::Budget;
 use crate::clock;
 use crate::event::{Event, TargetId};
@@ -54,7 +54,7 @@ impl Target {
     /// Prepares a target, and sets its gauges to what waits for it.
     pub(super) fn new(
         setup: Setup,
-        secrets: Arc<SecretHeaders>,
+        secrets: PresentSecrets,
         memory: Budget,
         shift: Arc<Shift>,
     ) -> Arc<Self> {

@@ -28,6 +28,17 @@ pub(super) fn value_at<'a>(body: &'a [u8], names: &[String]) -> Option<Cow<'a, [
     Some(Cow::Borrowed(value.as_bytes()))
 }
 
+/// Where the text stands that `names` lead to.
+pub(super) fn span(body: &[u8], names: &[String]) -> Option<std::ops::Range<usize>> {
+    let document = std::str::from_utf8(body).ok()?;
+    let value = names
+        .iter()
+        .try_fold(document, |text, name| child(text, name))?;
+    // Every child is a part of its parent's text.
+    let start = value.as_ptr().addr() - document.as_ptr().addr();
+    Some(start..start + value.len())
+}
+
 /// The text of what is called `name` in `text`, an object or an array.
 fn child<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let mut json = Deserializer::from_str(text);

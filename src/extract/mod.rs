@@ -1,19 +1,22 @@
 //! Key expressions: which part of a request names an event, its type or its time (`header:X-Id`, `json:/id`,
-//! `query:id`, `body`), how they are written, and what they yield.
+//! `query:id`, `form:id`, `body`), how they are written, and what they yield.
 //!
 //! Absent, null and "" are all *absent*. Evaluation never fails and never panics: a body that is not JSON has
 //! no JSON values.
 
+mod form;
 mod json;
+mod stringify;
 mod time;
 
+pub use form::{form_pairs, pairs};
+pub use stringify::{NotJson, STRINGIFY_DEPTH_MAX, json_stringify};
 pub use time::event_time_ms;
 
 use crate::event::DedupeKey;
 use http::{HeaderMap, HeaderName};
-use percent_encoding::percent_decode;
 use sha2::{Digest, Sha256};
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 /// One place in a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub enum Field {
     Json(Pointer),
     /// `query:name`, form-decoded; of a repeated name the first.
     Query(String),
+    /// `form:name` in a body of type `application/x-www-form-urlencoded`; of a repeated name the first.
+    Form(String),
     /// `body`: the SHA-256 of the body.
     Body,
 }
@@ -50,7 +55,7 @@ pub struct Parts<'a> {
 
 /// Why a text is no field.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("accepted: header:NAME, json:/pointer, query:name or body")]
+#[error("accepted: header:NAME, json:/pointer, query:name, form:name or body")]
 pub struct BadField;
 
 impl std::str::FromStr for Field {
@@ -64,7 +69,25 @@ impl std::str::FromStr for Field {
             ("header", name) => name.parse().map(Self::Header).map_err(|_| BadField),
             ("json", pointer) => Pointer::parse(pointer).map(Self::Json),
             ("query", name) if !name.is_empty() => Ok(Self::Query(name.to_owned())),
+            ("form", name) if !name.is_empty() => Ok(Self::Form(name.to_owned())),
             _ => Err(BadField),
+        }
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header(name) => write!(f, "header:{name}"),
+            Self::Query(name) => write!(f, "query:{name}"),
+            Self::Form(name) => write!(f, "form:{name}"),
+            Self::Body => f.write_str("body"),
+            Self::Json(pointer) => {
+                f.write_str("json:")?;
+                pointer.names().iter().try_for_each(|name| {
+                    write!(f, "/{}", name.replace('~', "~0").replace('/', "~1"))
+                })
+            }
         }
     }
 }
@@ -73,6 +96,11 @@ impl Pointer {
     /// The names on the way, unescaped; at least one.
     pub fn names(&self) -> &[String] {
         &self.0
+    }
+
+    /// Where its value stands in a JSON document, quotes included.
+    pub fn span(&self, body: &[u8]) -> Option<std::ops::Range<usize>> {
+        json::span(body, &self.0)
     }
 
     /// The empty pointer is refused: the whole document is what `body` is for.
@@ -109,27 +137,11 @@ impl Field {
         let value = match self {
             Self::Header(name) => Cow::Borrowed(parts.headers.get(name)?.as_bytes()),
             Self::Json(pointer) => json::value_at(parts.body, &pointer.0)?,
-            Self::Query(name) => query_value(parts.query?, name)?,
+            Self::Query(name) => form::value(parts.query?.as_bytes(), name)?,
+            Self::Form(name) => form::value(form::body(parts.headers, parts.body)?, name)?,
             Self::Body => Cow::Owned(Sha256::digest(parts.body).to_vec()),
         };
         (!value.is_empty()).then_some(value)
-    }
-}
-
-/// The first value of `name` in a query, as a form writes it (WHATWG URL 5.1). Bytes that are not UTF-8 stay.
-fn query_value<'a>(query: &'a str, name: &str) -> Option<Cow<'a, [u8]>> {
-    query.split('&').find_map(|pair| {
-        let (found, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (*form_decoded(found) == *name.as_bytes()).then(|| form_decoded(value))
-    })
-}
-
-fn form_decoded(text: &str) -> Cow<'_, [u8]> {
-    if text.contains('+') {
-        let spaced = text.replace('+', " ");
-        Cow::Owned(percent_decode(spaced.as_bytes()).collect())
-    } else {
-        percent_decode(text.as_bytes()).into()
     }
 }
 
@@ -224,9 +236,16 @@ mod tests {
             ("json:/a:b c", json(&["a:b c"])),
             ("query:id", Field::Query("id".into())),
             ("query:a:b", Field::Query("a:b".into())),
+            ("form:a b", Field::Form("a b".into())),
             ("body", Field::Body),
         ];
         for (text, expected) in cases {
+            let written = expected.to_string();
+            assert_eq!(
+                text.to_ascii_lowercase(),
+                written.to_ascii_lowercase(),
+                "{text}"
+            );
             assert_eq!(text.parse(), Ok(expected), "{text}");
         }
         for text in [
@@ -242,6 +261,7 @@ mod tests {
             "json:/~",
             "json:/a~/b",
             "query:",
+            "form:",
             "Header:x",
             "xml:/id",
         ] {

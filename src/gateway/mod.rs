@@ -1,7 +1,10 @@
 //! The whole wiring on one page: open, build, serve, drain.
 
 mod prepare;
+mod renew;
 mod upkeep;
+
+pub use renew::Secrets;
 
 use crate::admin::{Admin, Readiness, State};
 use crate::budget::Budget;
@@ -73,7 +76,7 @@ pub struct Gateway {
 impl Gateway {
     /// Opens the store and binds both listeners. The admin side answers from the start (unready); senders are
     /// served by [`Self::run`].
-    pub async fn open(config: Config) -> Result<Self, OpenError> {
+    pub async fn open(mut config: Config) -> Result<Self, OpenError> {
         let metrics = Metrics::new();
         let readiness = Readiness::default();
         let shutdown = Shutdown::default();
@@ -115,6 +118,7 @@ impl Gateway {
                         id,
                         Arc::clone(&source_metrics[&id]),
                         &target_ids,
+                        16,
                     ),
                 )
             })
@@ -157,6 +161,10 @@ impl Gateway {
             process: process.clone(),
             abandoning,
         };
+        // They live where they are used, and nowhere else: see `Secrets`.
+        for source in &mut config.sources {
+            source.secrets.clear();
+        }
         Ok(Self {
             config,
             public,
@@ -174,6 +182,11 @@ impl Gateway {
     /// Where senders connect.
     pub fn public_addr(&self) -> SocketAddr {
         self.public.local_addr().unwrap_or(self.config.listen)
+    }
+
+    /// What renews its secrets while it runs.
+    pub fn secrets(&self) -> Secrets {
+        Secrets::new(Arc::clone(&self.receive), self.process.clone())
     }
 
     /// Where operators connect.

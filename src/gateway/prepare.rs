@@ -1,11 +1,11 @@
 //! What the wiring needs of a configuration and of what the store knows, made ready: numbers, handles, targets.
 
-use crate::config::{self, Config, Secret, Verify};
-use crate::deliver::{Removed, SecretHeaders, Setup};
+use crate::config::{self, Config, verify::Proof};
+use crate::deliver::{Removed, SecretHeaders, SecretValue, Setup};
 use crate::event::{SourceId, TargetId};
+use crate::extract::Field;
 use crate::metrics::{Metrics, SourceMetrics};
 use crate::store::{Backlog, Known};
-use http::HeaderValue;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// Age at which an event of a removed target becomes a dead letter if the store does not know what was configured:
@@ -89,25 +89,27 @@ pub(super) fn give_up_after(backlog: &Backlog) -> Duration {
 
 /// The secrets that arrive in a header, to be put back when an event is delivered.
 pub(super) fn secret_headers(sources: &[config::Source]) -> SecretHeaders {
-    let value = |prefix: &str, secret: &Secret| {
-        let bytes = [prefix.as_bytes(), secret.expose()].concat();
-        // A secret that is no header value can never have matched one.
-        let mut value = HeaderValue::from_bytes(&bytes).ok()?;
-        value.set_sensitive(true);
-        Some((Arc::clone(&secret.name), value))
-    };
-    let headers = sources.iter().filter_map(|source| match &source.verify {
-        Verify::Token(token) => {
-            let values = source
-                .secrets
-                .iter()
-                .filter_map(|secret| value(&token.prefix, secret))
-                .collect();
-            Some((Arc::clone(&source.name), values))
+    let mut headers = SecretHeaders::new();
+    for source in sources {
+        for scheme in source.verify.schemes() {
+            if let Proof::Token(token) = &scheme.proof
+                && let Field::Header(header) = &token.field
+            {
+                let known = source.secrets.iter().filter_map(|secret| {
+                    Some(SecretValue {
+                        header: header.clone(),
+                        secret: Arc::clone(&secret.name),
+                        value: token.carry(secret.expose())?,
+                    })
+                });
+                headers
+                    .entry(Arc::clone(&source.name))
+                    .or_default()
+                    .extend(known);
+            }
         }
-        Verify::Hmac(_) | Verify::None => None,
-    });
-    headers.collect()
+    }
+    headers
 }
 
 /// Unix time in seconds, as metrics have it.

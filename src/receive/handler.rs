@@ -1,8 +1,8 @@
 //! One request, step by step: route, prove, read, verify, dedupe, store, answer.
 
 use super::rejection::{Rejection, json};
-use super::source::{Exemption, Source};
-use super::{Receive, forward};
+use super::source::{Exemption, Proof, Source};
+use super::{Receive, forward, handshake};
 use crate::config::{Ack, source::Replay};
 use crate::dedupe::{Answered, Claim, Ended, Kind, RequestKey, Reservation};
 use crate::deliver::PassError;
@@ -12,7 +12,7 @@ use crate::http::body::{self, BodyLimits};
 use crate::http::{Answer, server::Peer};
 use crate::shutdown::Phase;
 use crate::store::{Admission, NotStored};
-use crate::verify::{Refused, Verified};
+use crate::verify::{HandshakeAnswer, Refused, Verified};
 use crate::{budget::Charge, clock};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
@@ -35,6 +35,8 @@ enum Success {
     Ignored,
     /// `passthrough`: the app's own answer, whatever it is.
     FromApp(Answered),
+    /// What a vendor gets that asks whether the URL is its own.
+    Handshake(HandshakeAnswer),
 }
 
 /// Answers one request.
@@ -48,28 +50,47 @@ where
         receive.elsewhere.answered(answer.status().as_u16());
         return answer;
     };
-    let answer = if let Err(rejection) = admissible(source, &request) {
-        source.rejected(&rejection);
-        early(&request, &rejection)
-    } else {
-        match take(receive, source, request).await {
+    let proof = source.proof();
+    let answer = match admissible(&proof, &request) {
+        Err(rejection) => {
+            source.rejected(&rejection);
+            let answer = early(&request, &rejection);
+            source.allowing(answer)
+        }
+        Ok(kind) => match take(receive, source, &proof, request, kind).await {
             Ok(success) => source.success(success),
             Err(rejection) => {
                 source.rejected(&rejection);
-                rejection.answer()
+                source.allowing(rejection.answer())
             }
-        }
+        },
     };
     source.metrics.answered(answer.status().as_u16());
     answer
 }
 
+/// What a request may be, before its body is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum MayBe {
+    Event,
+    /// A vendor's question whether the URL is its own, or an event.
+    Handshake,
+}
+
 /// What can be said before the body is read.
-fn admissible<B>(source: &Source, request: &Request<B>) -> Result<(), Rejection> {
-    if request.method() != Method::POST {
+fn admissible<B>(proof: &Proof, request: &Request<B>) -> Result<MayBe, Rejection> {
+    let (method, query) = (request.method(), request.uri().query());
+    if proof
+        .handshakes
+        .may_answer(method, query, request.headers())
+    {
+        return Ok(MayBe::Handshake);
+    }
+    if method != Method::POST {
         return Err(Rejection::Method);
     }
-    Ok(source.verifier.precheck(request.headers())?)
+    proof.verifier.precheck(method, query, request.headers())?;
+    Ok(MayBe::Event)
 }
 
 /// An answer that leaves before the body was read: with a body to come, the connection ends with it. (hyper would
@@ -106,7 +127,9 @@ impl Incoming {
 async fn take<B>(
     receive: &Receive,
     source: &Source,
+    proof: &Proof,
     request: Request<B>,
+    kind: MayBe,
 ) -> Result<Success, Rejection>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -125,8 +148,22 @@ where
         .extensions
         .get::<Peer>()
         .map_or(SocketAddr::from(([0, 0, 0, 0], 0)), |peer| peer.0);
+    if kind == MayBe::Handshake {
+        if let Some(answer) = handshake::answer(source, proof, &head, &body, received_ms)? {
+            return Ok(Success::Handshake(answer));
+        }
+        if head.method != Method::POST {
+            return Err(Rejection::Method);
+        }
+    }
     let query = head.uri.query().map(str::to_owned);
-    let verified = source.verifier.verify(head.headers, body, received_ms)?;
+    let verified = proof.verifier.verify(
+        &head.method,
+        query.as_deref(),
+        head.headers,
+        body,
+        received_ms,
+    )?;
     if let Some(secret) = verified.secret() {
         source.metrics.secret_matched(secret);
     }
@@ -276,7 +313,10 @@ fn keys(receive: &Receive, source: &Source, event_type: Option<&str>, incoming: 
         key: event,
     }];
     let replay = match &source.config.dedupe.replay {
-        Some(Replay::Signature) => incoming.verified.signature().map(Cow::Borrowed),
+        Some(Replay::Signature) => incoming
+            .verified
+            .signed()
+            .map(|signed| Cow::Borrowed(&signed[..])),
         Some(Replay::Field(field)) => field.bytes(parts),
         None => None,
     };
@@ -441,6 +481,7 @@ impl Source {
     fn success(&self, success: Success) -> Answer {
         let what = match success {
             Success::FromApp(answered) => return from_app(answered),
+            Success::Handshake(answer) => return handshake::respond(answer),
             Success::Accepted(id) => format!(r#"{{"received":true,"id":"{id}"}}"#),
             Success::Delivered(id, delivered) => {
                 format!(r#"{{"received":true,"id":"{id}","delivered":{delivered}}}"#)

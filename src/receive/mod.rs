@@ -4,6 +4,7 @@
 
 mod forward;
 mod handler;
+mod handshake;
 pub mod rejection;
 pub mod service;
 mod source;

@@ -1,14 +1,14 @@
 //! A source as requests meet it: everything that its configuration says, prepared once.
 
 use super::rejection::{Cause, Rejection};
-use crate::config;
+use crate::config::{self, Secret};
 use crate::event::{EventId, SourceId, TargetId};
 use crate::extract::Parts;
 use crate::metrics::{REJECTED, SourceMetrics, UNAVAILABLE};
 use crate::quiet::Quiet;
-use crate::verify::Verifier;
+use crate::verify::{Handshakes, Surroundings, Verifier};
 use http::HeaderValue;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -24,8 +24,9 @@ pub struct Source {
     pub id: SourceId,
     /// Its settings.
     pub config: config::Source,
-    /// Its scheme, with its keys prepared.
-    pub verifier: Verifier,
+    /// What its secrets make; renewed when they are.
+    proof: RwLock<Arc<Proof>>,
+    signatures_max: usize,
     /// Its handles.
     pub metrics: Arc<SourceMetrics>,
     /// Where its events go.
@@ -35,6 +36,26 @@ pub struct Source {
     conflicts: Quiet,
     /// One line a second for each reason.
     rejections: HashMap<&'static str, Quiet>,
+}
+
+/// What a source's secrets make.
+#[derive(Debug)]
+pub struct Proof {
+    /// Its schemes, with their keys prepared.
+    pub verifier: Verifier,
+    /// What is answered to a vendor that asks whether the URL is its own.
+    pub handshakes: Handshakes,
+}
+
+impl Proof {
+    fn new(config: &config::Source, secrets: &[Secret], signatures_max: usize) -> Arc<Self> {
+        let around = Surroundings::of(config, signatures_max);
+        let verify = &config.verify;
+        Arc::new(Self {
+            verifier: Verifier::new(verify, secrets, &around),
+            handshakes: Handshakes::new(&config.handshakes, verify, secrets, &around),
+        })
+    }
 }
 
 /// Whether an event is exempt from deduplication.
@@ -51,15 +72,19 @@ pub enum Exemption {
 impl Source {
     /// Prepares a source. `targets` gives the number of each target by its name.
     pub fn new(
-        config: config::Source,
+        mut config: config::Source,
         id: SourceId,
         metrics: Arc<SourceMetrics>,
         targets: &HashMap<&str, TargetId>,
+        signatures_max: usize,
     ) -> Self {
+        // Not kept: when they are renewed, nothing of the old ones should stay in memory.
+        let secrets = std::mem::take(&mut config.secrets);
         let route = |route: &config::Route| (targets[&*route.target], route.events.clone());
         Self {
             id,
-            verifier: Verifier::new(&config.verify, &config.secrets),
+            proof: RwLock::new(Proof::new(&config, &secrets, signatures_max)),
+            signatures_max,
             routes: config.routes.iter().map(route).collect(),
             metrics,
             config,
@@ -71,6 +96,16 @@ impl Source {
                 .map(|reason| (*reason, Quiet::default()))
                 .collect(),
         }
+    }
+
+    /// What its secrets make at present.
+    pub fn proof(&self) -> Arc<Proof> {
+        Arc::clone(&self.proof.read())
+    }
+
+    /// Verifies with these secrets from now on; requests that are being verified end with the former ones.
+    pub fn renew(&self, secrets: &[Secret]) {
+        *self.proof.write() = Proof::new(&self.config, secrets, self.signatures_max);
     }
 
     /// The targets that want an event of this type, each once.

@@ -1,20 +1,25 @@
-//! A header that equals a secret. Both sides are compared as SHA-256 digests, so that time tells neither a
-//! matching beginning nor a length; and the header is taken out of the request, so that the secret goes no
-//! further.
+//! A value that equals a secret. Both sides are compared as SHA-256 digests, so that time tells neither a matching
+//! beginning nor a length; and a header is taken out of the request, so that the secret goes no further.
 
-use super::{Refused, only, place};
-use crate::config::{Secret, source::Token};
-use crate::event::SecretHeader;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use super::mac::equal;
+use super::request::{Request, only};
+use super::{Proven, Refused, place};
+use crate::config::{
+    Secret,
+    verify::{Token, TokenForm},
+};
+use crate::extract::Field;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http::{HeaderMap, HeaderName};
 use sha2::{Digest, Sha256};
-use std::{fmt, sync::Arc};
-use subtle::ConstantTimeEq;
+use std::{borrow::Cow, fmt, sync::Arc};
 
 /// A prepared token scheme.
 #[derive(Debug)]
 pub(super) struct Scheme {
-    header: HeaderName,
+    field: Field,
     prefix: Prefix,
+    basic: bool,
     keys: Vec<Key>,
 }
 
@@ -41,10 +46,11 @@ impl fmt::Debug for Key {
 
 impl Prefix {
     fn new(config: &Token) -> Self {
-        if config.scheme {
-            Self::Scheme(config.prefix.trim_end_matches(' ').to_owned())
-        } else {
-            Self::Text(config.prefix.clone())
+        match config.form {
+            TokenForm::Plain => Self::Text(config.prefix.clone()),
+            TokenForm::Scheme | TokenForm::Basic => {
+                Self::Scheme(config.prefix.trim_end_matches(' ').to_owned())
+            }
         }
     }
 
@@ -60,25 +66,18 @@ impl Prefix {
             }
         }
     }
-
-    /// The whole value that carries `secret`.
-    fn carry(&self, secret: &[u8]) -> Vec<u8> {
-        match self {
-            Self::Text(prefix) => [prefix.as_bytes(), secret].concat(),
-            Self::Scheme(scheme) => [scheme.as_bytes(), b" ", secret].concat(),
-        }
-    }
 }
 
 impl Scheme {
-    pub(super) fn new(config: &Token, secrets: &[Secret]) -> Self {
+    pub(super) fn new(config: &Token, secrets: &[&Secret]) -> Self {
         Self {
-            header: config.header.clone(),
+            field: config.field.clone(),
             prefix: Prefix::new(config),
+            basic: config.form == TokenForm::Basic,
             keys: secrets
                 .iter()
                 .map(|secret| Key {
-                    secret: secret.clone(),
+                    secret: (*secret).clone(),
                     digest: Sha256::digest(secret.expose()).into(),
                 })
                 .collect(),
@@ -86,36 +85,47 @@ impl Scheme {
     }
 
     pub(super) fn precheck(&self, headers: &HeaderMap) -> Result<(), Refused> {
-        only(headers, &self.header).map(drop)
+        match &self.field {
+            Field::Header(name) => only(headers, name).map(drop),
+            _ => Ok(()),
+        }
     }
 
-    /// The name of the secret that the request carries.
-    pub(super) fn verify(&self, headers: &HeaderMap) -> Result<&Arc<str>, Refused> {
-        let claimed = self
-            .prefix
-            .strip(only(headers, &self.header)?)
-            .filter(|claimed| !claimed.is_empty())
-            .ok_or(Refused::Bad)?;
-        let claimed: [u8; 32] = Sha256::digest(claimed).into();
-        let matches = self.keys.iter().map(|key| key.digest.ct_eq(&claimed));
+    /// Which secret the request carries.
+    pub(super) fn verify(&self, request: Request<'_>, now_ms: u64) -> Result<Proven, Refused> {
+        self.precheck(request.headers)?;
+        let value = request.once(&self.field).ok_or(Refused::Missing)?;
+        let claimed = self.claimed(&value).ok_or(Refused::Bad)?;
+        let digest: [u8; 32] = Sha256::digest(&claimed).into();
+        let valid: Vec<&Key> = self
+            .keys
+            .iter()
+            .filter(|key| key.secret.is_valid(now_ms))
+            .collect();
+        let matches = valid.iter().map(|key| equal(&key.digest, &digest));
         let matched = place(matches).ok_or(Refused::Bad)?;
-        Ok(&self.keys[matched].secret.name)
+        Ok(Proven {
+            secret: Arc::clone(&valid[matched].secret.name),
+            signed: None,
+            carried_in: self.header().cloned(),
+            body: None,
+        })
     }
 
-    /// Leaves the name of the secret in the place of its header.
-    pub(super) fn take_out(&self, headers: &mut HeaderMap, secret: &Arc<str>) -> SecretHeader {
-        headers.remove(&self.header);
-        SecretHeader {
-            header: self.header.clone(),
-            secret: Arc::clone(secret),
+    fn header(&self) -> Option<&HeaderName> {
+        match &self.field {
+            Field::Header(name) => Some(name),
+            _ => None,
         }
     }
 
-    pub(super) fn sign(&self, index: usize, headers: &mut HeaderMap) {
-        let value = self.prefix.carry(self.keys[index].secret.expose());
-        if let Ok(mut value) = HeaderValue::try_from(value) {
-            value.set_sensitive(true);
-            headers.insert(&self.header, value);
-        }
+    /// What the request says the secret is; none if it says nothing.
+    fn claimed<'v>(&self, value: &'v [u8]) -> Option<Cow<'v, [u8]>> {
+        let text = self.prefix.strip(value)?;
+        let claimed = match self.basic {
+            true => Cow::Owned(STANDARD.decode(text).ok()?),
+            false => Cow::Borrowed(text),
+        };
+        (!claimed.is_empty()).then_some(claimed)
     }
 }

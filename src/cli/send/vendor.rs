@@ -8,9 +8,9 @@ use super::{
 use crate::{
     cli::Failure,
     clock::{rfc3339, unix_ms},
-    config::{Source, Verify, summary::expression},
-    extract::Parts,
-    verify::Verifier,
+    config::{Source, summary::expression, verify::Proof},
+    extract::{Field, Parts},
+    verify::{Outgoing, Signer, Surroundings},
 };
 use bytes::Bytes;
 use http::{
@@ -38,7 +38,7 @@ pub(in crate::cli) struct Request {
 #[derive(Debug)]
 pub(in crate::cli) struct Vendor {
     source: Source,
-    verifier: Verifier,
+    signer: Signer,
     payload: Payload,
 }
 
@@ -76,7 +76,13 @@ impl Vendor {
             None => made(source, event)?,
         };
         let vendor = Self {
-            verifier: Verifier::new(&source.verify, &source.secrets),
+            signer: Signer::new(
+                &source.verify,
+                &source.secrets,
+                &Surroundings::of(source, 16),
+                None,
+            )
+            .map_err(|cannot| Failure::Usage(cannot.to_string()))?,
             source: source.clone(),
             payload,
         };
@@ -148,7 +154,16 @@ impl Vendor {
             } => generic::add_type_header(&self.source, event, &mut headers),
             Payload::Sample(_) | Payload::File { event: None, .. } => {}
         }
-        self.verifier.sign(0, &mut headers, &body, unix_ms());
+        let outgoing = Outgoing {
+            method: http::Method::POST,
+            query: None,
+            headers,
+            body,
+        };
+        let Outgoing { headers, body, .. } = self
+            .signer
+            .sign(0, &outgoing, unix_ms())
+            .unwrap_or(outgoing);
         Request { headers, body }
     }
 
@@ -167,16 +182,25 @@ impl Vendor {
     /// Spoils `request`: another body under the old signature, or, where a token proves the sender whatever
     /// the body says, another token. Fails if the source asks for no proof.
     pub(in crate::cli) fn forge(&self, mut request: Request) -> Result<Request, Failure> {
-        match &self.source.verify {
-            Verify::Hmac(_) => request.body = changed(&request.body),
-            Verify::Token(token) => {
-                let value = request.headers.get(&token.header);
+        match self
+            .source
+            .verify
+            .schemes()
+            .first()
+            .map(|scheme| &scheme.proof)
+        {
+            Some(Proof::Signature(_) | Proof::Jwt(_)) => request.body = changed(&request.body),
+            Some(Proof::Token(token)) => {
+                let Field::Header(header) = &token.field else {
+                    return Ok(request);
+                };
+                let value = request.headers.get(header);
                 let other = value.map_or_else(Vec::new, |value| flip_last(value.as_bytes()));
                 let other = HeaderValue::from_bytes(&other)
                     .expect("a letter or digit keeps a header value valid");
-                request.headers.insert(token.header.clone(), other);
+                request.headers.insert(header.clone(), other);
             }
-            Verify::None => {
+            None => {
                 return Err(Failure::Usage(format!(
                     "source {} verifies nothing, so nothing can be forged",
                     self.source.name
@@ -381,7 +405,12 @@ mod tests {
 
     fn is_believed(vendor: &Vendor, request: &Request) -> bool {
         let Request { headers, body } = request.clone();
-        vendor.verifier.verify(headers, body, unix_ms()).is_ok()
+        let source = &vendor.source;
+        let around = Surroundings::of(source, 16);
+        let verifier = crate::verify::Verifier::new(&source.verify, &source.secrets, &around);
+        verifier
+            .verify(&http::Method::POST, None, headers, body, unix_ms())
+            .is_ok()
     }
 
     #[test]

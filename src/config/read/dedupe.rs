@@ -6,6 +6,7 @@ use crate::{
         reader::{Node, every},
         source::Replay,
         value::{DURATION, HEADER, HEADER_VALUE, PATTERN, REPLAY},
+        verify::Proof,
     },
     extract::{Field, KeyExpr},
 };
@@ -20,9 +21,11 @@ pub(super) fn read(
     node: Option<&Node<'_>>,
     verify: Option<&Verify>,
     event_type: &KeyExpr,
+    sender_retries: Option<Duration>,
 ) -> Option<Dedupe> {
+    let window = sender_retries.map_or(WINDOW, |retries| WINDOW.max(retries));
     let mut dedupe = Dedupe {
-        window: WINDOW,
+        window,
         skip: Vec::new(),
         replay: None,
     };
@@ -30,7 +33,7 @@ pub(super) fn read(
         return Some(dedupe);
     };
     let map = node.map(&["window", "skip", "replay"])?;
-    dedupe.window = map.read_or("window", &DURATION, WINDOW);
+    dedupe.window = map.read_or("window", &DURATION, window);
     let skip = map.get_some("skip").map(|node| {
         let rules = node.list(SKIP_ACCEPTED)?;
         every(rules.iter().map(|rule| skip_rule(rule, verify, event_type)))
@@ -49,17 +52,27 @@ pub(super) fn read(
 /// and each spelling would be another key.
 fn replay(node: &Node<'_>, verify: Option<&Verify>) -> Option<Replay> {
     match (node.read(&REPLAY)?, verify) {
-        (Replay::Signature, Some(Verify::Token(_) | Verify::None)) => {
+        (Replay::Signature, Some(verify)) if !verify.signs() => {
             node.problem(
-                "there is no signature without verify.hmac; name a part of the request, or write replay: null",
+                "there is no signature where a token or nothing is verified; name a part of the request, or write \
+                 replay: null",
             );
             None
         }
-        (Replay::Field(Field::Header(name)), Some(Verify::Hmac(hmac))) if name == hmac.header => {
+        (Replay::Field(field), Some(verify)) if verify.signs() && is_signature(verify, &field) => {
             Some(Replay::Signature)
         }
         (replay, _) => Some(replay),
     }
+}
+
+/// Whether this field is where some signature stands.
+fn is_signature(verify: &Verify, field: &Field) -> bool {
+    verify.schemes().iter().any(|scheme| match &scheme.proof {
+        Proof::Signature(signature) => signature.fields.contains(field),
+        Proof::Jwt(jwt) => jwt.field == *field,
+        Proof::Token(_) => false,
+    })
 }
 
 const SKIP_ACCEPTED: &str = "a list of { event: PATTERN } and { header: NAME, value: TEXT }, such as [{ event: \"typing_*\" }]";

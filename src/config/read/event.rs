@@ -19,7 +19,7 @@ pub(super) struct Expressions {
     pub(super) time: KeyExpr,
 }
 
-const ACCEPTED: &str = "header:NAME, json:/pointer, query:name, body, or a list of them";
+const ACCEPTED: &str = "header:NAME, json:/pointer, form:name, query:name, body, or a list of them";
 
 /// Reads `event`.
 pub(super) fn read(node: Option<&Node<'_>>) -> Option<Expressions> {
@@ -44,7 +44,7 @@ fn text_expression(map: &Map<'_>, key: &str) -> Option<KeyExpr> {
         && let Some(node) = map.get(key)
     {
         node.problem(format!(
-            "body is a hash, not a {key}; accepted: header:NAME, json:/pointer or query:name"
+            "body is a hash, not a {key}; accepted: header:NAME, json:/pointer, form:name or query:name"
         ));
     }
     Some(read)

@@ -29,6 +29,8 @@ const HEADER_BYTES_MAX: usize = 1 << 20;
 const HEADERS_MAX: usize = 10_000;
 /// Connections, far above what one process can open files for.
 const CONNECTIONS_MAX: usize = 1_000_000;
+/// Elements of a signature's list; each is compared with what every secret makes.
+const SIGNATURES_MAX: usize = 1_000;
 /// Remembered keys: 8 GB at 80 bytes each.
 const DEDUPE_KEYS_MAX: usize = 100_000_000;
 
@@ -110,6 +112,7 @@ pub(super) fn limits(section: Option<&Node<'_>>) -> Limits {
         body_timeout: Duration::from_secs(15),
         idle_timeout: Duration::from_secs(75),
         dedupe_keys: 1_000_000,
+        signatures: 16,
     };
     let keys = &[
         "body",
@@ -121,6 +124,7 @@ pub(super) fn limits(section: Option<&Node<'_>>) -> Limits {
         "body_timeout",
         "idle_timeout",
         "dedupe_keys",
+        "signatures",
     ];
     let Some(map) = below(section, keys) else {
         return limits;
@@ -141,6 +145,11 @@ pub(super) fn limits(section: Option<&Node<'_>>) -> Limits {
         "dedupe_keys",
         &count_kind::<DEDUPE_KEYS_MAX>(),
         limits.dedupe_keys,
+    );
+    limits.signatures = map.read_or(
+        "signatures",
+        &count_kind::<SIGNATURES_MAX>(),
+        limits.signatures,
     );
     if map.get("body").is_none() && limits.in_flight_bytes < limits.body_bytes {
         map.node().problem_at_key(format!(

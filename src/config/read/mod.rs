@@ -3,9 +3,13 @@
 
 mod dedupe;
 mod event;
+mod fit;
 mod general;
+mod handshake;
+mod params;
 mod respond;
 mod route;
+mod sample;
 mod scheme;
 mod secrets;
 mod source;

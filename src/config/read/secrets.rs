@@ -1,11 +1,11 @@
 //! What a source is proven with: `secret` or `secrets`, as text or from a file. No message shows a value.
 
+use super::fit::{self, Given};
 use crate::config::{
     Secret, Verify,
-    reader::{Map, Node, show},
-    source::Token,
+    reader::{Map, Node, every, show},
     substitute::STAND_IN,
-    value::{self, SECRET_NAME},
+    value::{INSTANT, SECRET_ID, SECRET_NAME},
 };
 use std::{
     fs::File,
@@ -58,45 +58,84 @@ pub(super) fn read(source: &Map<'_>, verify: Option<&Verify>) -> Option<Vec<Secr
         ));
         return None;
     }
-    let secrets = nodes
-        .iter()
-        .enumerate()
-        .map(|(index, node)| secret(node, &(index + 1).to_string()));
-    let secrets = crate::config::reader::every(secrets)?;
-    check_names(&nodes, &secrets);
-    if let Some(Verify::Token(token)) = verify {
-        check_sendable(&nodes, &secrets, token);
+    let secrets = every(
+        nodes
+            .iter()
+            .enumerate()
+            .map(|(index, node)| secret(node, &(index + 1).to_string())),
+    )?;
+    check_names(&secrets);
+    if let Some(verify) = verify {
+        fit::check(source, given, verify, &secrets);
     }
-    Some(secrets)
+    Some(secrets.into_iter().map(|given| given.secret).collect())
 }
 
 const ACCEPTED: &str = "text such as ${NAME}, { file: PATH }, or { name: NAME, value: TEXT }";
 
-/// One secret: text, or a mapping with an optional name.
-fn secret(node: &Node<'_>, place: &str) -> Option<Secret> {
+/// One secret: text, or a mapping with what is known about it.
+fn secret<'a>(node: &Node<'a>, place: &str) -> Option<Given<'a>> {
     if !node.value().is_mapping() {
-        return Some(Secret::new(place, text(node)?));
+        let (value, stands_in) = text(node)?;
+        return Some(Given {
+            node: node.clone(),
+            secret: Secret::new(place, value),
+            stands_in,
+        });
     }
-    let map = node.map(&["name", "value", "file"])?;
+    let map = node.map(&["name", "id", "value", "file", "not_before", "not_after"])?;
     let name = map.read_or("name", &SECRET_NAME, place.to_owned());
+    let id = map.get_some("id").map(|node| node.read(&SECRET_ID));
+    let times = times(&map);
     let value = match (map.get("value"), map.get("file")) {
-        (Some(value), None) => text(&value)?,
-        (None, Some(file)) => file_contents(&file)?,
+        (Some(value), None) => text(&value),
+        (None, Some(file)) => file_contents(&file),
         (Some(_), Some(_)) => {
             node.problem("value and file stand side by side; keep one");
-            return None;
+            None
         }
         (None, None) => {
             node.problem(format!(
                 "neither value nor file is given; accepted: {ACCEPTED}"
             ));
-            return None;
+            None
         }
     };
-    Some(Secret::new(&name, value))
+    let (value, stands_in) = value?;
+    let mut secret = Secret::new(&name, value);
+    secret.id = match id {
+        Some(id) => id.map(Into::into),
+        None => None,
+    };
+    (secret.not_before_ms, secret.not_after_ms) = times?;
+    Some(Given {
+        node: node.clone(),
+        secret,
+        stands_in,
+    })
 }
 
-fn text(node: &Node<'_>) -> Option<Vec<u8>> {
+/// From when to when it counts, both in Unix milliseconds and included.
+fn times(map: &Map<'_>) -> Option<(u64, u64)> {
+    let read = |key: &str, default: u64| match map.get_some(key) {
+        Some(node) if node.context().allow_unset => Some(node.read(&INSTANT).unwrap_or(default)),
+        Some(node) => node.read(&INSTANT),
+        None => Some(default),
+    };
+    let (not_before, not_after) = (read("not_before", 0), read("not_after", u64::MAX));
+    let (not_before, not_after) = (not_before?, not_after?);
+    if not_before > not_after {
+        map.get("not_after")
+            .as_ref()
+            .unwrap_or(map.node())
+            .problem("not_after lies before not_before, so this secret never counts");
+        return None;
+    }
+    Some((not_before, not_after))
+}
+
+/// The bytes, and whether they stand in for an unset variable.
+fn text(node: &Node<'_>) -> Option<(Vec<u8>, bool)> {
     if node.value().is_number() || node.value().is_bool() {
         // Not `Node::text`, which would show it.
         node.problem("the secret is not text for YAML; put it in quotes");
@@ -110,16 +149,16 @@ fn text(node: &Node<'_>) -> Option<Vec<u8>> {
         ));
         return None;
     }
-    Some(text.value.into_bytes())
+    Some((text.value.into_bytes(), text.unset))
 }
 
 /// The contents of a file without one newline at the end, which editors and `echo` add. A relative path starts
-/// at the directory that hookgate is started in.
-fn file_contents(node: &Node<'_>) -> Option<Vec<u8>> {
+/// at the directory that hookgate is started in. The second value is that of [`text`].
+fn file_contents(node: &Node<'_>) -> Option<(Vec<u8>, bool)> {
     let path = node.text("the path of a file", true)?;
     let contents = match read_bounded(&path.value) {
         Ok(contents) => contents,
-        Err(_) if node.context().allow_unset => return Some(STAND_IN.into()),
+        Err(_) if node.context().allow_unset => return Some((STAND_IN.into(), true)),
         Err(error) => {
             node.problem(format!(
                 "the secret file {} can't be read: {error}",
@@ -136,7 +175,7 @@ fn file_contents(node: &Node<'_>) -> Option<Vec<u8>> {
         node.problem(format!("the secret file {} is empty", path.shown));
         return None;
     }
-    Some(secret.to_vec())
+    Some((secret.to_vec(), false))
 }
 
 fn read_bounded(path: &str) -> io::Result<zeroize::Zeroizing<Vec<u8>>> {
@@ -151,30 +190,17 @@ fn read_bounded(path: &str) -> io::Result<zeroize::Zeroizing<Vec<u8>>> {
 }
 
 /// Names tell secrets apart in metrics and in the store.
-fn check_names(nodes: &[Node<'_>], secrets: &[Secret]) {
-    for (index, secret) in secrets.iter().enumerate() {
+fn check_names(secrets: &[Given<'_>]) {
+    for (index, given) in secrets.iter().enumerate() {
+        let name = &given.secret.name;
         if secrets[..index]
             .iter()
-            .any(|other| other.name == secret.name)
+            .any(|other| other.secret.name == *name)
         {
-            nodes[index].problem(format!(
+            given.node.problem(format!(
                 "the name {} is given twice (a secret without a name is called by its place in the list)",
-                show(&secret.name)
+                show(name)
             ));
-        }
-    }
-}
-
-/// A token is sent as it is, so it must survive being a header.
-fn check_sendable(nodes: &[Node<'_>], secrets: &[Secret], token: &Token) {
-    for (node, secret) in nodes.iter().zip(secrets) {
-        let mut sent = zeroize::Zeroizing::new(token.prefix.clone().into_bytes());
-        sent.extend_from_slice(secret.expose());
-        if value::header_value(&sent).is_none() || secret.expose().trim_ascii() != secret.expose() {
-            node.problem(
-                "this token can never arrive in a header: it has a line break, a control character, \
-                 or spaces at an end",
-            );
         }
     }
 }

@@ -2,12 +2,12 @@
 //! wrong in places (its path, whom it feeds) is kept, so that checks across sources still see it.
 
 use super::{
-    dedupe, event, general, replaced, respond,
+    dedupe, event, general, handshake, params, replaced, respond,
     route::{self, Forward},
-    scheme, secrets, target,
+    sample, scheme, secrets, target,
 };
 use crate::config::{
-    Ack, Limits, Source, Target, Verify,
+    Ack, Limits, Source, Status, Target, Verify,
     locate::KeyPath,
     presets,
     reader::{Map, Node},
@@ -20,18 +20,24 @@ const KEYS: &[&str] = &[
     "provider",
     "replaces",
     "path",
+    "public_url",
     "verify",
     "secret",
     "secrets",
+    "params",
+    "handshake",
     "event",
     "max_age",
     "dedupe",
     "sender_timeout",
+    "sender_retries",
     "ack",
     "ack_deadline",
     "respond",
     "forward",
     "limits",
+    "status",
+    "sample",
 ];
 
 /// How long a sender waits by default; what most vendors do at least.
@@ -116,12 +122,32 @@ fn whole(
     map: &Map<'_>,
     around: &Surroundings<'_>,
 ) -> Option<(Source, Option<Target>)> {
-    let verify = verify(map, &parts.provider);
+    let texts = params::read(map);
+    let verify = verify(map, &parts.provider, &texts);
     let secrets = secrets::read(map, verify.as_ref());
+    // Where they could not be read, an answer that needs them is no second problem.
+    let has_secrets = secrets.as_ref().is_none_or(|secrets| !secrets.is_empty());
+    let handshakes = handshake::read(map.get_some("handshake").as_ref(), &texts, has_secrets);
+    let sample = map.get_some("sample").map(|node| sample::read(&node));
+    let statuses = [
+        ("verified", Status::Verified),
+        ("unverified", Status::Unverified),
+    ];
+    let status = map
+        .get_some("status")
+        .and_then(|node| node.choose(&statuses));
     let event = event::read(map.get("event").as_ref());
+    let sender_retries = map
+        .get_some("sender_retries")
+        .and_then(|node| node.read(&DURATION));
     let no_type = event::Expressions::default();
     let event_type = &event.as_ref().unwrap_or(&no_type).event_type;
-    let dedupe = dedupe::read(map.get("dedupe").as_ref(), verify.as_ref(), event_type);
+    let dedupe = dedupe::read(
+        map.get("dedupe").as_ref(),
+        verify.as_ref(),
+        event_type,
+        sender_retries,
+    );
     let max_age = map
         .get_some("max_age")
         .and_then(|node| node.read(&DURATION_OR_OFF))
@@ -148,6 +174,10 @@ fn whole(
     let replaces = replaced(map);
 
     let (verify, event, forward) = (verify?, event?, forward?);
+    let sample = match sample {
+        Some(sample) => Some(sample?),
+        None => None,
+    };
     let (routes, made) = match forward {
         Forward::Routes(routes) => (routes, None),
         Forward::Url(url) => {
@@ -166,6 +196,12 @@ fn whole(
         path: parts.path,
         verify,
         secrets: secrets?,
+        public_url: texts.public_url,
+        params: texts.params,
+        handshakes: handshakes?,
+        status,
+        sender_retries,
+        sample,
         event_id: event.id,
         event_type: event.event_type,
         event_time: event.time,
@@ -203,12 +239,18 @@ impl Provider {
     }
 }
 
+/// Names of presets in a message: there are more than a hundred.
+const NEAREST: usize = 3;
+
 fn provider(source: &Node<'_>) -> Provider {
     let Some(node) = source.child("provider").filter(|node| !node.is_null()) else {
         return Provider::None;
     };
     let names: Vec<&'static str> = presets::presets().iter().map(|(name, _)| *name).collect();
-    let Some(text) = node.text(&names.join(", "), false) else {
+    let Some(text) = node.text(
+        "the name of a preset; `hookgate providers` lists all",
+        false,
+    ) else {
         return Provider::Unknown;
     };
     if let Some(known) = names.iter().find(|name| **name == text.value) {
@@ -222,19 +264,23 @@ fn provider(source: &Node<'_>) -> Provider {
         return Provider::Unknown;
     }
     node.problem(format!(
-        "{} is no provider; accepted: {}, or none of them and verify spelled out",
+        "{} is no provider; the nearest are {}, `hookgate providers` lists all; or leave it out and spell out verify",
         text.shown,
-        suggest::by_distance(&text.value, &names).join(", ")
+        suggest::by_distance(&text.value, &names)[..NEAREST.min(names.len())].join(", ")
     ));
     Provider::Unknown
 }
 
-fn verify(map: &Map<'_>, provider: &Provider) -> Option<Verify> {
+fn verify(map: &Map<'_>, provider: &Provider, texts: &params::Texts) -> Option<Verify> {
     if matches!(provider, Provider::Unknown) && map.get("verify").is_none() {
         return None;
     }
     let why = "no way to verify who sends; accepted: provider: NAME, or verify with hmac, token, bearer or none";
-    scheme::read(&map.need("verify", why)?, provider.name())
+    let around = scheme::Around {
+        provider: provider.name(),
+        texts,
+    };
+    scheme::read(&map.need("verify", why)?, &around)
 }
 
 /// The sender's patience, and when an answer leaves in any case: by default after 80 % of it, so that the

@@ -1,12 +1,11 @@
 //! Both examples of the manual, with each value asserted, and what `check` prints of a configuration.
 
-use super::{accepted, field, hmac, secs, target};
+use super::{accepted, field, secs, signature, target};
 use crate::{
     backoff::Backoff,
     config::{
-        Ack, Config, WhenFull,
-        source::{Algorithm, Encoding, TimeFormat},
-        summary,
+        Ack, Config, WhenFull, summary,
+        verify::{Algorithm, Encoding, Hash, Prefix, TimeFormat, TimePlace},
     },
     extract::KeyExpr,
 };
@@ -41,7 +40,10 @@ sources:
     assert_eq!(source.key_name(), "chatmefy");
     assert_eq!(source.path, "/hooks/chatmefy");
     assert_eq!(source.provider.as_deref(), Some("chatmefy"));
-    assert_eq!(hmac(source).header, "x-chatmefy-signature");
+    assert_eq!(
+        signature(source).fields,
+        [field("header:x-chatmefy-signature")]
+    );
     assert_eq!(&*source.secrets[0].name, "1");
     assert_eq!(source.secrets[0].expose(), b"s3cr3t-of-the-environment");
     assert_eq!(source.ack, Ack::Stored);
@@ -112,16 +114,22 @@ fn the_whole_examples_source() {
     assert_eq!(erp.path, "/in/erp");
     assert_eq!(erp.provider, None);
     assert_eq!(erp.replaces, None);
-    let hmac = hmac(erp);
-    assert_eq!(hmac.header, "x-signature");
-    assert_eq!(hmac.prefix, "sha256=");
-    assert_eq!(hmac.algorithm, Algorithm::Sha256);
+    let hmac = signature(erp);
+    assert_eq!(hmac.fields, [field("header:x-signature")]);
+    assert_eq!(hmac.prefix, Prefix::Text("sha256=".to_owned()));
+    assert_eq!(hmac.algorithm, Algorithm::Hmac(Hash::Sha256));
     assert_eq!(hmac.encoding, Encoding::Hex);
     assert_eq!(hmac.signed.to_string(), "{timestamp}.{body}");
     let timestamp = hmac.timestamp.as_ref().expect("a timestamp");
-    assert_eq!(timestamp.header, "x-timestamp");
+    assert_eq!(
+        timestamp.place,
+        TimePlace::Field(field("header:x-timestamp"))
+    );
     assert_eq!(timestamp.format, TimeFormat::Unix);
-    assert_eq!(timestamp.tolerance, secs(300));
+    assert_eq!(
+        (timestamp.past, timestamp.future),
+        (Some(secs(300)), Some(secs(300)))
+    );
     let secrets: Vec<(&str, &[u8])> = erp.secrets.iter().map(|s| (&*s.name, s.expose())).collect();
     assert_eq!(
         secrets,

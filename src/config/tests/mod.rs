@@ -8,10 +8,10 @@ mod variants;
 mod warnings;
 
 use super::{
-    Config, Source, Target, Verify,
+    Config, Source, Target,
     load::{Options, Process, load_text},
     problem::Problem,
-    source::Hmac,
+    verify::{Proof, Signature, Token},
 };
 use crate::extract::Field;
 use std::time::Duration;
@@ -61,10 +61,25 @@ fn field(text: &str) -> Field {
     text.parse().expect("a field")
 }
 
-fn hmac(source: &Source) -> &Hmac {
-    match &source.verify {
-        Verify::Hmac(hmac) => hmac,
-        other => panic!("not an hmac: {other:?}"),
+/// What proves a source that has one scheme.
+fn proof(source: &Source) -> &Proof {
+    match source.verify.schemes() {
+        [scheme] => &scheme.proof,
+        other => panic!("not one scheme: {other:?}"),
+    }
+}
+
+fn signature(source: &Source) -> &Signature {
+    match proof(source) {
+        Proof::Signature(signature) => signature,
+        other => panic!("no signature: {other:?}"),
+    }
+}
+
+fn token(source: &Source) -> &Token {
+    match proof(source) {
+        Proof::Token(token) => token,
+        other => panic!("no token: {other:?}"),
     }
 }
 

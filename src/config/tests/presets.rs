@@ -1,13 +1,15 @@
 //! What each preset comes to, by the vendors' facts, and that every field of it can be overridden.
 
-use super::{accepted, load, shown};
+use super::{accepted, load, proof, shown, signature, token};
 use crate::{
     config::{
-        SkipRule, Source, Verify, presets,
-        source::{Algorithm, Encoding, Replay, TimeFormat},
+        SkipRule, Source, presets,
+        source::Replay,
+        verify::{Algorithm, Encoding, Hash, Prefix, Proof, TimeFormat, TimePlace, TokenForm},
     },
     extract::KeyExpr,
 };
+use http::HeaderName;
 use std::time::Duration;
 
 /// A source of this provider with these further keys.
@@ -97,29 +99,31 @@ fn presets_say_what_the_vendors_say() {
     for vendor in VENDORS {
         let name = vendor.name;
         let source = source(name, vendor.more);
-        match &source.verify {
-            Verify::Hmac(hmac) => {
-                let signed = hmac.signed.to_string();
+        let (header, prefix, signed) = vendor.scheme;
+        match proof(&source) {
+            Proof::Signature(hmac) => {
+                assert_eq!(hmac.signed.to_string(), signed, "{name}");
                 assert_eq!(
-                    (hmac.header.as_str(), &*hmac.prefix, &*signed),
-                    vendor.scheme,
+                    (hmac.header().map(HeaderName::as_str), &hmac.prefix),
+                    (Some(header), &Prefix::Text(prefix.to_owned())),
                     "{name}"
                 );
                 assert_eq!(
                     (hmac.algorithm, hmac.encoding),
-                    (Algorithm::Sha256, Encoding::Hex),
+                    (Algorithm::Hmac(Hash::Sha256), Encoding::Hex),
                     "{name}"
                 );
             }
-            Verify::Token(token) => {
+            Proof::Token(token) => {
+                let at = format!("header:{header}");
                 assert_eq!(
-                    (token.header.as_str(), &*token.prefix, ""),
-                    vendor.scheme,
+                    (token.field.to_string(), &*token.prefix, ""),
+                    (at, prefix, signed),
                     "{name}"
                 );
-                assert!(!token.scheme, "{name}");
+                assert_eq!(token.form, TokenForm::Plain, "{name}");
             }
-            Verify::None => panic!("{name} proves nothing"),
+            Proof::Jwt(_) => panic!("{name} sends no JWT"),
         }
         assert_eq!(source.event_id, expression(vendor.id), "{name}");
         assert_eq!(source.event_type, expression(vendor.event_type), "{name}");
@@ -138,13 +142,13 @@ fn presets_say_what_the_vendors_say() {
 #[test]
 fn vowchat_signs_its_time_and_never_repeats_a_signature() {
     let source = source("vowchat", "");
-    let Verify::Hmac(hmac) = &source.verify else {
-        panic!("not an hmac");
-    };
+    let hmac = signature(&source);
     let timestamp = hmac.timestamp.as_ref().expect("a timestamp");
-    assert_eq!(timestamp.header, "x-chatwoot-timestamp");
+    let header = "header:X-Chatwoot-Timestamp".parse().expect("a field");
+    assert_eq!(timestamp.place, TimePlace::Field(header));
     assert_eq!(timestamp.format, TimeFormat::Unix);
-    assert_eq!(timestamp.tolerance, Duration::from_mins(5));
+    let tolerance = Some(Duration::from_mins(5));
+    assert_eq!((timestamp.past, timestamp.future), (tolerance, tolerance));
     assert_eq!(source.dedupe.replay, Some(Replay::Signature));
     let [SkipRule::Event(typing)] = source.dedupe.skip.as_slice() else {
         panic!("not one signed rule: {:?}", source.dedupe.skip);
@@ -158,10 +162,8 @@ fn vowchat_signs_its_time_and_never_repeats_a_signature() {
 #[test]
 fn vowchat_catches_replays_under_another_signature_header_too() {
     let vow = source("vowchat", "verify: {hmac: {header: X-Old}}");
-    let Verify::Hmac(hmac) = &vow.verify else {
-        panic!("not an hmac");
-    };
-    assert_eq!(hmac.header, "x-old");
+    let hmac = signature(&vow);
+    assert_eq!(hmac.header().map(HeaderName::as_str), Some("x-old"));
     assert_eq!(vow.dedupe.replay, Some(Replay::Signature));
 }
 
@@ -200,12 +202,10 @@ fn every_field_can_be_overridden() {
         "verify: {hmac: {header: X-Old, signed: '{body}', timestamp: null}}, \
          dedupe: {replay: null, skip: []}, event: {id: body}, sender_timeout: 9s",
     );
-    let Verify::Hmac(hmac) = &vow.verify else {
-        panic!("not an hmac");
-    };
+    let hmac = signature(&vow);
     assert_eq!(
-        (hmac.header.as_str(), hmac.prefix.as_str()),
-        ("x-old", "sha256=")
+        (hmac.header().map(HeaderName::as_str), &hmac.prefix),
+        (Some("x-old"), &Prefix::Text("sha256=".to_owned()))
     );
     assert!(hmac.timestamp.is_none());
     assert_eq!(vow.dedupe.replay, None);
@@ -216,9 +216,9 @@ fn every_field_can_be_overridden() {
     assert_eq!(vow.sender_timeout, Duration::from_secs(9));
 
     let bearer = source("chatmefy", "verify: bearer");
-    assert!(matches!(&bearer.verify, Verify::Token(token) if token.scheme));
-    let token = source("chatmefy", "verify: {token: {header: X-T}}");
-    assert!(matches!(&token.verify, Verify::Token(token) if token.prefix.is_empty()));
+    assert_eq!(token(&bearer).form, TokenForm::Scheme);
+    let plain = source("chatmefy", "verify: {token: {header: X-T}}");
+    assert_eq!(token(&plain).prefix, "");
 }
 
 #[test]

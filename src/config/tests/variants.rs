@@ -1,10 +1,11 @@
 //! What varies in how a file may be written: other values than the defaults, variables, secret files, anchors.
 
-use super::{PLENTY, accepted, field, hmac, secs, shown, target};
+use super::{PLENTY, accepted, field, secs, shown, signature, target};
 use crate::config::{
     Ack, Secret, SkipRule, WhenFull,
     load::{Options, Process, load_text},
-    source::{Algorithm, Encoding, Replay, TimeFormat},
+    source::Replay,
+    verify::{Algorithm, Encoding, Hash, TimeFormat},
 };
 use std::{path::Path, time::Duration};
 
@@ -94,15 +95,15 @@ fn values_of_a_source_differ_from_their_defaults_too() {
     let (config, _) = accepted(UNUSUAL);
     let a = &config.sources[0];
     assert_eq!(a.key_name(), "b");
-    let hmac = hmac(a);
+    let hmac = signature(a);
     assert_eq!(
         (hmac.algorithm, hmac.encoding),
-        (Algorithm::Sha512, Encoding::Base64Url)
+        (Algorithm::Hmac(Hash::Sha512), Encoding::Base64Url)
     );
     let timestamp = hmac.timestamp.as_ref().expect("a timestamp");
     assert_eq!(
-        (timestamp.format, timestamp.tolerance),
-        (TimeFormat::UnixMs, secs(60))
+        (timestamp.format, timestamp.past, timestamp.future),
+        (TimeFormat::UnixMs, Some(secs(60)), Some(secs(60)))
     );
     assert_eq!(a.replay_window(), secs(120));
     let names: Vec<&str> = a.secrets.iter().map(|secret| &*secret.name).collect();

@@ -57,6 +57,19 @@ fn url(text: &str) -> Result<Uri, String> {
     Ok(uri)
 }
 
+/// The URL that a sender was given. Its text is kept, since signatures are made over it.
+pub(crate) const PUBLIC_URL: Kind<String> = text_kind(
+    "http:// or https:// with a host and without a query, such as https://hooks.example.com/hooks/twilio",
+    Some("https://unset.invalid/"),
+    |text| {
+        url(text)?;
+        if text.contains('?') {
+            return Err("has a query; each request has its own".to_owned());
+        }
+        Ok(text.to_owned())
+    },
+);
+
 /// Path of a source's requests.
 pub(crate) const PATH: Kind<String> = text_kind(
     "a path such as /hooks/orders, without a query",
@@ -143,6 +156,23 @@ mod tests {
                 "http://a:/",
                 "http://a:0/",
                 "http://ä/",
+            ],
+        );
+        check(
+            &PUBLIC_URL,
+            &[
+                ("https://A.example", "https://A.example".to_owned()),
+                ("http://a:80/b/", "http://a:80/b/".to_owned()),
+            ],
+            &[
+                "",
+                "/a",
+                "https://",
+                "https://a/?",
+                "https://a/?b=c",
+                "https://a/#b",
+                "https://u@a/",
+                "ftp://a/",
             ],
         );
         check(

@@ -3,15 +3,20 @@
 
 mod address;
 mod quantity;
+mod scheme;
 
-pub(crate) use address::{HEADER, HEADER_VALUE, LISTEN, PATH, URL, header_value};
+pub(crate) use address::{HEADER, HEADER_VALUE, LISTEN, PATH, PUBLIC_URL, URL, header_value};
 pub(crate) use quantity::{
     DURATION, DURATION_OR_OFF, DURATION_OR_ZERO, FACTOR, SHARE, SIZE, SIZE_OR_ZERO, Share,
     count_kind, duration_text, size_text,
 };
 
+pub(crate) use scheme::{
+    EACH_HEADER, INSTANT, PARAM, PLACE, PREFIX, SAMPLE_QUERY, SECRET_ID, SIGNATURE_PREFIX, SUBJECT,
+    TEMPLATE,
+};
+
 use super::source::Replay;
-use super::template::{BadTemplate, Template};
 use crate::extract::Field;
 use http::StatusCode;
 
@@ -84,37 +89,16 @@ pub(crate) const SUCCESS: Kind<StatusCode> = kind("200 to 299", |text| {
         .ok_or_else(|| "is no status of a success".to_owned())
 });
 
-/// What stands before a signature or a token.
-pub(crate) const PREFIX: Kind<String> =
-    text_kind("printable ASCII, such as sha256=", Some(""), |text| {
-        let printable = |byte| matches!(byte, b' '..=b'~');
-        let sound = text.bytes().all(printable) && !text.starts_with(' ');
-        keep(text, sound, "can't stand at the start of a header")
-    });
-
-/// What is signed.
-pub(crate) const TEMPLATE: Kind<Template> = text_kind(
-    "text with {body}, {timestamp} and {header:NAME}",
-    Some("{body}"),
-    |text| {
-        text.parse().map_err(|bad| match bad {
-            // Not its name: it may come from the environment.
-            BadTemplate::Unknown(_) => "has an unknown placeholder".to_owned(),
-            BadTemplate::Unclosed => "has a { that is not closed".to_owned(),
-        })
-    },
-);
-
 /// A part of a request.
 pub(crate) const FIELD: Kind<Field> = text_kind(
-    "header:NAME, json:/pointer, query:name or body",
+    "header:NAME, json:/pointer, form:name, query:name or body",
     Some("body"),
     |text| text.parse().map_err(|_| "is no key expression".to_owned()),
 );
 
 /// A second key.
 pub(crate) const REPLAY: Kind<Replay> = text_kind(
-    "signature, header:NAME, json:/pointer, query:name or body",
+    "signature, header:NAME, json:/pointer, form:name, query:name or body",
     Some("body"),
     |text| match text {
         "signature" => Ok(Replay::Signature),
@@ -151,12 +135,14 @@ pub(crate) fn is_name(text: &str) -> bool {
 pub(crate) const SECRET_NAME: Kind<String> = text_kind(
     "1 to 63 letters, digits, -, _ and .",
     Some("unset"),
-    |text| {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-        let sound = (1..=63).contains(&text.len()) && text.bytes().all(allowed);
-        keep(text, sound, "is no name for a secret")
-    },
+    |text| keep(text, is_secret_name(text), "is no name for a secret"),
 );
+
+/// `[A-Za-z0-9_.-]{1,63}`.
+pub(crate) fn is_secret_name(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=63).contains(&text.len()) && text.bytes().all(allowed)
+}
 
 #[cfg(test)]
 mod tests {
@@ -210,11 +196,6 @@ mod tests {
             &HEADER_VALUE,
             &[("a b", HeaderValue::from_static("a b"))],
             &[" a", "a ", "a\nb"],
-        );
-        check(
-            &PREFIX,
-            &[("", String::new()), ("v0=", "v0=".to_owned())],
-            &[" v", "a\n", "ä"],
         );
         check(
             &PATTERN,

@@ -15,7 +15,7 @@ use crate::config::{self, WhenFull};
 use crate::dedupe::{Claim, Dedupe, RequestKey, Windows};
 use crate::event::DedupeKey;
 use crate::metrics::Metrics;
-use crate::verify::Verifier;
+use crate::verify::{Surroundings, Verifier};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use parking_lot::Condvar;
@@ -138,7 +138,7 @@ impl Running {
             targets,
             budget: Budget::new(u64::MAX),
             dedupe,
-            verifier: Verifier::new(&config::Verify::None, &[]),
+            verifier: Verifier::new(&config::Verify::None, &[], &Surroundings::default()),
         }
     }
 
@@ -183,7 +183,13 @@ impl Running {
         let charge = self.budget.take(request.body.len() as u64).expect("room");
         let verified = self
             .verifier
-            .verify(headers, request.body, request.received_ms)
+            .verify(
+                &http::Method::POST,
+                None,
+                headers,
+                request.body,
+                request.received_ms,
+            )
             .expect("nothing to prove");
         Admission {
             source: source.id,

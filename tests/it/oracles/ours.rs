@@ -7,9 +7,6 @@ use hookgate::config::load::{self, Options, Origin};
 use hookgate::verify::{Outgoing, Signer, Surroundings, Verifier};
 use serde_json::json;
 
-/// Elements of a list that are looked at: the usual limit.
-const SIGNATURES: usize = 16;
-
 /// One source, and its sender.
 pub(super) struct Ours {
     verifier: Verifier,
@@ -38,7 +35,7 @@ impl Ours {
                 format!("{}: {}", row.oracle, told.join("; "))
             })?;
         let source = &config.sources[0];
-        let around = Surroundings::of(source, SIGNATURES);
+        let around = Surroundings::of(source, config.limits.signatures);
         let private = (row.secret == Secret::Pair).then_some(keys.signing.as_bytes());
         Ok(Self {
             verifier: Verifier::new(&source.verify, &source.secrets, &around),

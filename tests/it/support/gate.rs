@@ -201,6 +201,11 @@ impl Gate {
         assert!(status.expect("kill runs").success(), "the gateway is alive");
     }
 
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends it at once, as a power cut of the process would.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("a child of ours");

@@ -1,0 +1,37 @@
+//! How a source answers a vendor that asks whether the URL is its own.
+
+use super::{template::Template, verify::Condition};
+use http::{HeaderName, HeaderValue, StatusCode};
+
+/// One rule: the first whose conditions hold answers, and nothing is forwarded.
+#[derive(Clone, Debug)]
+pub struct Handshake {
+    /// What must hold.
+    pub when: Vec<Condition>,
+    /// Whether `verify` must prove the request first.
+    pub verified: bool,
+    /// What is answered.
+    pub answer: HandshakeAnswer,
+}
+
+/// The answer to a handshake.
+#[derive(Clone, Debug)]
+pub struct HandshakeAnswer {
+    /// 200 to 299.
+    pub status: StatusCode,
+    /// Of the body.
+    pub content_type: HeaderValue,
+    /// Beside it.
+    pub headers: Vec<(HeaderName, Template)>,
+    /// What it says.
+    pub body: HandshakeBody,
+}
+
+/// The body of an answer to a handshake.
+#[derive(Clone, Debug)]
+pub enum HandshakeBody {
+    /// This text; empty for none.
+    Text(Template),
+    /// A JSON object of texts, in this order.
+    Json(Vec<(String, Template)>),
+}

@@ -1,0 +1,212 @@
+//! What a source answers to a vendor that asks whether the URL is its own.
+
+use super::{
+    params::{Param, Texts},
+    scheme::{Place, conditions, template},
+};
+use crate::config::{
+    handshake::{Handshake, HandshakeAnswer, HandshakeBody},
+    reader::{Map, Node, every},
+    template::{Base, Filter, Template},
+    value::{HEADER, HEADER_VALUE, SUCCESS},
+    verify::Expected,
+};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+
+/// Rules of one source; vendors have one or two questions.
+const RULES_MAX: usize = 16;
+
+/// Reads `handshake`, without the rules that are off. `has_secrets` says whether an answer can be keyed.
+pub(super) fn read(
+    node: Option<&Node<'_>>,
+    texts: &Texts,
+    has_secrets: bool,
+) -> Option<Vec<Handshake>> {
+    let Some(node) = node else {
+        return Some(Vec::new());
+    };
+    let rules =
+        node.list("a list of rules, such as [{ when: { method: GET }, respond: { body: ok } }]")?;
+    if rules.len() > RULES_MAX {
+        node.problem(format!(
+            "{} rules; at most {RULES_MAX} are looked at",
+            rules.len()
+        ));
+        return None;
+    }
+    let mut on = Vec::new();
+    let read = every(rules.iter().map(|node| rule(node, texts, has_secrets)))?;
+    for (index, (rule, node)) in read.into_iter().zip(&rules).enumerate() {
+        match missing(&rule, texts) {
+            None => on.push(rule),
+            Some(name) => node.context().report.warning(
+                node.path(),
+                format!("handshake {} is off until params.{name} is set", index + 1),
+            ),
+        }
+    }
+    Some(on)
+}
+
+fn rule(node: &Node<'_>, texts: &Texts, has_secrets: bool) -> Option<Handshake> {
+    let map = node.map(&["when", "verified", "respond"])?;
+    let when = map
+        .need(
+            "when",
+            "a handshake needs when: without a condition it would answer every event, and none would be forwarded",
+        )
+        .and_then(|node| conditions(&node, Place::Question, texts));
+    let verified = map.choose_or("verified", &[("true", true), ("false", false)], true);
+    let answer = answer(map.get_some("respond").as_ref(), texts);
+    let rule = Handshake {
+        when: when?,
+        verified,
+        answer: answer?,
+    };
+    if !has_secrets && templates(&rule).any(is_keyed) {
+        node.problem_at_key("hmac_sha1 and hmac_sha256 need a secret, and this source has none");
+        return None;
+    }
+    Some(rule)
+}
+
+/// The first param of a rule that is null.
+fn missing(rule: &Handshake, texts: &Texts) -> Option<String> {
+    let mut bases = templates(rule)
+        .flat_map(Template::values)
+        .map(|value| &value.base);
+    bases.find_map(|base| match base {
+        Base::Param(name) if texts.param(name) == Param::Null => Some(name.to_string()),
+        _ => None,
+    })
+}
+
+fn is_keyed(template: &Template) -> bool {
+    let mut filters = template.values().flat_map(|value| &value.filters);
+    filters.any(|filter| matches!(filter, Filter::HmacSha1 | Filter::HmacSha256))
+}
+
+/// Every template of a rule, in the order of the file.
+fn templates(rule: &Handshake) -> impl Iterator<Item = &Template> {
+    let when = rule
+        .when
+        .iter()
+        .filter_map(|condition| match &condition.expected {
+            Expected::Is(is) => Some(is),
+            Expected::Present | Expected::Absent => None,
+        });
+    let headers = rule.answer.headers.iter().map(|(_, template)| template);
+    let body = match &rule.answer.body {
+        HandshakeBody::Text(text) => vec![text],
+        HandshakeBody::Json(entries) => entries.iter().map(|(_, text)| text).collect(),
+    };
+    when.chain(body).chain(headers)
+}
+
+/// Reads `respond` of a rule; without it the answer is an empty 200.
+fn answer(node: Option<&Node<'_>>, texts: &Texts) -> Option<HandshakeAnswer> {
+    let mut answer = HandshakeAnswer {
+        status: StatusCode::OK,
+        content_type: HeaderValue::from_static("text/plain; charset=utf-8"),
+        headers: Vec::new(),
+        body: HandshakeBody::Text(Template(Vec::new())),
+    };
+    let Some(node) = node else {
+        return Some(answer);
+    };
+    let map = node.map(&["status", "content_type", "body", "json", "headers"])?;
+    answer.status = map.read_or("status", &SUCCESS, answer.status);
+    if map.get_some("json").is_some() {
+        answer.content_type = HeaderValue::from_static("application/json");
+    }
+    answer.content_type = map.read_or("content_type", &HEADER_VALUE, answer.content_type);
+    let body = body(&map, texts);
+    let headers = map.get_some("headers").map(|node| headers(&node, texts));
+    if let Some(headers) = headers {
+        answer.headers = headers?;
+    }
+    answer.body = body?;
+    check_body(&map, &answer).then_some(answer)
+}
+
+fn body(map: &Map<'_>, texts: &Texts) -> Option<HandshakeBody> {
+    match (map.get_some("body"), map.get_some("json")) {
+        (None, None) => Some(HandshakeBody::Text(Template(Vec::new()))),
+        (Some(body), None) => template(&body, Place::Answer, texts).map(HandshakeBody::Text),
+        (None, Some(json)) => every(
+            json.named()?
+                .iter()
+                .map(|(name, node)| Some((name.clone(), template(node, Place::Answer, texts)?))),
+        )
+        .map(HandshakeBody::Json),
+        (Some(_), Some(_)) => {
+            map.node()
+                .problem_at_key("body and json stand side by side; keep one");
+            None
+        }
+    }
+}
+
+/// What the gateway itself says about an answer.
+const OWN_HEADERS: [HeaderName; 5] = [
+    header::CONTENT_TYPE,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::CONNECTION,
+    header::X_CONTENT_TYPE_OPTIONS,
+];
+
+fn headers(node: &Node<'_>, texts: &Texts) -> Option<Vec<(HeaderName, Template)>> {
+    every(node.named()?.iter().map(|(name, node)| {
+        let value = template(node, Place::Answer, texts);
+        let name = match (HEADER.parse)(name) {
+            Ok(name) if OWN_HEADERS.contains(&name) => {
+                node.problem_at_key(
+                    "hookgate sets this itself; for the type of the body there is content_type",
+                );
+                return None;
+            }
+            Ok(name) => name,
+            Err(why) => {
+                node.problem_at_key(format!("this {why}; accepted: {}", HEADER.accepts));
+                return None;
+            }
+        };
+        Some((name, value?))
+    }))
+}
+
+/// A body that can't be there, and one that would run as a page what anybody wrote into a link.
+fn check_body(map: &Map<'_>, answer: &HandshakeAnswer) -> bool {
+    let (is_empty, is_fixed) = match &answer.body {
+        HandshakeBody::Text(text) => (text.0.is_empty(), text.values().next().is_none()),
+        HandshakeBody::Json(_) => (false, false),
+    };
+    let bodiless = [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT];
+    if bodiless.contains(&answer.status) && !is_empty {
+        map.node().problem_at_key(format!(
+            "an answer with status {} has no body; leave it out, or choose another status",
+            answer.status.as_u16()
+        ));
+        return false;
+    }
+    let content_type = answer
+        .content_type
+        .to_str()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    let runs = ["html", "xml", "svg", "script"]
+        .iter()
+        .any(|kind| content_type.contains(kind));
+    if runs
+        && !is_fixed
+        && let Some(node) = map.get("content_type")
+    {
+        node.problem(
+            "a browser would run what a stranger wrote into a link to this answer; accepted with values of the \
+             request: text/plain or application/json",
+        );
+        return false;
+    }
+    true
+}

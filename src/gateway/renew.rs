@@ -1,0 +1,38 @@
+//! New secrets for a running gateway: all of them or none, without a request in between that meets half.
+
+use super::prepare::{seconds, secret_headers};
+use crate::clock;
+use crate::config::Config;
+use crate::metrics::ProcessMetrics;
+use crate::receive::Receive;
+use std::sync::Arc;
+
+/// Renews the secrets of a gateway.
+#[derive(Clone)]
+pub struct Secrets {
+    receive: Arc<Receive>,
+    process: ProcessMetrics,
+}
+
+impl Secrets {
+    pub(super) fn new(receive: Arc<Receive>, process: ProcessMetrics) -> Self {
+        Self { receive, process }
+    }
+
+    /// Uses the secrets of `config`, which is the running configuration with what its files hold now.
+    pub fn renew(&self, config: &Config) {
+        for source in &config.sources {
+            if let Some(running) = self.receive.sources.get(&source.path) {
+                running.renew(&source.secrets);
+            }
+        }
+        self.receive.deliver.renew(secret_headers(&config.sources));
+        self.process.reload_successful.set(1.0);
+        self.process.last_reload.set(seconds(clock::unix_ms()));
+    }
+
+    /// Says that they could not be read; the present ones stay.
+    pub fn not_renewed(&self) {
+        self.process.reload_successful.set(0.0);
+    }
+}

@@ -1,0 +1,68 @@
+//! A vendor that asks whether the URL is its own: it gets its answer, and nothing else happens.
+
+use super::rejection::Rejection;
+use super::source::{Proof, Source};
+use crate::http::Answer;
+use crate::verify::{HandshakeAnswer, Refused, Request};
+use bytes::Bytes;
+use http::{HeaderValue, Response, header, request::Parts};
+use http_body_util::Full;
+
+/// The answer of the source's rules to this request; none if it is no handshake. A rule that asks for a proof answers
+/// nobody without one, and what lacks the thing that is to be answered is refused like a wrong signature.
+pub(super) fn answer(
+    source: &Source,
+    proof: &Proof,
+    head: &Parts,
+    body: &Bytes,
+    now_ms: u64,
+) -> Result<Option<HandshakeAnswer>, Rejection> {
+    let request = Request {
+        method: &head.method,
+        query: head.uri.query(),
+        headers: &head.headers,
+        body,
+    };
+    let Some(rule) = proof.handshakes.rule(request) else {
+        return Ok(None);
+    };
+    if rule.verified {
+        proof.verifier.verify(
+            &head.method,
+            head.uri.query(),
+            head.headers.clone(),
+            body.clone(),
+            now_ms,
+        )?;
+    }
+    let answer = proof.handshakes.answer(rule, request);
+    let answer = answer.ok_or(Refused::Bad)?;
+    tracing::info!(source = %source.config.name, "handshake answered");
+    Ok(Some(answer))
+}
+
+/// The answer as it goes out.
+pub(super) fn respond(answered: HandshakeAnswer) -> Answer {
+    let mut answer = Response::new(Full::new(answered.body));
+    *answer.status_mut() = answered.status;
+    *answer.headers_mut() = answered.headers;
+    answer
+}
+
+impl Source {
+    /// A 405 says what the source's rules answer beside POST (RFC 9110 15.5.6).
+    pub(super) fn allowing(&self, mut answer: Answer) -> Answer {
+        let proof = self.proof();
+        let methods = proof.handshakes.methods();
+        if !methods.is_empty()
+            && let Some(allow) = answer.headers_mut().get_mut(header::ALLOW)
+        {
+            let names: Vec<&str> = ["POST"]
+                .into_iter()
+                .chain(methods.iter().map(http::Method::as_str))
+                .collect();
+            *allow = HeaderValue::try_from(names.join(", ")).expect("methods are tokens");
+        }
+        answer
+    }
+}

@@ -1,0 +1,217 @@
+//! Answers to a vendor that asks whether a URL is its own. Nothing that arrives so is an event: it is answered from the
+//! request itself, and forgotten.
+
+use super::condition::{self, Condition};
+use super::content::{Content, Given, Surroundings};
+use super::request::Request;
+use crate::config::template::Piece;
+use crate::config::verify::{Condition as ConfiguredCondition, Expected};
+use crate::config::{
+    Secret, Verify,
+    handshake::{Handshake as Config, HandshakeBody},
+    key,
+    verify::{Algorithm, Hash, Proof, Subject},
+};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use zeroize::Zeroizing;
+
+/// Bytes of the longest answer: challenges are a line, and nobody should use a gateway as an echo.
+const ANSWER_BYTES_MAX: usize = 4 << 10;
+
+/// The rules of one source.
+#[derive(Debug, Default)]
+pub struct Handshakes {
+    rules: Vec<Handshake>,
+    /// The methods that some rule answers, beside POST.
+    methods: Vec<Method>,
+    key: Option<Key>,
+}
+
+/// The key of a vendor that wants an HMAC of its challenge.
+struct Key(Zeroizing<Vec<u8>>);
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Key(redacted)")
+    }
+}
+
+/// One rule.
+#[derive(Debug)]
+pub struct Handshake {
+    when: Vec<Condition>,
+    /// Whether the request must be proven first.
+    pub verified: bool,
+    status: StatusCode,
+    content_type: HeaderValue,
+    headers: Vec<(HeaderName, Content)>,
+    body: Body,
+}
+
+#[derive(Debug)]
+enum Body {
+    Text(Content),
+    Json(Vec<(String, Content)>),
+}
+
+/// What the vendor gets.
+#[derive(Debug)]
+pub struct Answer {
+    /// 200 to 299.
+    pub status: StatusCode,
+    /// Content-Type and those of the rule.
+    pub headers: HeaderMap,
+    /// May be empty.
+    pub body: Bytes,
+}
+
+impl Handshakes {
+    /// Prepares the rules. One that names a parameter which is not set is left out.
+    pub fn new(
+        rules: &[Config],
+        verify: &Verify,
+        secrets: &[Secret],
+        around: &Surroundings,
+    ) -> Self {
+        let on = |rule: &&Config| Handshake::new(rule, around).is_some();
+        let methods = rules.iter().filter(on).flat_map(|rule| methods(&rule.when));
+        Self {
+            methods: methods.collect(),
+            rules: rules
+                .iter()
+                .filter_map(|rule| Handshake::new(rule, around))
+                .collect(),
+            key: challenge_key(verify, secrets),
+        }
+    }
+
+    /// The methods that some rule answers, beside POST.
+    pub fn methods(&self) -> &[Method] {
+        &self.methods
+    }
+
+    /// Whether a rule may answer, as far as can be told without the body.
+    pub fn may_answer(&self, method: &Method, query: Option<&str>, headers: &HeaderMap) -> bool {
+        let may = |rule: &Handshake| condition::may_hold(&rule.when, method, query, headers);
+        self.rules.iter().any(may)
+    }
+
+    /// The rule that answers this request.
+    pub fn rule(&self, request: Request<'_>) -> Option<&Handshake> {
+        let holds = |rule: &&Handshake| condition::hold(&rule.when, request);
+        self.rules.iter().find(holds)
+    }
+
+    /// The answer of a rule. None if the request lacks what is to be answered, or holds too much of it.
+    pub fn answer(&self, rule: &Handshake, request: Request<'_>) -> Option<Answer> {
+        let given = Given {
+            challenge_key: self.key.as_ref().map(|key| &**key.0),
+            ..Given::of(request)
+        };
+        let mut headers = HeaderMap::new();
+        for (name, content) in &rule.headers {
+            let value = content.text(&given)?;
+            headers.append(name, HeaderValue::from_bytes(&value).ok()?);
+        }
+        let body = rule.body.render(&given)?;
+        if body.len() > ANSWER_BYTES_MAX {
+            return None;
+        }
+        if !body.is_empty() {
+            headers.insert(http::header::CONTENT_TYPE, rule.content_type.clone());
+        }
+        headers.insert(
+            http::header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        );
+        Some(Answer {
+            status: rule.status,
+            headers,
+            body: body.into(),
+        })
+    }
+}
+
+impl Handshake {
+    fn new(config: &Config, around: &Surroundings) -> Option<Self> {
+        let answer = &config.answer;
+        let headers = answer
+            .headers
+            .iter()
+            .map(|(name, template)| Some((name.clone(), Content::new(template, around)?)));
+        Some(Self {
+            when: condition::prepare(&config.when, around)?,
+            verified: config.verified,
+            status: answer.status,
+            content_type: answer.content_type.clone(),
+            headers: headers.collect::<Option<_>>()?,
+            body: match &answer.body {
+                HandshakeBody::Text(template) => Body::Text(Content::new(template, around)?),
+                HandshakeBody::Json(fields) => Body::Json(
+                    fields
+                        .iter()
+                        .map(|(name, template)| {
+                            Some((name.clone(), Content::new(template, around)?))
+                        })
+                        .collect::<Option<_>>()?,
+                ),
+            },
+        })
+    }
+}
+
+impl Body {
+    fn render(&self, given: &Given<'_>) -> Option<Vec<u8>> {
+        match self {
+            Self::Text(content) => content.text(given),
+            Self::Json(fields) => {
+                let mut object = String::from("{");
+                for (place, (name, content)) in fields.iter().enumerate() {
+                    let text = String::from_utf8(content.text(given)?).ok()?;
+                    let comma = if place > 0 { "," } else { "" };
+                    let name = serde_json::Value::from(name.as_str());
+                    let text = serde_json::Value::from(text);
+                    object.push_str(&format!("{comma}{name}:{text}"));
+                }
+                object.push('}');
+                Some(object.into_bytes())
+            }
+        }
+    }
+}
+
+/// The methods that a rule asks for, without POST.
+fn methods(when: &[ConfiguredCondition]) -> impl Iterator<Item = Method> {
+    when.iter().filter_map(|condition| {
+        let (Subject::Method, Expected::Is(template)) = (&condition.subject, &condition.expected)
+        else {
+            return None;
+        };
+        match template.0.as_slice() {
+            [Piece::Literal(name)] => name.parse().ok().filter(|method| *method != Method::POST),
+            _ => None,
+        }
+    })
+}
+
+/// The key that signs the vendor's events: the source's first secret, made a key as its first scheme does.
+fn challenge_key(verify: &Verify, secrets: &[Secret]) -> Option<Key> {
+    let secret = secrets.first()?;
+    let signature = verify
+        .schemes()
+        .iter()
+        .find_map(|scheme| match &scheme.proof {
+            Proof::Signature(signature) => Some(signature),
+            Proof::Jwt(_) | Proof::Token(_) => None,
+        });
+    let decoded = match signature {
+        Some(signature) => key::decode(&signature.key, signature.algorithm, secret.expose()),
+        None => key::decode(
+            &crate::config::verify::KeyForm::Text,
+            Algorithm::Hmac(Hash::Sha256),
+            secret.expose(),
+        ),
+    };
+    decoded.ok().map(Key)
+}

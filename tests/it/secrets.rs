@@ -1,0 +1,217 @@
+//! Secrets: exchanged while the gateway runs, and never seen anywhere.
+
+use crate::support::{
+    App, Behaviour, Request,
+    gate::{Gate, Home},
+    sender::hmac_sha256_hex,
+    wait_until,
+};
+use std::path::Path;
+
+const CANARY: &str = "canary-4f9d1c7e-never-to-be-seen";
+const NEXT: &str = "canary-b83a2f60-never-to-be-seen";
+const STRANGER: &str = "somebody-else-entirely";
+
+fn signed(secret: &str, n: usize) -> Request {
+    let request = Request::new("/hooks/signed", format!("{{\"n\":{n}}}"));
+    let mac = hmac_sha256_hex(secret, &[&request.body]);
+    request.header("X-Signature", &mac)
+}
+
+fn carrying(secret: &str, n: usize) -> Request {
+    Request::new("/hooks/token", format!("{{\"n\":{n}}}")).header("X-Token", secret)
+}
+
+/// One source that is signed, one whose token is the secret, both with what stands in the file `secret`.
+fn home(app: &App) -> Home {
+    let home = Home::new(&format!(
+        "sources:\n  signed:\n    verify: {{ hmac: {{ header: X-Signature }} }}\n    secret: {{ file: secret }}\n    forward: app\n  \
+         token:\n    verify: {{ token: {{ header: X-Token }} }}\n    secret: {{ file: secret }}\n    forward: app\n\
+         targets:\n  app: {{ url: {}, retry: {{ first: 20ms, max: 100ms }} }}\n",
+        app.url()
+    ));
+    write_secret(&home, CANARY);
+    home
+}
+
+fn write_secret(home: &Home, secret: &str) {
+    std::fs::write(home.path().join("secret"), format!("{secret}\n"))
+        .expect("a writable directory");
+}
+
+fn hang_up(gate: &Gate, says: &str) {
+    let before = gate.log().matches(says).count();
+    gate.signal("HUP");
+    wait_until(says, || gate.log().matches(says).count() > before);
+}
+
+#[test]
+fn a_hangup_exchanges_the_secrets_in_files() {
+    let app = App::start();
+    let home = home(&app);
+    let gate = home.start();
+    assert_eq!(gate.send(&signed(CANARY, 1)).status, 200);
+    assert_eq!(gate.send(&signed(NEXT, 2)).status, 401);
+
+    write_secret(&home, NEXT);
+    assert_eq!(
+        gate.send(&signed(NEXT, 2)).status,
+        401,
+        "not before it is told"
+    );
+    hang_up(&gate, "secrets were read anew");
+    assert_eq!(
+        gate.send(&signed(CANARY, 3)).status,
+        401,
+        "the former one is gone"
+    );
+    assert_eq!(gate.send(&signed(NEXT, 2)).status, 200);
+    assert_eq!(gate.send(&carrying(NEXT, 4)).status, 200);
+    assert_eq!(gate.metric("hookgate_config_last_reload_successful"), 1.0);
+
+    let taken = app.wait_for(3);
+    let mut tokens = taken.iter().filter(|got| got.has("x-token"));
+    let token = tokens.next().expect("the app got it").header("x-token");
+    assert_eq!(token, NEXT, "put back as it is now");
+}
+
+#[test]
+fn a_bad_file_changes_nothing_and_says_so() {
+    let app = App::start();
+    let home = home(&app);
+    let gate = home.start();
+    for bad in ["", "\n"] {
+        std::fs::write(home.path().join("secret"), bad).expect("a writable directory");
+        hang_up(&gate, "no secret was changed");
+        assert_eq!(gate.metric("hookgate_config_last_reload_successful"), 0.0);
+        assert_eq!(gate.send(&signed(CANARY, 1)).status, 200);
+    }
+    std::fs::remove_file(home.path().join("secret")).expect("it is there");
+    hang_up(&gate, "no secret was changed");
+    assert_eq!(gate.send(&carrying(CANARY, 2)).status, 200);
+    assert!(gate.log().contains("can't be read"), "{}", gate.log());
+
+    write_secret(&home, NEXT);
+    hang_up(&gate, "secrets were read anew");
+    assert_eq!(gate.metric("hookgate_config_last_reload_successful"), 1.0);
+    assert_eq!(gate.send(&signed(NEXT, 3)).status, 200);
+}
+
+/// The rest of the file waits for a restart, and nobody has to guess that.
+#[test]
+fn a_changed_file_is_said_to_need_a_restart() {
+    let app = App::start();
+    let home = home(&app);
+    let gate = home.start();
+    hang_up(&gate, "secrets were read anew");
+    assert!(
+        !gate.log().contains("a restart applies it"),
+        "{}",
+        gate.log()
+    );
+    let text = std::fs::read_to_string(home.file()).expect("written before");
+    std::fs::write(home.file(), text.replace("/hooks", "/in") + "# changed\n").expect("writable");
+    hang_up(&gate, "a restart applies it");
+    assert_eq!(gate.send(&signed(CANARY, 1)).status, 200);
+}
+
+/// Everything that an operator, a log shipper, a backup or a crash reporter gets to see.
+#[test]
+fn a_secret_is_seen_nowhere() {
+    let app = App::start();
+    app.behave(Behaviour::Status(500));
+    let home = home(&app);
+    let gate = home.start();
+    for (n, request) in [
+        signed(CANARY, 1),
+        carrying(CANARY, 2),
+        signed(STRANGER, 3),
+        carrying(STRANGER, 4),
+        carrying(&format!("{CANARY}x"), 5),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let reply = gate.send(request);
+        assert_eq!(reply.status == 200, n < 2, "{n}: {reply:?}");
+        clean("an answer", format!("{reply:?}").as_bytes());
+    }
+    write_secret(&home, NEXT);
+    hang_up(&gate, "secrets were read anew");
+    std::fs::write(home.path().join("secret"), "").expect("a writable directory");
+    hang_up(&gate, "no secret was changed");
+    wait_until("an attempt has failed", || app.count() > 0);
+
+    for path in [
+        "/metrics",
+        "/healthz",
+        "/readyz",
+        "/api/v1/sources",
+        "/",
+        "/debug",
+    ] {
+        clean(path, format!("{:?}", gate.admin_get(path)).as_bytes());
+    }
+    clean("the data directory", &contents(&home.path().join("data")));
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", gate.pid())).expect("Linux");
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"));
+    let core = core.expect("a limit of core files");
+    assert_eq!(
+        core.split_whitespace().nth(4),
+        Some("0"),
+        "no core is written: {core}"
+    );
+    let cmdline = std::fs::read(format!("/proc/{}/cmdline", gate.pid())).expect("Linux");
+    clean("the command line", &cmdline);
+
+    write_secret(&home, CANARY);
+    for args in [
+        &["check", "-c", "hookgate.yaml"][..],
+        &[
+            "send",
+            "signed",
+            "-c",
+            "hookgate.yaml",
+            "--to",
+            "http://127.0.0.1:1/",
+        ],
+        &["providers", "vowchat"],
+    ] {
+        let output = home.command(args).output().expect("the binary runs");
+        clean(&format!("{args:?}"), &output.stdout);
+        clean(&format!("{args:?}"), &output.stderr);
+    }
+    let (_, log) = gate.stop();
+    clean("the log", log.as_bytes());
+    clean(
+        "the data directory, closed",
+        &contents(&home.path().join("data")),
+    );
+}
+
+fn clean(what: &str, seen: &[u8]) {
+    for secret in [CANARY, NEXT] {
+        // Cut, a secret is one still.
+        let part = &secret.as_bytes()[7..15];
+        assert!(
+            !seen.windows(part.len()).any(|window| window == part),
+            "{what} shows a secret: {}",
+            String::from_utf8_lossy(seen)
+        );
+    }
+}
+
+/// All files in a directory, one behind the other.
+fn contents(directory: &Path) -> Vec<u8> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_file() {
+            all.extend(std::fs::read(&path).expect("readable"));
+        }
+    }
+    assert!(!all.is_empty(), "there is something to look at");
+    all
+}
