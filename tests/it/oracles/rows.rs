@@ -367,7 +367,6 @@ pub(super) const ROWS: &[Row] = &[
         "v0=",
     ),
     Row {
-        unsent: Some("it does not name the list of names among the signed headers"),
         ..timed(
             secret(
                 row(
