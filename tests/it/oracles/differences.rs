@@ -240,7 +240,7 @@ impl Difference {
         let time = || row.timestamp.expect("altered only where there is one");
         match self.alteration {
             Age(_) | SignedUrl(_) | Query(_) => {}
-            UpperHex => signed.edit(row.signature, upper_hex),
+            UpperHex => signed.edit(row.signature, |text| upper_hex(text)),
             Unpadded => signed.edit(row.signature, |text| {
                 assert_eq!(text.pop(), Some(b'='), "32 or 20 bytes are padded");
             }),
@@ -270,7 +270,7 @@ impl Difference {
 }
 
 /// The last 40 digits in upper case: a prefix such as `sha256=` stays.
-fn upper_hex(text: &mut Vec<u8>) {
+fn upper_hex(text: &mut [u8]) {
     let start = text.len() - 40;
     assert!(
         text[start..].iter().any(u8::is_ascii_lowercase),
