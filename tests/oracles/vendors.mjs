@@ -3,6 +3,7 @@
 import crypto from "node:crypto";
 import { createRequire } from "node:module";
 import path from "node:path";
+import querystring from "node:querystring";
 import { pathToFileURL } from "node:url";
 
 const root = path.resolve(process.env.HOOKGATE_ORACLES ?? ".");
@@ -332,6 +333,71 @@ export const oracles = {
         if (!verifyRequest(request.secret, this.canonical(request))) throw new ExpiredRequestException(30);
       };
       return accepts((error) => error instanceof ExpiredRequestException, check);
+    },
+  },
+
+  "twilio-js": {
+    package: "twilio",
+    fields: ({ body }) => ({ ...querystring.parse(body.toString("latin1")) }),
+    sign(request) {
+      const { getExpectedTwilioSignature } = library("twilio");
+      const signature = getExpectedTwilioSignature(request.secret, request.url, this.fields(request));
+      return { headers: { "x-twilio-signature": signature } };
+    },
+    verify(request) {
+      const { validateRequest } = library("twilio");
+      return validateRequest(request.secret, request.headers["x-twilio-signature"], request.url, this.fields(request));
+    },
+  },
+
+  pusher: {
+    package: "pusher",
+    verify({ secret, headers, body }) {
+      const Pusher = library("pusher");
+      const pusher = new Pusher({ appId: "1", key: "pusher_key", secret, host: "localhost" });
+      return pusher.webhook({ headers, rawBody: body.toString("utf8") }).isValid();
+    },
+  },
+
+  hook0: {
+    package: "hook0-client",
+    verify(request) {
+      const { verifyWebhookSignature, Hook0ClientError } = library("hook0-client");
+      const [header, headers] = [request.headers["x-hook0-signature"], new Headers(request.headers)];
+      const check = () => verifyWebhookSignature(header, request.body, headers, request.secret, 300);
+      return accepts((error) => error instanceof Hook0ClientError, check);
+    },
+  },
+
+  "coinbase-commerce": {
+    package: "coinbase-commerce-node",
+    sign(request) {
+      const { Webhook } = library("coinbase-commerce-node");
+      return { headers: { "x-cc-webhook-signature": Webhook.computeSignature(text(request), request.secret) } };
+    },
+    verify(request) {
+      const { Webhook } = library("coinbase-commerce-node");
+      const check = () => Webhook.verifySigHeader(text(request), request.headers["x-cc-webhook-signature"], request.secret);
+      return accepts((error) => error.name === "SignatureVerificationError", check);
+    },
+  },
+
+  "messagebird-jwt": {
+    package: "messagebird",
+    // The library only verifies: Node's own HMAC signs a token with the claims that it describes.
+    sign({ secret, url, body, now }) {
+      const hash = (bytes) => crypto.createHash("sha256").update(bytes).digest("hex");
+      const claims = { iss: "MessageBird", iat: now, nbf: now, exp: now + 60, jti: crypto.randomUUID(), url_hash: hash(url) };
+      if (body.length > 0) claims.payload_hash = hash(body);
+      const parts = [{ alg: "HS256", typ: "JWT" }, claims].map((part) => Buffer.from(JSON.stringify(part)).toString("base64url"));
+      const signature = crypto.createHmac("sha256", secret).update(parts.join(".")).digest("base64url");
+      return { headers: { "messagebird-signature-jwt": [...parts, signature].join(".") } };
+    },
+    verify({ secret, url, body, headers }) {
+      const { verify } = library("messagebird/lib/webhook-signature-jwt");
+      const key = crypto.createSecretKey(Buffer.from(secret));
+      const check = () => verify(url, body, headers["messagebird-signature-jwt"], key);
+      return accepts((error) => /^invalid signature/.test(error.message), check);
     },
   },
 };

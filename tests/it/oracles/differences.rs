@@ -84,6 +84,8 @@ const fn only_theirs(
     }
 }
 
+/// Fields named U+FF61 and U+1F600: which comes first depends on who counts.
+const SURROGATES: &str = "%EF%BD%A1=1&%F0%9F%98%80=2";
 const FUTURE: &str = "a time that never comes near would pass for ever";
 const TIMELESS: &str = "the library leaves the age to the app";
 const DIGITS: &str = "the library signs the number that it reads; the sender signed the text";
@@ -133,6 +135,11 @@ pub(super) const DIFFERENCES: &[Difference] = &[
     only_ours("box", Age(-30), "clocks differ by seconds"),
     same("sanity", Age(OLD), true),
     only_theirs("webflow", Age(OLD), TIMELESS),
+    same("hook0", Age(OLD), false),
+    same("hook0", Age(EARLY), false),
+    same("messagebird-jwt", Age(64), true),
+    same("messagebird-jwt", Age(OLD), false),
+    same("messagebird-jwt", Age(EARLY), false),
     // How a signature is written.
     only_ours("stripe", UpperHex, CASE),
     only_ours("slack", UpperHex, CASE),
@@ -199,6 +206,12 @@ pub(super) const DIFFERENCES: &[Difference] = &[
     ),
     same("crisp", SignedBody("{\"a\":1.0}", "{ \"a\" : 1 }"), true),
     same("twilio-form", SignedBody("b=2&a=1", "a=%31&b=2"), true),
+    only_theirs(
+        "twilio-js",
+        SignedBody(SURROGATES, SURROGATES),
+        "JavaScript orders names by UTF-16 units, Twilio's Python and hookgate by code points; names are ASCII",
+    ),
+    same("twilio-form", SignedBody(SURROGATES, SURROGATES), true),
     same("hubspot-v2", Query("a=%3A%2F"), true),
 ];
 

@@ -380,6 +380,50 @@ pub(super) const ROWS: &[Row] = &[
             Place::Header("x-contentful-timestamp"),
         )
     },
+    Row {
+        foreign: &[],
+        query: Query::Pairs,
+        open_body: Some("another way to write the same fields is the same form"),
+        ..bodies(
+            row(JavaScript, "twilio-js", "twilio", "x-twilio-signature"),
+            Bodies::FormOnce,
+        )
+    },
+    Row {
+        headers: &[("x-pusher-key", "pusher_key")],
+        ..secret(
+            bodies(
+                row(JavaScript, "pusher", "pusher", "x-pusher-signature"),
+                Bodies::Json,
+            ),
+            Secret::Named("pusher_key"),
+        )
+    },
+    any_bytes(listed(
+        row(JavaScript, "hook0", "hook0", "x-hook0-signature"),
+        "t=",
+        "v1=",
+    )),
+    row(
+        JavaScript,
+        "coinbase-commerce",
+        "coinbase-commerce",
+        "x-cc-webhook-signature",
+    ),
+    Row {
+        foreign: &[(
+            Empty,
+            "an empty body has no payload_hash; the preset asks for one",
+        )],
+        query: Query::Pairs,
+        unsent: Some("it writes no jti, which the library asks for"),
+        ..row(
+            JavaScript,
+            "messagebird-jwt",
+            "messagebird-jwt",
+            "messagebird-signature-jwt",
+        )
+    },
 ];
 
 /// Box signs with two keys, each in a header of its own.
