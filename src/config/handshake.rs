@@ -32,6 +32,15 @@ pub struct HandshakeAnswer {
 pub enum HandshakeBody {
     /// This text; empty for none.
     Text(Template),
-    /// A JSON object of texts, in this order.
-    Json(Vec<(String, Template)>),
+    /// A JSON object, in this order.
+    Json(Vec<(String, HandshakeValue)>),
+}
+
+/// A value in the answer to a handshake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HandshakeValue {
+    /// A text.
+    Text(Template),
+    /// A number, `true` or `false`, as it is.
+    Fixed(serde_json::Value),
 }

@@ -99,8 +99,8 @@ pub struct Dedupe {
     pub window: Duration,
     /// Events that are never duplicates.
     pub skip: Vec<SkipRule>,
-    /// A second key, for vendors whose event id is not signed.
-    pub replay: Option<Replay>,
+    /// A second key, for vendors whose event id is not signed: these together. Empty for none.
+    pub replay: Vec<Replay>,
 }
 
 /// What a captured request cannot change when it comes again.

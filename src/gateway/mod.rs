@@ -118,7 +118,7 @@ impl Gateway {
                         id,
                         Arc::clone(&source_metrics[&id]),
                         &target_ids,
-                        16,
+                        config.limits.signatures,
                     ),
                 )
             })

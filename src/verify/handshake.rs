@@ -8,7 +8,7 @@ use crate::config::template::Piece;
 use crate::config::verify::{Condition as ConfiguredCondition, Expected};
 use crate::config::{
     Secret, Verify,
-    handshake::{Handshake as Config, HandshakeBody},
+    handshake::{Handshake as Config, HandshakeBody, HandshakeValue},
     key,
     verify::{Algorithm, Hash, Proof, Subject},
 };
@@ -52,7 +52,13 @@ pub struct Handshake {
 #[derive(Debug)]
 enum Body {
     Text(Content),
-    Json(Vec<(String, Content)>),
+    Json(Vec<(String, JsonValue)>),
+}
+
+#[derive(Debug)]
+enum JsonValue {
+    Text(Content),
+    Fixed(serde_json::Value),
 }
 
 /// What the vendor gets.
@@ -151,13 +157,27 @@ impl Handshake {
                 HandshakeBody::Json(fields) => Body::Json(
                     fields
                         .iter()
-                        .map(|(name, template)| {
-                            Some((name.clone(), Content::new(template, around)?))
-                        })
+                        .map(|(name, value)| Some((name.clone(), JsonValue::new(value, around)?)))
                         .collect::<Option<_>>()?,
                 ),
             },
         })
+    }
+}
+
+impl JsonValue {
+    fn new(value: &HandshakeValue, around: &Surroundings) -> Option<Self> {
+        Some(match value {
+            HandshakeValue::Text(template) => Self::Text(Content::new(template, around)?),
+            HandshakeValue::Fixed(value) => Self::Fixed(value.clone()),
+        })
+    }
+
+    fn render(&self, given: &Given<'_>) -> Option<serde_json::Value> {
+        match self {
+            Self::Text(content) => String::from_utf8(content.text(given)?).ok().map(Into::into),
+            Self::Fixed(value) => Some(value.clone()),
+        }
     }
 }
 
@@ -167,12 +187,11 @@ impl Body {
             Self::Text(content) => content.text(given),
             Self::Json(fields) => {
                 let mut object = String::from("{");
-                for (place, (name, content)) in fields.iter().enumerate() {
-                    let text = String::from_utf8(content.text(given)?).ok()?;
+                for (place, (name, value)) in fields.iter().enumerate() {
                     let comma = if place > 0 { "," } else { "" };
                     let name = serde_json::Value::from(name.as_str());
-                    let text = serde_json::Value::from(text);
-                    object.push_str(&format!("{comma}{name}:{text}"));
+                    let value = value.render(given)?;
+                    object.push_str(&format!("{comma}{name}:{value}"));
                 }
                 object.push('}');
                 Some(object.into_bytes())

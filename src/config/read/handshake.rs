@@ -5,7 +5,7 @@ use super::{
     scheme::{Place, conditions, template},
 };
 use crate::config::{
-    handshake::{Handshake, HandshakeAnswer, HandshakeBody},
+    handshake::{Handshake, HandshakeAnswer, HandshakeBody, HandshakeValue},
     reader::{Map, Node, every},
     template::{Base, Filter, Template},
     value::{HEADER, HEADER_VALUE, SUCCESS},
@@ -98,7 +98,13 @@ fn templates(rule: &Handshake) -> impl Iterator<Item = &Template> {
     let headers = rule.answer.headers.iter().map(|(_, template)| template);
     let body = match &rule.answer.body {
         HandshakeBody::Text(text) => vec![text],
-        HandshakeBody::Json(entries) => entries.iter().map(|(_, text)| text).collect(),
+        HandshakeBody::Json(entries) => entries
+            .iter()
+            .filter_map(|(_, value)| match value {
+                HandshakeValue::Text(text) => Some(text),
+                HandshakeValue::Fixed(_) => None,
+            })
+            .collect(),
     };
     when.chain(body).chain(headers)
 }
@@ -136,7 +142,7 @@ fn body(map: &Map<'_>, texts: &Texts) -> Option<HandshakeBody> {
         (None, Some(json)) => every(
             json.named()?
                 .iter()
-                .map(|(name, node)| Some((name.clone(), template(node, Place::Answer, texts)?))),
+                .map(|(name, node)| Some((name.clone(), json_value(node, texts)?))),
         )
         .map(HandshakeBody::Json),
         (Some(_), Some(_)) => {
@@ -144,6 +150,20 @@ fn body(map: &Map<'_>, texts: &Texts) -> Option<HandshakeBody> {
                 .problem_at_key("body and json stand side by side; keep one");
             None
         }
+    }
+}
+
+/// A number or a truth value stays one; any other text is a template.
+fn json_value(node: &Node<'_>, texts: &Texts) -> Option<HandshakeValue> {
+    let value = node.value();
+    let fixed = match (value.as_bool(), value.as_i64()) {
+        (Some(truth), _) => Some(truth.into()),
+        (None, Some(number)) => Some(number.into()),
+        (None, None) => None,
+    };
+    match fixed {
+        Some(fixed) => Some(HandshakeValue::Fixed(fixed)),
+        None => template(node, Place::Answer, texts).map(HandshakeValue::Text),
     }
 }
 

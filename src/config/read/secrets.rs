@@ -104,7 +104,7 @@ fn secret<'a>(node: &Node<'a>, place: &str) -> Option<Given<'a>> {
     let (value, stands_in) = value?;
     let mut secret = Secret::new(&name, value);
     secret.id = match id {
-        Some(id) => id.map(Into::into),
+        Some(id) => Some(id?.into()),
         None => None,
     };
     (secret.not_before_ms, secret.not_after_ms) = times?;
