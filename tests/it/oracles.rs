@@ -10,6 +10,7 @@ mod differences;
 mod library;
 mod ours;
 mod request;
+mod row;
 mod rows;
 
 use crate::support::tools;
@@ -17,6 +18,7 @@ use comparison::Comparison;
 use differences::DIFFERENCES;
 use fastrand::Rng;
 use library::{Language, Libraries};
+use row::Row;
 use rows::ROWS;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -98,7 +100,7 @@ fn every_library_has_a_row() {
             .iter()
             .map(|library| library.oracle.as_str())
             .collect();
-        let of_language = |row: &&rows::Row| row.language == language;
+        let of_language = |row: &&Row| row.language == language;
         let rows: BTreeSet<_> = ROWS
             .iter()
             .filter(of_language)

@@ -47,7 +47,8 @@ for await (const line of readline.createInterface({ input: process.stdin, crlfDe
   try {
     reply = await answer(JSON.parse(line));
   } catch (error) {
-    reply = { error: `${error?.name}: ${error?.message}`.slice(0, 300) };
+    // Well-formed: the cut may part a pair of surrogates.
+    reply = { error: `${error?.name}: ${error?.message}`.slice(0, 300).toWellFormed() };
   }
   process.stdout.write(`${JSON.stringify(reply)}\n`);
 }

@@ -4,7 +4,7 @@ use super::bodies::Content;
 use super::library::{Keys, Libraries, Library};
 use super::ours::Ours;
 use super::request::Request;
-use super::rows::{Query, Row, Secret};
+use super::row::{Query, Row, Secret};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use fastrand::Rng;

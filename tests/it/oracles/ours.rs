@@ -2,7 +2,7 @@
 
 use super::library::Keys;
 use super::request::{PUBLIC_URL, Request};
-use super::rows::{Row, Secret};
+use super::row::{Row, Secret};
 use hookgate::config::load::{self, Options, Origin};
 use hookgate::verify::{Outgoing, Signer, Surroundings, Verifier};
 use serde_json::json;
