@@ -151,6 +151,7 @@ impl Gateway {
             deliver,
             budget: Budget::new(config.limits.in_flight_bytes),
             body_timeout: config.limits.body_timeout,
+            learned: Arc::default(),
             stop: shutdown.listen(),
         });
         let upkeep = Upkeep {

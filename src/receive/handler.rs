@@ -149,7 +149,9 @@ where
         .get::<Peer>()
         .map_or(SocketAddr::from(([0, 0, 0, 0], 0)), |peer| peer.0);
     if kind == MayBe::Handshake {
-        if let Some(answer) = handshake::answer(source, proof, &head, &body, received_ms)? {
+        if let Some(answer) =
+            handshake::answer(receive, source, proof, &head, &body, received_ms).await?
+        {
             return Ok(Success::Handshake(answer));
         }
         if head.method != Method::POST {

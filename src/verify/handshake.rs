@@ -12,6 +12,7 @@ use crate::config::{
     key,
     verify::{Algorithm, Hash, Proof, Subject},
 };
+use crate::extract::Field;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use zeroize::Zeroizing;
@@ -43,6 +44,7 @@ pub struct Handshake {
     when: Vec<Condition>,
     /// Whether the request must be proven first.
     pub verified: bool,
+    learn: Option<Field>,
     status: StatusCode,
     content_type: HeaderValue,
     headers: Vec<(HeaderName, Content)>,
@@ -103,6 +105,12 @@ impl Handshakes {
         self.rules.iter().any(may)
     }
 
+    /// The secret that this request brings, by this rule.
+    pub fn brought(&self, rule: &Handshake, request: Request<'_>) -> Option<Zeroizing<Vec<u8>>> {
+        let value = request.once(rule.learn.as_ref()?)?;
+        Some(Zeroizing::new(value.into_owned()))
+    }
+
     /// The rule that answers this request.
     pub fn rule(&self, request: Request<'_>) -> Option<&Handshake> {
         let holds = |rule: &&Handshake| condition::hold(&rule.when, request);
@@ -149,6 +157,7 @@ impl Handshake {
         Some(Self {
             when: condition::prepare(&config.when, around)?,
             verified: config.verified,
+            learn: config.learn.clone(),
             status: answer.status,
             content_type: answer.content_type.clone(),
             headers: headers.collect::<Option<_>>()?,

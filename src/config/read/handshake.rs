@@ -8,7 +8,7 @@ use crate::config::{
     handshake::{Handshake, HandshakeAnswer, HandshakeBody, HandshakeValue},
     reader::{Map, Node, every},
     template::{Base, Filter, Template},
-    value::{HEADER, HEADER_VALUE, SUCCESS},
+    value::{FIELD, HEADER, HEADER_VALUE, SUCCESS},
     verify::Expected,
 };
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -49,7 +49,7 @@ pub(super) fn read(
 }
 
 fn rule(node: &Node<'_>, texts: &Texts, has_secrets: bool) -> Option<Handshake> {
-    let map = node.map(&["when", "verified", "respond"])?;
+    let map = node.map(&["when", "verified", "learn", "respond"])?;
     let when = map
         .need(
             "when",
@@ -57,17 +57,37 @@ fn rule(node: &Node<'_>, texts: &Texts, has_secrets: bool) -> Option<Handshake> 
         )
         .and_then(|node| conditions(&node, Place::Question, texts));
     let verified = map.choose_or("verified", &[("true", true), ("false", false)], true);
+    let learn = map.get_some("learn").map(|node| node.read(&FIELD));
     let answer = answer(map.get_some("respond").as_ref(), texts);
     let rule = Handshake {
         when: when?,
         verified,
+        learn: match learn {
+            Some(field) => Some(field?),
+            None => None,
+        },
         answer: answer?,
     };
+    if rule.learn.is_some() && verified {
+        node.problem_at_key(
+            "a secret that is still to be learned can prove nothing; write verified: false beside learn",
+        );
+        return None;
+    }
     if !has_secrets && templates(&rule).any(is_keyed) {
         node.problem_at_key("hmac_sha1 and hmac_sha256 need a secret, and this source has none");
         return None;
     }
     Some(rule)
+}
+
+/// Whether some rule brings the secret.
+pub(super) fn learns(node: Option<&Node<'_>>) -> bool {
+    let rules = node.and_then(|node| node.value().as_sequence());
+    rules.is_some_and(|rules| {
+        let brings = |rule: &serde_yaml::Value| rule.get("learn").is_some_and(|at| !at.is_null());
+        rules.iter().any(brings)
+    })
 }
 
 /// The first param of a rule that is null.

@@ -26,6 +26,14 @@ fn handshakes_and_samples() {
                     "handshake: [{ when: { method: GET }, verify: false, respond: { code: 200, text: ok } }]",
                 ),
                 (
+                    "a secret that would have to prove itself",
+                    "handshake: [{ when: { header:X-Hook-Secret: \"*\" }, learn: header:X-Hook-Secret }]",
+                ),
+                (
+                    "a secret from nowhere",
+                    "handshake: [{ when: { method: POST }, verified: false, learn: X-Hook-Secret }]",
+                ),
+                (
                     "two bodies",
                     "handshake: [{ when: { method: GET }, respond: { body: ok, json: { a: b } } }]",
                 ),
