@@ -290,7 +290,8 @@ struct Named {
     list: String,
 }
 
-/// Names the time's header, if there is one, and the content type.
+/// Names the content type, the time's header and that of the list itself, as far as there are such headers: a list
+/// that is not signed could be exchanged for another.
 fn name_headers(
     named: &NamedHeaders,
     config: &Signature,
@@ -302,9 +303,15 @@ fn name_headers(
         names.push(name.clone());
     }
     names.retain(|name| request.headers.contains_key(name));
+    if let TimePlace::Field(Field::Header(name)) = &named.place {
+        names.push(name.clone());
+    }
     names.sort_by(|a, b| a.as_str().cmp(b.as_str()));
     let texts: Vec<&str> = names.iter().map(HeaderName::as_str).collect();
     let list = texts.join(&named.split);
+    if let TimePlace::Field(field) = &named.place {
+        request.put(field, list.as_bytes())?;
+    }
     let each = |name: &HeaderName| -> String {
         let value = request
             .headers
@@ -319,9 +326,6 @@ fn name_headers(
         named.each.iter().map(piece).collect()
     };
     let text = names.iter().map(each).collect::<Vec<_>>().join(&named.join);
-    if let TimePlace::Field(field) = &named.place {
-        request.put(field, list.as_bytes())?;
-    }
     Ok(Named { text, list })
 }
 
