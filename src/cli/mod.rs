@@ -8,6 +8,7 @@ mod demo;
 mod healthcheck;
 mod logging;
 mod origin;
+mod preset;
 mod providers;
 mod run;
 mod send;

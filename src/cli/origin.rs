@@ -1,7 +1,7 @@
 //! Where a command's configuration comes from: a file, or one source spelled out in options.
 //! Either way the same loader reads it, so both are checked alike.
 
-use super::Failure;
+use super::{Failure, preset::Preset};
 use crate::config::{
     self, Config,
     load::{self, Options, Origin},
@@ -56,6 +56,21 @@ pub(super) fn app_url(text: &str) -> Result<String, String> {
     config::URL.option(text).map(|_| text.to_owned())
 }
 
+/// Reads the URL that a vendor was given as a file's `public_url` is read.
+pub(super) fn public_url(text: &str) -> Result<String, String> {
+    config::PUBLIC_URL.option(text)
+}
+
+/// Reads `NAME=TEXT`.
+pub(super) fn param(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, text)) if !name.is_empty() && !text.is_empty() => {
+            Ok((name.to_owned(), text.to_owned()))
+        }
+        _ => Err("accepted: NAME=TEXT, such as verify_token=my-text".to_owned()),
+    }
+}
+
 /// Reads the name of a header as a file's `header` is read.
 pub(super) fn header_name(text: &str) -> Result<String, String> {
     config::HEADER.option(text).map(|_| text.to_owned())
@@ -79,9 +94,26 @@ pub(super) struct OneSource<'a> {
     pub(super) listen: Option<String>,
     /// Holds the secret; [`SECRET_VARIABLE`] otherwise.
     pub(super) secret_file: Option<&'a Path>,
+    /// The URL that the vendor was given.
+    pub(super) public_url: Option<&'a str>,
+    /// Texts for the preset's templates, by name.
+    pub(super) params: &'a [(String, String)],
 }
 
-impl OneSource<'_> {
+impl<'a> OneSource<'a> {
+    /// With nothing but a preset and where its events go.
+    pub(super) fn new(provider: &'a str, forward_to: &'a str) -> Self {
+        Self {
+            provider,
+            forward_to,
+            header: None,
+            listen: None,
+            secret_file: None,
+            public_url: None,
+            params: &[],
+        }
+    }
+
     /// Loads it; problems and warnings are told in terms of the options, since there is no file to look into.
     pub(super) fn load(&self) -> Result<(Config, Vec<Problem>), Failure> {
         self.load_from(&self.origin()?)
@@ -124,8 +156,9 @@ impl OneSource<'_> {
             std::env::var_os(SECRET_VARIABLE).is_some_and(|value| !value.is_empty());
         if self.secret_file.is_none() && !secret_is_set {
             return Err(Failure::Usage(format!(
-                "{} needs its secret: set {SECRET_VARIABLE} or give --secret-file FILE",
-                self.provider
+                "{} needs its {}: set {SECRET_VARIABLE} or give --secret-file FILE",
+                self.provider,
+                Preset::read(self.provider)?.secret_words()
             )));
         }
         Ok(Origin::Text {
@@ -147,11 +180,21 @@ impl OneSource<'_> {
         line(format_args!("sources:"));
         line(format_args!("  {}:", self.provider));
         line(format_args!("    provider: {}", self.provider));
-        if let Some((scheme, header)) = self.scheme_and_header()? {
+        let preset = Preset::read(self.provider)?;
+        if let Some((kind, header)) = self.kind_and_header(&preset)? {
             let header = scalar(header);
             line(format_args!(
-                "    verify: {{ {scheme}: {{ header: {header} }} }}"
+                "    verify: {{ {kind}: {{ header: {header} }} }}"
             ));
+        }
+        if let Some(url) = self.url(&preset)? {
+            line(format_args!("    public_url: {}", scalar(url)));
+        }
+        for (index, (name, text)) in self.known_params(&preset)?.iter().enumerate() {
+            if index == 0 {
+                line(format_args!("    params:"));
+            }
+            line(format_args!("      {name}: {}", scalar(text)));
         }
         match self.secret_file {
             Some(path) => {
@@ -167,58 +210,63 @@ impl OneSource<'_> {
     }
 
     /// What `--header` overrides: the preset's own scheme goes on, in another header.
-    fn scheme_and_header(&self) -> Result<Option<(&'static str, &str)>, Failure> {
-        let preset = Preset::read(self.provider)?;
-        match self.header {
-            Some(header) => Ok(Some((preset.scheme, header))),
-            None if preset.header.is_some() => Ok(None),
-            None => Err(Failure::Usage(format!(
-                "{} sends its secret in a header that you choose at the vendor's: add --header NAME",
-                self.provider
+    fn kind_and_header(&self, preset: &Preset) -> Result<Option<(&'static str, &'a str)>, Failure> {
+        let name = self.provider;
+        match (self.header, preset.kind()) {
+            (None, _) if !preset.header_is_open() => Ok(None),
+            (Some(header), Some(kind)) => Ok(Some((kind, header))),
+            (Some(_), None) => Err(Failure::Usage(format!(
+                "{name} has no header that another could take the place of; to verify otherwise, write a \
+                 configuration file: `hookgate providers {name}` shows what the preset says"
+            ))),
+            (None, _) => Err(Failure::Usage(format!(
+                "{name} sends its secret in a header that you choose at the vendor's: add --header NAME"
             ))),
         }
     }
-}
 
-/// What a preset says about verification.
-#[derive(Debug)]
-pub(super) struct Preset {
-    /// `hmac` or `token`.
-    pub(super) scheme: &'static str,
-    /// Of the signature or the token; some vendors let the user choose it.
-    pub(super) header: Option<String>,
-    /// How long the vendor waits for an answer, as the file says it.
-    pub(super) sender_timeout: Option<String>,
-}
-
-impl Preset {
-    /// Reads the preset of that name; only names that [`provider_names`] accepts are asked for.
-    pub(super) fn read(name: &str) -> Result<Self, Failure> {
-        let (_, text) = config::presets()
-            .iter()
-            .find(|(known, _)| *known == name)
-            .with_context(|| format!("no preset named {name:?}"))?;
-        Self::parse(text)
-            .with_context(|| format!("preset {name}"))
-            .map_err(Failure::Failed)
+    /// The vendor's URL for this source, which has to be there if the vendor signs it.
+    fn url(&self, preset: &Preset) -> Result<Option<&'a str>, Failure> {
+        if self.public_url.is_none() && preset.signs_url() {
+            return Err(Failure::Usage(format!(
+                "{name} signs the URL that it sends to, of which a gateway behind a proxy sees another one: add \
+                 --public-url URL with the one that you gave the vendor, such as \
+                 https://hooks.example.com/hooks/{name}",
+                name = self.provider
+            )));
+        }
+        Ok(self.public_url)
     }
 
-    fn parse(text: &str) -> anyhow::Result<Self> {
-        let preset: serde_yaml::Value = serde_yaml::from_str(text)?;
-        let verify = preset.get("verify");
-        let scheme = match verify.and_then(|verify| verify.get("hmac")) {
-            Some(_) => "hmac",
-            None => "token",
+    /// The params, if the preset has all of them.
+    fn known_params(&self, preset: &Preset) -> Result<&'a [(String, String)], Failure> {
+        let known: Vec<&str> = preset.params().into_iter().map(|(name, _)| name).collect();
+        match self
+            .params
+            .iter()
+            .find(|(name, _)| !known.contains(&name.as_str()))
+        {
+            None => Ok(self.params),
+            Some((unknown, _)) if known.is_empty() => Err(Failure::Usage(format!(
+                "{} has no params, so --param {unknown}=... would say nothing",
+                self.provider
+            ))),
+            Some((unknown, _)) => Err(Failure::Usage(format!(
+                "{} has no param {unknown:?}; it has: {}",
+                self.provider,
+                known.join(", ")
+            ))),
+        }
+    }
+
+    /// Params of the preset that nobody has set: what needs them is off.
+    pub(super) fn unset_params(&self) -> Result<Vec<String>, Failure> {
+        let preset = Preset::read(self.provider)?;
+        let unset = |(name, is_set): (&str, bool)| {
+            let given = self.params.iter().any(|(given, _)| given == name);
+            (!is_set && !given).then(|| name.to_owned())
         };
-        let header = verify.and_then(|verify| verify.get(scheme)?.get("header")?.as_str());
-        let sender_timeout = preset
-            .get("sender_timeout")
-            .and_then(|value| value.as_str());
-        Ok(Self {
-            scheme,
-            header: header.map(str::to_owned),
-            sender_timeout: sender_timeout.map(str::to_owned),
-        })
+        Ok(preset.params().into_iter().filter_map(unset).collect())
     }
 }
 
@@ -237,6 +285,8 @@ mod tests {
         header: None,
         listen: None,
         secret_file: None,
+        public_url: None,
+        params: &[],
     };
 
     #[test]
@@ -288,6 +338,50 @@ mod tests {
         match nameless.yaml() {
             Err(Failure::Usage(message)) => assert!(message.contains("--header"), "{message}"),
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_a_preset_needs_beside_its_secret_is_asked_for() {
+        let refused = |source: OneSource<'_>| match source.yaml() {
+            Err(Failure::Usage(message)) => message,
+            other => panic!("{other:?}"),
+        };
+        let twilio = OneSource {
+            provider: "twilio",
+            ..VOWCHAT
+        };
+        assert!(refused(twilio).contains("add --public-url URL"));
+        let header = OneSource {
+            provider: "twilio",
+            header: Some("X-Other"),
+            ..VOWCHAT
+        };
+        assert!(refused(header).contains("write a configuration file"));
+        let params = [("tokne".to_owned(), "t".to_owned())];
+        let meta = |params| OneSource {
+            provider: "meta",
+            params,
+            ..VOWCHAT
+        };
+        assert!(refused(meta(&params)).contains("it has: verify_token"));
+        assert_eq!(
+            meta(&[]).unset_params().expect("a preset"),
+            ["verify_token"]
+        );
+        let params = [("verify_token".to_owned(), "a: b".to_owned())];
+        assert!(meta(&params).unset_params().expect("a preset").is_empty());
+        insta::assert_snapshot!(meta(&params).yaml().expect("valid"), @"");
+        let twilio = OneSource {
+            provider: "twilio",
+            public_url: Some("https://hooks.example.com/in"),
+            ..VOWCHAT
+        };
+        let text = twilio.yaml().expect("valid");
+        let line = "    public_url: \"https://hooks.example.com/in\"\n";
+        assert!(text.contains(line), "{text}");
+        for wrong in ["verify_token", "=a", "a="] {
+            param(wrong).expect_err(wrong);
         }
     }
 
