@@ -132,10 +132,7 @@ fn slack_asks_with_a_signature() {
     let event = slack(
         r#"{"type":"event_callback","event_id":"Ev1","event":{"type":"message"},"challenge":"x"}"#,
     );
-    assert!(
-        gate.send(&event).json()["id"].is_string(),
-        "an event is one"
-    );
+    assert_eq!(gate.send(&event).status, 200, "an event is one");
     app.wait_for(1);
 }
 
