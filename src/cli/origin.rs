@@ -371,7 +371,15 @@ mod tests {
         );
         let params = [("verify_token".to_owned(), "a: b".to_owned())];
         assert!(meta(&params).unset_params().expect("a preset").is_empty());
-        insta::assert_snapshot!(meta(&params).yaml().expect("valid"), @"");
+        insta::assert_snapshot!(meta(&params).yaml().expect("valid"), @r#"
+        sources:
+          meta:
+            provider: meta
+            params:
+              verify_token: "a: b"
+            secret: ${HOOKGATE_SECRET}
+            forward: "http://127.0.0.1:3000/in?a=$$b"
+        "#);
         let twilio = OneSource {
             provider: "twilio",
             public_url: Some("https://hooks.example.com/in"),

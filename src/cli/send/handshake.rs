@@ -8,7 +8,7 @@ use super::{
     vendor::{SIGNATURES_MAX, Vendor},
 };
 use crate::{
-    cli::Failure,
+    cli::{Failure, preset::Preset},
     config::{
         Source,
         handshake::{Handshake, HandshakeBody, HandshakeValue},
@@ -31,24 +31,12 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// That of the source's first rule that is on.
+    /// That of the source's first rule. (A rule whose param is not set is not among them.)
     pub(super) fn new(vendor: &Vendor) -> Result<Self, Failure> {
-        let source = vendor.source();
-        let mut off = Vec::new();
-        for rule in &source.handshakes {
-            match unset(source, rule) {
-                None => return Self::by(vendor, rule),
-                Some(param) => off.push(param),
-            }
+        match vendor.source().handshakes.first() {
+            Some(rule) => Self::by(vendor, rule),
+            None => Err(Failure::Usage(none(vendor.source())?)),
         }
-        let name = &source.name;
-        Err(Failure::Usage(match off.as_slice() {
-            [] => format!("source {name} has no handshake: its vendor sends events at once"),
-            [param, ..] => format!(
-                "the handshake of source {name} is off as long as its param {param:?} is not set; set it in a \
-                 configuration file: params: {{ {param}: TEXT }}"
-            ),
-        }))
     }
 
     fn by(vendor: &Vendor, rule: &Handshake) -> Result<Self, Failure> {
@@ -84,14 +72,23 @@ impl Asked {
     }
 }
 
-/// A param that the rule names and that is not set.
-fn unset(source: &Source, rule: &Handshake) -> Option<String> {
-    templates(rule)
-        .flat_map(Template::values)
-        .find_map(|value| match &value.base {
-            Base::Param(name) if param(source, name).is_none() => Some(name.to_string()),
-            _ => None,
-        })
+/// Why there is nothing to play.
+fn none(source: &Source) -> Result<String, Failure> {
+    let name = &source.name;
+    if let Some(provider) = source.provider.as_deref() {
+        let preset = Preset::read(provider)?;
+        let params = preset.params().into_iter();
+        let mut unset = params.filter(|(name, is_set)| !is_set && param(source, name).is_none());
+        if let Some((param, _)) = unset.next() {
+            return Ok(format!(
+                "the handshake of source {name} is off as long as its param {param} is not set; set it in a \
+                 configuration file: params: {{ {param}: TEXT }}"
+            ));
+        }
+    }
+    Ok(format!(
+        "source {name} has no handshake: its vendor sends events at once"
+    ))
 }
 
 fn param<'a>(source: &'a Source, name: &str) -> Option<&'a [u8]> {
@@ -100,17 +97,7 @@ fn param<'a>(source: &'a Source, name: &str) -> Option<&'a [u8]> {
     Some(text.expose())
 }
 
-fn templates(rule: &Handshake) -> impl Iterator<Item = &Template> {
-    let conditions = rule
-        .when
-        .iter()
-        .filter_map(|condition| match &condition.expected {
-            Expected::Is(template) => Some(template),
-            Expected::Present | Expected::Absent => None,
-        });
-    conditions.chain(answered(rule))
-}
-
+/// What the answer is made of.
 fn answered(rule: &Handshake) -> impl Iterator<Item = &Template> {
     let (text, entries) = match &rule.answer.body {
         HandshakeBody::Text(text) => (Some(text), &[][..]),

@@ -123,13 +123,9 @@ fn all() -> impl Iterator<Item = Played> {
 
 #[test]
 fn every_preset_but_those_of_rsa_with_sha_1_can_be_played() {
-    let not = |name: &&'static str| Played::new(name).is_none();
     let names = config::presets().iter().map(|(name, _)| *name);
-    assert!(
-        names.filter(not).eq(NEVER_MADE
-            .into_iter()
-            .filter(|name| config::presets().iter().any(|(known, _)| known == name)))
-    );
+    let not_made: Vec<&str> = names.filter(|name| Played::new(name).is_none()).collect();
+    assert_eq!(not_made, NEVER_MADE);
 }
 
 #[test]
