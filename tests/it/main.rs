@@ -17,6 +17,7 @@ mod handshakes;
 mod malformed;
 mod operate;
 mod secrets;
+mod send;
 mod slow;
 mod stop;
 mod stringify;
