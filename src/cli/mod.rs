@@ -7,6 +7,7 @@ mod check;
 mod demo;
 mod healthcheck;
 mod logging;
+mod one_source;
 mod origin;
 mod preset;
 mod providers;

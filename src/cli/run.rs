@@ -1,10 +1,6 @@
 //! `hookgate run`: from arguments to a gateway that serves until it is told to stop.
 
-use super::{
-    Failure,
-    origin::{self, OneSource},
-    runtime,
-};
+use super::{Failure, one_source::OneSource, origin, runtime};
 use crate::{
     config::{
         Config,

@@ -2,11 +2,7 @@
 
 use super::{Args, post::with_path};
 use crate::{
-    cli::{
-        Failure,
-        healthcheck::reachable,
-        origin::{self, OneSource},
-    },
+    cli::{Failure, healthcheck::reachable, one_source::OneSource, origin},
     config::{
         Config, Source,
         load::{Options, Origin, find},

@@ -33,7 +33,10 @@ secret, and prints the answer. Each event gets a fresh id and time.\n\n\
 SOURCE is a source of the configuration. Without a configuration file, and with --to and HOOKGATE_SECRET, it \
 is the name of a preset. A source without samples gets a small JSON body in which it finds its event id and \
 type, or the body of --data.\n\n\
-Exit code 0 if every answer was 2xx, with --tamper if every answer was 401; 1 otherwise.";
+What is signed is the source's public_url, wherever it is sent to. A vendor with a private key is played with a pair \
+of your own (--signing-key), whose public half is the source's secret; without one, the way to make it is shown.\n\n\
+Exit code 0 if every answer was 2xx, with --tamper if every answer was 401, with --handshake if the vendor \
+would be content; 1 otherwise.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -41,6 +44,8 @@ Examples:
   hookgate send vowchat --event conversation_status_changed --repeat
   hookgate send chatsvia --tamper                          refused, or something is wrong
   hookgate send erp --data order.json
+  hookgate send slack --handshake                          asks whether the URL is its own
+  hookgate send discord --signing-key signing.pem
   hookgate send chatmefy --count 100000 --connections 64   as fast as it goes
   hookgate send chatmefy --count 10000 --rate 500          500 a second
   HOOKGATE_SECRET=... hookgate send chatmefy --to http://127.0.0.1:8080/hooks/chatmefy";
