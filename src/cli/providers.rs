@@ -1,16 +1,19 @@
 //! `hookgate providers`: the presets are nothing but YAML, so they can be read and copied.
 
-use super::{
-    Failure,
-    origin::{Preset, provider_names},
-    print,
+use super::{Failure, origin::provider_names, preset::Preset, print};
+use crate::{
+    config::{
+        self, Status, Verify, duration_text,
+        verify::{Algorithm, Hash, Proof, TokenForm},
+    },
+    extract::Field,
 };
-use crate::config;
-use std::fmt::Write as _;
 
 /// What `--help` says at length.
 pub(super) const LONG: &str = "\
-Lists the presets, or prints one as YAML.\n\n\
+Lists the presets, or prints one as YAML: how each verifies (+1: or in one more way), and how long its vendor waits \
+for an answer. One that is marked unverified was not taken from the vendor's own documents or code: try it with the \
+vendor before you rely on it.\n\n\
 A preset is a piece of a source's configuration; every key of it can be overridden in the source.";
 
 const EXAMPLES: &str = "\
@@ -38,23 +41,88 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
+/// Columns of the widest name and of the longest words.
+const COLUMNS: (usize, usize) = (26, 50);
+
 fn list() -> Result<String, Failure> {
-    let mut text = String::new();
+    let mut text = row("NAME", "VERIFIES", "WAITS", "");
     for (name, _) in config::presets() {
-        let line = describe(&Preset::read(name)?);
-        writeln!(text, "{name:<14} {line}").expect("a String takes every write");
+        let preset = Preset::read(name)?;
+        let source = &preset.source;
+        let words = if preset.header_is_open() {
+            "token in a header that you choose".to_owned()
+        } else {
+            words(&source.verify)
+        };
+        let mark = match source.status {
+            Some(Status::Unverified) => "unverified",
+            Some(Status::Verified) | None => "",
+        };
+        let waits = duration_text(source.sender_timeout);
+        text += &row(name, &words, &waits, mark);
     }
     Ok(text)
 }
 
-fn describe(preset: &Preset) -> String {
-    let proof = match (preset.scheme, &preset.header) {
-        ("hmac", Some(header)) => format!("signature in {header}"),
-        (_, Some(header)) => format!("token in {header}"),
-        (_, None) => "token in a header that you choose".into(),
-    };
-    let patience = preset.sender_timeout.as_deref().unwrap_or("30s");
-    format!("{proof:<36} waits {patience} for an answer")
+fn row(name: &str, words: &str, waits: &str, mark: &str) -> String {
+    let (names, width) = COLUMNS;
+    let row = format!("{name:<names$}  {words:<width$}  {waits:<5}  {mark}");
+    format!("{}\n", row.trim_end())
+}
+
+/// How a source verifies, in one line.
+fn words(verify: &Verify) -> String {
+    let mut ways: Vec<String> = Vec::new();
+    for way in verify.schemes().iter().map(|scheme| way(&scheme.proof)) {
+        if !ways.contains(&way) {
+            ways.push(way);
+        }
+    }
+    match ways.as_slice() {
+        [] => "nothing".to_owned(),
+        [only] => only.clone(),
+        [first, others @ ..] => format!("{first} (+{})", others.len()),
+    }
+}
+
+fn way(proof: &Proof) -> String {
+    match proof {
+        Proof::Token(token) => match token.form {
+            TokenForm::Plain => format!("token in {}", place(&token.field)),
+            TokenForm::Scheme => "bearer token".to_owned(),
+            TokenForm::Basic => "user and password".to_owned(),
+        },
+        Proof::Jwt(jwt) => format!("JWT in {}", place(&jwt.field)),
+        Proof::Signature(signature) => {
+            let algorithm = match signature.algorithm {
+                Algorithm::Hmac(hash) => format!("HMAC {}", hash_name(hash)),
+                Algorithm::Hash(hash) => hash_name(hash).to_owned(),
+                Algorithm::Ed25519 => "Ed25519".to_owned(),
+                Algorithm::EcdsaP256 => "ECDSA".to_owned(),
+                Algorithm::Rsa(hash) => format!("RSA {}", hash_name(hash)),
+            };
+            let field = signature.fields.first();
+            format!("{algorithm} in {}", field.map(place).unwrap_or_default())
+        }
+    }
+}
+
+fn hash_name(hash: Hash) -> &'static str {
+    match hash {
+        Hash::Sha1 => "SHA-1",
+        Hash::Sha256 => "SHA-256",
+        Hash::Sha384 => "SHA-384",
+        Hash::Sha512 => "SHA-512",
+    }
+}
+
+/// A header by its name, anything else by the part of the request: its way in there is long.
+fn place(field: &Field) -> String {
+    match field {
+        Field::Header(name) => name.to_string(),
+        Field::Query(_) => "the query".to_owned(),
+        Field::Json(_) | Field::Form(_) | Field::Body => "the body".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -62,16 +130,43 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_preset_has_its_line() {
+    fn every_preset_has_its_line_and_none_is_too_long() {
         let list = list().expect("presets are YAML");
-        assert_eq!(list.lines().count(), config::presets().len());
-        for (line, (name, _)) in list.lines().zip(config::presets()) {
-            assert!(line.starts_with(name), "{line}");
+        assert_eq!(list.lines().count(), config::presets().len() + 1);
+        for (line, (name, _)) in list.lines().skip(1).zip(config::presets()) {
+            let mut columns = line.split_whitespace();
+            assert_eq!(columns.next(), Some(*name), "{line}");
+            assert!(line.len() <= 100, "{line}");
+            let words = words(&Preset::read(name).expect("a preset").source.verify);
+            assert!(words.len() <= COLUMNS.1, "{name}: {words}");
+            assert!(name.len() <= COLUMNS.0, "{name}");
         }
-        let chosen = list.lines().find(|line| line.starts_with("chatplugify"));
-        assert!(
-            chosen.is_some_and(|line| line.contains("a header that you choose")),
-            "{list}"
+    }
+
+    #[test]
+    fn what_is_not_verified_is_marked() {
+        let list = list().expect("presets are YAML");
+        for (line, (name, text)) in list.lines().skip(1).zip(config::presets()) {
+            let marked = line.ends_with("  unverified");
+            assert_eq!(marked, text.contains("\nstatus: unverified"), "{name}");
+        }
+    }
+
+    #[test]
+    fn schemes_have_words() {
+        let line = |name: &str| {
+            let list = list().expect("presets are YAML");
+            let mut lines = list.lines();
+            let line = lines.find(|line| line.starts_with(name)).expect("listed");
+            line.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(
+            line("chatmefy"),
+            "chatmefy HMAC SHA-256 in x-chatmefy-signature 30s"
+        );
+        assert_eq!(
+            line("chatplugify"),
+            "chatplugify token in a header that you choose 10s"
         );
     }
 }

@@ -1,10 +1,6 @@
 //! `hookgate run`: from arguments to a gateway that serves until it is told to stop.
 
-use super::{
-    Failure,
-    origin::{self, OneSource},
-    runtime,
-};
+use super::{Failure, one_source::OneSource, origin, runtime};
 use crate::{
     config::{
         Config,
@@ -72,6 +68,12 @@ pub(super) struct Args {
         requires = "provider"
     )]
     secret_file: Option<PathBuf>,
+    /// The URL that you gave the vendor, which some of them sign
+    #[arg(long, value_name = "URL", requires = "provider", value_parser = origin::public_url)]
+    public_url: Option<String>,
+    /// A text that the preset asks for, such as a token: NAME=TEXT; may be repeated
+    #[arg(long = "param", value_name = "NAME=TEXT", requires = "provider", value_parser = origin::param)]
+    params: Vec<(String, String)>,
 }
 
 /// Runs the command.
@@ -93,23 +95,31 @@ fn write_no_core() {
 
 /// The configuration with its text: loaded again, it is the same with what its secrets' files hold then.
 fn configured(args: &Args) -> Result<(Origin, Config), Failure> {
-    let (origin, (config, warnings)) =
-        if let (Some(provider), Some(forward_to)) = (&args.provider, &args.forward_to) {
-            let source = OneSource {
-                provider,
-                forward_to,
-                header: args.header.as_deref(),
-                listen: args.listen.map(|address| address.to_string()),
-                secret_file: args.secret_file.as_deref(),
-            };
-            let origin = source.origin()?;
-            let loaded = source.load_from(&origin)?;
-            (origin, loaded)
-        } else {
-            let origin = args.config.find()?.read().map_err(Failure::Config)?;
-            let loaded = origin::load(&origin, Options::default())?;
-            (origin, loaded)
+    let (origin, (config, warnings)) = if let (Some(provider), Some(forward_to)) =
+        (&args.provider, &args.forward_to)
+    {
+        let source = OneSource {
+            provider,
+            forward_to,
+            header: args.header.as_deref(),
+            listen: args.listen.map(|address| address.to_string()),
+            secret_file: args.secret_file.as_deref(),
+            public_url: args.public_url.as_deref(),
+            params: &args.params,
         };
+        for param in source.unset_params()? {
+            tracing::warn!(
+                "{provider} is not answered when it asks whether the URL is yours: add --param {param}=TEXT"
+            );
+        }
+        let origin = source.origin()?;
+        let loaded = source.load_from(&origin)?;
+        (origin, loaded)
+    } else {
+        let origin = args.config.find()?.read().map_err(Failure::Config)?;
+        let loaded = origin::load(&origin, Options::default())?;
+        (origin, loaded)
+    };
     for warning in warnings {
         tracing::warn!("{warning}");
     }

@@ -107,6 +107,32 @@ impl Client {
         answer_bytes: usize,
     ) -> Result<Reply, ClientError> {
         let request = || self.request(headers(), body.clone());
+        self.send(request, answer_bytes).await
+    }
+
+    /// The same with any method, to `target`: a path and a query in the place of the URL's own.
+    pub async fn ask(
+        &self,
+        method: &Method,
+        target: &Uri,
+        headers: impl Fn() -> HeaderMap,
+        body: &Bytes,
+        answer_bytes: usize,
+    ) -> Result<Reply, ClientError> {
+        let request = || {
+            let mut request = self.request(headers(), body.clone());
+            *request.method_mut() = method.clone();
+            *request.uri_mut() = target.clone();
+            request
+        };
+        self.send(request, answer_bytes).await
+    }
+
+    async fn send(
+        &self,
+        request: impl Fn() -> Request<Full<Bytes>>,
+        answer_bytes: usize,
+    ) -> Result<Reply, ClientError> {
         if let Some(link) = self.pool.take().await {
             match self.exchange(link, request(), answer_bytes).await {
                 // It had died before it could answer, which is no news about the app.

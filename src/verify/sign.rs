@@ -341,7 +341,7 @@ impl Outgoing {
     }
 
     /// Puts a value where a field is looked for: into a header, into the query, or in place of what stands in the body.
-    fn put(&mut self, field: &Field, value: &[u8]) -> Result<(), CannotSign> {
+    pub fn put(&mut self, field: &Field, value: &[u8]) -> Result<(), CannotSign> {
         let no_place = || CannotSign::NoPlace(field.to_string());
         match field {
             Field::Header(name) => {

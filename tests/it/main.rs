@@ -18,6 +18,7 @@ mod malformed;
 mod operate;
 mod oracles;
 mod secrets;
+mod send;
 mod slow;
 mod stop;
 mod stringify;

@@ -12,7 +12,7 @@ use super::{
     Failure, origin,
     run::{not_opened, on_signal},
     runtime,
-    send::{Post, Vendor},
+    send::{Post, Script, Vendor},
 };
 use crate::{
     config::{
@@ -20,7 +20,6 @@ use crate::{
         load::{Options, Origin},
     },
     gateway::Gateway,
-    http::client::Client,
 };
 use anyhow::{Context as _, anyhow};
 use app::App;
@@ -129,11 +128,14 @@ fn actor(source: &Source, event: Option<&str>, gateway: SocketAddr) -> Result<Ac
     let url = format!("http://{gateway}{}", source.path);
     let url = url.parse().with_context(|| url.clone())?;
     Ok(Actor {
-        vendor: Vendor::new(source, event, None)?,
-        post: Post {
-            client: Client::new(&url),
-            timeout: source.sender_timeout,
-        },
+        vendor: Vendor::new(
+            source,
+            Script {
+                event,
+                ..Script::default()
+            },
+        )?,
+        post: Post::new(&url, source.sender_timeout),
     })
 }
 

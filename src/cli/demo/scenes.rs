@@ -8,8 +8,9 @@ use super::{
 };
 use crate::cli::{
     Failure,
-    send::{Answered, Post, Request, Vendor},
+    send::{Answered, Post, Vendor},
 };
+use crate::verify::Outgoing;
 use anyhow::Context as _;
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
@@ -89,11 +90,11 @@ pub(super) async fn play(stage: &mut Stage) -> Result<(), Failure> {
 }
 
 /// One event of each vendor. Returns what was sent.
-async fn real_events(actors: &[Actor], audience: &mut Audience) -> Result<Vec<Request>, Failure> {
+async fn real_events(actors: &[Actor], audience: &mut Audience) -> Result<Vec<Outgoing>, Failure> {
     audience.screen.heading("1  Each vendor sends an event")?;
     let mut sent = Vec::new();
     for actor in actors {
-        let request = actor.vendor.next();
+        let request = actor.vendor.next()?;
         audience
             .accepted(actor, actor.event(), request.clone())
             .await?;
@@ -105,7 +106,7 @@ async fn real_events(actors: &[Actor], audience: &mut Audience) -> Result<Vec<Re
 /// The same bytes again, as after a lost answer.
 async fn repeated(
     actors: &[Actor],
-    sent: &[Request],
+    sent: &[Outgoing],
     audience: &mut Audience,
 ) -> Result<(), Failure> {
     let screen = audience.screen;
@@ -126,7 +127,7 @@ async fn forged(actors: &[Actor], audience: &mut Audience) -> Result<(), Failure
     let screen = audience.screen;
     screen.heading("3  Somebody forges an event of each: another body, or another token")?;
     for actor in actors {
-        let request = actor.vendor.forge(actor.vendor.next())?;
+        let request = actor.vendor.forge(actor.vendor.next()?)?;
         let is_promised = |verdict: &Verdict| *verdict == Verdict::Refused;
         audience.stopped(actor, request, is_promised).await?;
     }
@@ -138,11 +139,11 @@ async fn same_id(conversation: &Actor, audience: &mut Audience) -> Result<(), Fa
     let screen = audience.screen;
     screen
         .heading("4  One conversation is opened, resolved, opened again: one id, three events")?;
-    let first = conversation.vendor.next().body;
+    let first = conversation.vendor.next()?.body;
     for (status, minutes_ago) in [("open", 2), ("resolved", 1), ("open", 0)] {
         let body = status_change(&first, status, minutes_ago);
         let body = body.context("the sample has a status and a time")?;
-        let request = conversation.vendor.signed(body);
+        let request = conversation.vendor.signed(body)?;
         let shown = format!("status changed to {status}");
         audience.accepted(conversation, &shown, request).await?;
     }
@@ -157,7 +158,7 @@ async fn same_subscription(actors: &[Actor], audience: &mut Audience) -> Result<
     let plug = actors.iter().find(|actor| actor.name() == "chatplugify");
     let plug = plug.context("Chatplugify is among the vendors")?;
     for _ in 0..2 {
-        let request = plug.vendor.next();
+        let request = plug.vendor.next()?;
         audience.accepted(plug, plug.event(), request).await?;
     }
     Ok(())
@@ -199,7 +200,7 @@ impl Audience {
         &mut self,
         actor: &Actor,
         event: &str,
-        request: Request,
+        request: Outgoing,
     ) -> Result<(), Failure> {
         let sent_at = Instant::now();
         let answered = self.send(actor, request).await?;
@@ -219,7 +220,7 @@ impl Audience {
     async fn stopped(
         &mut self,
         actor: &Actor,
-        request: Request,
+        request: Outgoing,
         is_promised: impl Fn(&Verdict) -> bool,
     ) -> Result<(), Failure> {
         let before = self.tally.arrivals();
@@ -237,7 +238,7 @@ impl Audience {
 
     /// Sends what has to be accepted although the app is away. Returns its id.
     async fn waits(&mut self, actor: &Actor, number: usize) -> Result<Option<String>, Failure> {
-        let answered = self.send(actor, actor.vendor.next()).await?;
+        let answered = self.send(actor, actor.vendor.next()?).await?;
         let verdict = self.tally.answered(&answered);
         let id = match &verdict {
             Verdict::Accepted(id) => Some(id.clone()),
@@ -283,7 +284,7 @@ impl Audience {
         }
     }
 
-    async fn send(&self, actor: &Actor, request: Request) -> Result<Answered, Failure> {
+    async fn send(&self, actor: &Actor, request: Outgoing) -> Result<Answered, Failure> {
         let answered = actor.post.send(request).await;
         let answered = answered.with_context(|| format!("{} got no answer", actor.name()))?;
         Ok(answered)

@@ -1,37 +1,46 @@
 //! Requests of a source that has no samples: made from the source's own expressions, so that it finds the
-//! event's id, type and time wherever it looks for them first.
+//! event's id, type and time wherever it looks for them first, and its scheme whatever it signs.
 
-use super::samples::fresh_number;
+use super::{fresh::fresh_number, needs, needs::Need};
 use crate::{
     clock::{rfc3339, unix_ms},
     config::Source,
     extract::{Field, KeyExpr},
+    verify::Outgoing,
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header::CONTENT_TYPE};
 use serde_json::{Map, Value};
 
-/// A body in which the source finds an id, a type and a time, where it looks for them in JSON.
-pub(super) fn body(source: &Source, event: &str) -> Bytes {
-    let mut body = Value::Object(Map::new());
-    for (field, value) in expressed(source, event) {
-        if let Field::Json(pointer) = field {
-            put(&mut body, pointer.names(), value);
-        }
+/// Of a JSON body.
+pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// Of a form.
+pub(super) const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
+
+/// Gives `request` a body in which the source finds an id, a type and a time, and headers and a query where it looks
+/// for them there.
+pub(super) fn fill(source: &Source, event: &str, request: &mut Outgoing) {
+    let wanted: Vec<(&Field, String)> = needed(source).chain(expressed(source, event)).collect();
+    if needs::a_form(source) {
+        request.headers.insert(CONTENT_TYPE, FORM);
+    } else {
+        request.headers.insert(CONTENT_TYPE, JSON);
+        request.body = json(&wanted);
     }
-    if let Some(fields) = body.as_object_mut() {
-        let fresh = || Value::from(format!("test_{}", fresh_number()));
-        fields.entry("hookgate_test").or_insert_with(fresh);
+    for (field, value) in &wanted {
+        put_beside(request, field, value);
     }
-    body.to_string().into()
+    if request.body.is_empty() {
+        let mark = Field::Form("hookgate_test".to_owned());
+        put_beside(request, &mark, &fresh_text());
+    }
 }
 
-/// Adds the headers in which the source finds them.
-pub(super) fn add_headers(source: &Source, event: &str, headers: &mut HeaderMap) {
-    for (field, value) in expressed(source, event) {
-        if let Field::Header(name) = field {
-            put_header(headers, name.clone(), &value);
-        }
+/// Adds what the scheme needs outside the body, for a body of the user's.
+pub(super) fn add_needed(source: &Source, request: &mut Outgoing) {
+    let outside = |field: &Field| matches!(field, Field::Header(_) | Field::Query(_));
+    for (field, value) in needed(source).filter(|(field, _)| outside(field)) {
+        put_beside(request, field, &value);
     }
 }
 
@@ -40,6 +49,50 @@ pub(super) fn add_type_header(source: &Source, event: &str, headers: &mut Header
     if let Some(Field::Header(name)) = source.event_type.0.iter().flatten().next() {
         put_header(headers, name.clone(), event);
     }
+}
+
+/// A JSON body with the values that belong there.
+fn json(wanted: &[(&Field, String)]) -> Bytes {
+    let mut body = Value::Object(Map::new());
+    for (field, value) in wanted {
+        if let Field::Json(pointer) = field {
+            put(&mut body, pointer.names(), value.clone());
+        }
+    }
+    if let Some(fields) = body.as_object_mut() {
+        fields
+            .entry("hookgate_test")
+            .or_insert_with(|| fresh_text().into());
+    }
+    body.to_string().into()
+}
+
+/// Puts a value that belongs outside a JSON body.
+fn put_beside(request: &mut Outgoing, field: &Field, value: &str) {
+    match field {
+        Field::Header(_) | Field::Query(_) => {}
+        Field::Form(_) if request.headers.get(CONTENT_TYPE) == Some(&FORM) => {}
+        Field::Form(_) | Field::Json(_) | Field::Body => return,
+    }
+    request.put(field, value.as_bytes()).expect(
+        "our values have no control characters, and types of events were looked at for them",
+    );
+}
+
+/// What the scheme needs, with values for it.
+fn needed(source: &Source) -> impl Iterator<Item = (&Field, String)> {
+    needs::of(source)
+        .into_iter()
+        .filter_map(|(field, need)| match (field, need) {
+            (_, Need::Value) => Some((field, fresh_text())),
+            // Signing makes a place in headers and queries, and adds to a form.
+            (Field::Json(_), Need::Place) => Some((field, String::new())),
+            _ => None,
+        })
+}
+
+fn fresh_text() -> String {
+    format!("test_{}", fresh_number())
 }
 
 /// The places where the source looks first, each with what it should find there.
@@ -56,7 +109,7 @@ fn expressed<'a>(source: &'a Source, event: &str) -> impl Iterator<Item = (&'a F
 }
 
 /// Puts `value` where the names lead, through objects made on the way.
-fn put(mut place: &mut Value, names: &[String], value: String) {
+pub(super) fn put(mut place: &mut Value, names: &[String], value: impl Into<Value>) {
     for name in names {
         if !place.is_object() {
             *place = Value::Object(Map::new());
@@ -84,10 +137,10 @@ mod tests {
             pointer.split('/').skip(1).map(str::to_owned).collect()
         };
         let mut body = Value::Object(Map::new());
-        put(&mut body, &names("/data/id"), "1".into());
-        put(&mut body, &names("/data/at"), "2".into());
-        put(&mut body, &names("/data/id/deep"), "3".into());
-        put(&mut body, &[], "whole".into());
+        put(&mut body, &names("/data/id"), "1");
+        put(&mut body, &names("/data/at"), "2");
+        put(&mut body, &names("/data/id/deep"), "3");
+        put(&mut body, &[], "whole");
         assert_eq!(
             body,
             serde_json::json!({"data": {"id": {"deep": "3"}, "at": "2"}})

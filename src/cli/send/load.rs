@@ -72,7 +72,7 @@ struct Run {
 pub(super) async fn run(plan: Plan, vendor: Vendor, post: Post, to: &Uri) -> Result<(), Failure> {
     if plan.forged {
         // Asked once, so that workers need not handle a source that has no proof.
-        vendor.forge(vendor.next())?;
+        vendor.forge(vendor.next()?)?;
     }
     let event = vendor.event().unwrap_or("event of unknown type");
     print(&format!("POST {to}  {event}, {} times\n", plan.count))?;
@@ -122,7 +122,10 @@ async fn work(run: Arc<Run>) -> Tally {
             return tally;
         }
         let begun = start_of(&run, index).await;
-        let request = run.vendor.next();
+        let request = run
+            .vendor
+            .next()
+            .expect("what was signed once can be signed again");
         let request = if run.plan.forged {
             run.vendor
                 .forge(request)

@@ -3,14 +3,10 @@
 //! Field names are those of the vendors' guides; people and companies are made up. Spaces between the tokens
 //! of a template go, since vendors send compact JSON; everything else (`199.00`, the order of keys) stays.
 
-use crate::clock::unix_ms;
+use super::fresh::fresh_number;
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::value::RawValue;
-use std::sync::{
-    LazyLock,
-    atomic::{AtomicU64, Ordering},
-};
 
 /// Each vendor's payloads; the first one is sent where no event is named.
 const VENDORS: [(&str, &str); 5] = [
@@ -86,13 +82,6 @@ pub(super) fn of(provider: &str) -> Vec<Sample> {
         .into_iter()
         .map(|template| Sample::parse(template.get()))
         .collect()
-}
-
-/// A number that no event had before: time when the process began, then counting, below 2^53 so that
-/// JavaScript keeps it.
-pub(super) fn fresh_number() -> u64 {
-    static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new(unix_ms() * 1000));
-    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Drops what is between tokens.

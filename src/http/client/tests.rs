@@ -149,6 +149,33 @@ async fn a_request_is_sent_as_given() {
 }
 
 #[tokio::test]
+async fn a_question_has_its_own_method_and_query() {
+    let app = App::start().await;
+    for (method, target) in [
+        (Method::GET, "/in?a=b%20c"),
+        (Method::PUT, "/"),
+        (Method::POST, "/in?"),
+    ] {
+        let client = Client::new(&app.url("/in?own=query"));
+        let target: Uri = target.parse().expect("a target");
+        let script = async {
+            let mut raw = app.accept().await;
+            let head = raw.head().await;
+            raw.send(OK).await;
+            head
+        };
+        let call = async {
+            let body = Bytes::new();
+            soon(client.ask(&method, &target, HeaderMap::new, &body, 100)).await
+        };
+        let (head, reply) = tokio::join!(script, call);
+        reply.expect("a reply");
+        let line = format!("{method} {target} HTTP/1.1");
+        assert_eq!(head.lines().next(), Some(line.as_str()));
+    }
+}
+
+#[tokio::test]
 async fn an_empty_body_has_a_length_and_default_ports_are_not_named() {
     let app = App::start().await;
     let client = Client::new(&app.url("/"));

@@ -1,0 +1,167 @@
+//! What `send` plays: a source of a configuration file as far as its vendor needs it, or a preset without a file.
+
+use super::{Args, post::with_path};
+use crate::{
+    cli::{Failure, healthcheck::reachable, one_source::OneSource, origin},
+    config::{
+        Config, Source,
+        load::{Options, Origin, find},
+        problem::Problem,
+    },
+};
+use anyhow::Context as _;
+use http::Uri;
+
+/// What to do where there is no file.
+const WITHOUT_A_FILE: &str = "\
+Name a file with -c FILE, or play a preset without one, with the secret of the gateway that it goes to:
+  HOOKGATE_SECRET=... hookgate send NAME --to http://127.0.0.1:8080/hooks/NAME";
+
+/// The configuration file, or a preset where there is none.
+pub(super) fn of(args: &Args) -> Result<Config, Failure> {
+    // Warnings are `check`'s and `run`'s: they say nothing about sending.
+    match (find(args.config.file.as_deref()), &args.to) {
+        (Ok(origin), _) => of_file(&origin, args),
+        (Err(_), Some(to)) if is_preset(&args.source) => of_preset(args, to),
+        (Err(none), _) => Err(Failure::NoConfig(none, WITHOUT_A_FILE)),
+    }
+}
+
+/// The preset as a source whose vendor was given the URL that is sent to, unless the user knows better.
+fn of_preset(args: &Args, to: &Uri) -> Result<Config, Failure> {
+    let name = &args.source;
+    let whole = with_path(to, &format!("/hooks/{name}"))?.to_string();
+    let public_url = whole.split('?').next().unwrap_or_default();
+    let source = OneSource {
+        public_url: Some(args.public_url.as_deref().unwrap_or(public_url)),
+        header: args.header.as_deref(),
+        ..OneSource::new(name, &whole)
+    };
+    source.load().map(|(config, _)| config)
+}
+
+/// The file, as far as the source that is played needs it: a secret of another source that is not set is
+/// missed by the gateway, not here.
+fn of_file(origin: &Origin, args: &Args) -> Result<Config, Failure> {
+    let without_a_file = [
+        (
+            "--header",
+            args.header.is_some(),
+            "the header in it, under verify",
+        ),
+        (
+            "--public-url",
+            args.public_url.is_some(),
+            "public_url in it",
+        ),
+    ];
+    if let (Some((option, _, place)), Origin::File(file)) =
+        (without_a_file.iter().find(|(_, given, _)| *given), origin)
+    {
+        return Err(Failure::Usage(format!(
+            "{option} is for a preset without a file, but {} is there and says what {} sends; set {place}",
+            file.display(),
+            args.source
+        )));
+    }
+    let problems = match origin::load(origin, Options::default()) {
+        Err(Failure::Config(problems)) => problems,
+        other => return other.map(|(config, _)| config),
+    };
+    // What is wrong in any case comes first.
+    let (config, _) = origin::load(origin, Options { allow_unset: true })?;
+    let source = source(&config, &args.source)?;
+    let missed: Vec<Problem> = problems
+        .into_iter()
+        .filter(|problem| is_needed(&problem.key, &source.name, args.to.is_some()))
+        .collect();
+    if missed.is_empty() {
+        Ok(config)
+    } else {
+        Err(Failure::Config(missed))
+    }
+}
+
+/// The parts of a source that make a request; it is signed with the first secret.
+const PLAYED: [&str; 11] = [
+    "provider",
+    "path",
+    "public_url",
+    "params",
+    "verify",
+    "handshake",
+    "sample",
+    "secret",
+    "secrets[0]",
+    "event",
+    "sender_timeout",
+];
+
+/// Whether what stands at this key takes part when `source` is played.
+fn is_needed(key: &str, source: &str, to_is_given: bool) -> bool {
+    let below = key
+        .strip_prefix("sources.")
+        .and_then(|key| key.strip_prefix(source)?.strip_prefix('.'));
+    match below {
+        Some(below) => PLAYED.contains(&below.split('.').next().unwrap_or_default()),
+        None => key == "listen" && !to_is_given,
+    }
+}
+
+fn is_preset(name: &str) -> bool {
+    let mut presets = crate::config::presets().iter();
+    presets.any(|(known, _)| *known == name)
+}
+
+/// The source of this name.
+pub(super) fn source<'a>(config: &'a Config, name: &str) -> Result<&'a Source, Failure> {
+    let found = config.sources.iter().find(|source| *source.name == *name);
+    found.ok_or_else(|| {
+        let known: Vec<&str> = config.sources.iter().map(|source| &*source.name).collect();
+        Failure::Usage(format!(
+            "no source {name:?} in the configuration; it has: {}",
+            known.join(", ")
+        ))
+    })
+}
+
+/// Where the gateway of this configuration takes the source's requests.
+pub(super) fn address(config: &Config, source: &Source) -> Result<Uri, Failure> {
+    if config.listen.port() == 0 {
+        return Err(Failure::Usage(format!(
+            "listen is {}, and port 0 is another free port at every start; name the one in use by \
+             --to http://ADDRESS",
+            config.listen
+        )));
+    }
+    let text = format!("http://{}{}", reachable(config.listen), source.path);
+    let uri = text.parse().with_context(|| text.clone())?;
+    Ok(uri)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_played_is_needed() {
+        let cases = [
+            ("sources.erp.secret", true),
+            ("sources.erp.secrets[0].value", true),
+            ("sources.erp.secrets[1].value", false),
+            ("sources.erp.verify.hmac.header", true),
+            ("sources.erp.public_url", true),
+            ("sources.erp.params.verify_token", true),
+            ("sources.erp.forward[0].to", false),
+            ("sources.erp-two.secret", false),
+            ("sources.other.secret", false),
+            ("admin.token", false),
+            ("targets.erp.url", false),
+        ];
+        for (key, needed) in cases {
+            assert_eq!(is_needed(key, "erp", false), needed, "{key}");
+        }
+        assert!(is_needed("listen", "erp", false));
+        assert!(!is_needed("listen", "erp", true));
+    }
+}
