@@ -314,10 +314,7 @@ fn keys(receive: &Receive, source: &Source, event_type: Option<&str>, incoming: 
         kind: Kind::Event,
         key: event,
     }];
-    if let Some(key) = replay_key(source, name, incoming) {
-        let kind = Kind::Replay;
-        claimed.push(RequestKey { kind, key });
-    }
+    claimed.extend(replay_keys(source, name, incoming));
     if source.has_unsigned_skip() && !is_body {
         claimed.push(RequestKey {
             kind: Kind::Body,
@@ -330,32 +327,35 @@ fn keys(receive: &Receive, source: &Source, event_type: Option<&str>, incoming: 
     }
 }
 
-/// What a captured request cannot change when it comes again. A part that is missing counts as empty, or leaving it out
-/// would make another key; without any of them there is none.
-fn replay_key(source: &Source, name: &str, incoming: &Incoming) -> Option<DedupeKey> {
-    let parts = incoming.parts();
-    let values = source
-        .config
-        .dedupe
-        .replay
-        .iter()
-        .map(|replay| match replay {
-            Replay::Signature => incoming
-                .verified
-                .signed()
-                .map(|signed| Cow::Borrowed(&signed[..])),
-            Replay::Field(field) => field.bytes(parts),
-        });
-    let values: Vec<Option<Cow<'_, [u8]>>> = values.collect();
-    let is_there = values.iter().any(Option::is_some);
-    is_there.then(|| {
-        DedupeKey::new(
-            name,
-            values
-                .iter()
-                .map(|value| value.as_deref().unwrap_or_default()),
-        )
-    })
+/// What a captured request cannot change when it comes again: for each scheme that passes a key, so that it is known
+/// again without the signature of one of them. A part that is missing counts as empty, or leaving it out would make
+/// another key; without any of them there is none.
+fn replay_keys(source: &Source, name: &str, incoming: &Incoming) -> Vec<RequestKey> {
+    let replay = &source.config.dedupe.replay;
+    let signed = incoming.verified.signed();
+    let key = |signed: Option<&[u8; 32]>| {
+        let value = |replay: &Replay| match replay {
+            Replay::Signature => signed.map(|signed| Cow::Owned(signed.to_vec())),
+            Replay::Field(field) => field.bytes(incoming.parts()),
+        };
+        let values: Vec<Option<Cow<'_, [u8]>>> = replay.iter().map(value).collect();
+        let is_there = values.iter().any(Option::is_some);
+        let values = values
+            .iter()
+            .map(|value| value.as_deref().unwrap_or_default());
+        is_there.then(|| RequestKey {
+            kind: Kind::Replay,
+            key: DedupeKey::new(name, values),
+        })
+    };
+    if replay.contains(&Replay::Signature) && !signed.is_empty() {
+        signed
+            .iter()
+            .filter_map(|signed| key(Some(signed)))
+            .collect()
+    } else {
+        key(None).into_iter().collect()
+    }
 }
 
 fn duplicate(source: &Source, id: EventId, conflict: bool) -> Success {

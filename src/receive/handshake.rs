@@ -43,7 +43,7 @@ pub(super) async fn answer(
             now_ms,
         )?;
     }
-    let answer = proof.handshakes.answer(rule, request);
+    let answer = proof.handshakes.answer(rule, request, now_ms);
     let answer = answer.ok_or(Refused::Bad)?;
     if let Some(file) = &source.config.learn_to
         && let Some(secret) = proof.handshakes.brought(rule, request)

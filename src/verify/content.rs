@@ -1,20 +1,17 @@
 //! Templates over a request: what a signature covers, what a condition compares with, what a handshake answers.
 //! What is the same for every request is put in its place once, at load; the rest is a list of borrowed pieces.
 
-use super::{Request, mac::Mac};
+use super::Request;
+use super::canonical::{atlassian_qsh, form, sorted_query};
+use super::filters::filtered;
+use super::handshake;
 use crate::config::{
     Secret, Source,
     source::Replay,
     template::{Base, Filter, Piece, Template},
-    verify::{Encoding, Hash},
 };
-use crate::extract::{Field, form_pairs, pairs};
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD, URL_SAFE_PAD_INDIFFERENT};
+use crate::extract::Field;
 use http::HeaderName;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
-use sha1::Sha1;
-use sha2::{Digest, Sha256, Sha512};
 use std::{borrow::Cow, fmt, sync::Arc};
 use zeroize::Zeroizing;
 
@@ -29,6 +26,8 @@ pub struct Surroundings {
     pub signatures_max: usize,
     /// Whether what was signed is to be remembered ([`super::Verified::signed`]).
     pub remember: bool,
+    /// Whether a handshake gives anybody an HMAC of a challenge.
+    pub answers_challenges: bool,
 }
 
 impl Surroundings {
@@ -39,6 +38,7 @@ impl Surroundings {
             params: source.params.clone(),
             signatures_max,
             remember: source.dedupe.replay.contains(&Replay::Signature),
+            answers_challenges: handshake::signs_for_anybody(&source.handshakes),
         }
     }
 }
@@ -73,6 +73,16 @@ pub(super) enum Rendered<'a> {
     Bytes(Cow<'a, [u8]>),
     /// The place of the secret.
     Secret,
+}
+
+impl Rendered<'_> {
+    /// Nothing in the place of the secret.
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Secret => &[],
+        }
+    }
 }
 
 /// What a template is rendered with.
@@ -237,211 +247,5 @@ fn value<'a>(base: &Base, filters: &[Filter], given: &Given<'a>) -> Option<Cow<'
         | Base::Param(_)
         | Base::Secret
         | Base::AtlassianQsh => None,
-    }
-}
-
-fn form(request: &Request<'_>, filter: Option<&Filter>) -> Option<Vec<u8>> {
-    let mut fields: Vec<_> = form_pairs(request.headers, request.body)?.collect();
-    fields.sort_unstable();
-    match filter? {
-        Filter::Sorted => {
-            fields.dedup();
-            let texts = fields.iter().flat_map(|(name, value)| [&**name, &**value]);
-            Some(texts.collect::<Vec<_>>().concat())
-        }
-        Filter::PhpSerialized(but) => {
-            fields.retain(|(name, _)| **name != *but.as_bytes());
-            php_serialized(&fields)
-        }
-        _ => None,
-    }
-}
-
-/// An array of strings as PHP's `serialize` writes it. PHP keeps the last of fields with one name, so a form with two
-/// is nothing that anybody could have signed alike.
-fn php_serialized(fields: &[(Cow<'_, [u8]>, Cow<'_, [u8]>)]) -> Option<Vec<u8>> {
-    if fields.windows(2).any(|pair| pair[0].0 == pair[1].0) {
-        return None;
-    }
-    let mut text = format!("a:{}:{{", fields.len()).into_bytes();
-    for string in fields.iter().flat_map(|(name, value)| [name, value]) {
-        text.extend_from_slice(format!("s:{}:\"", string.len()).as_bytes());
-        text.extend_from_slice(string);
-        text.extend_from_slice(b"\";");
-    }
-    text.push(b'}');
-    Some(text)
-}
-
-/// The pairs in the order of their names, those of one name as they came, form-encoded.
-fn sorted_query(query: &str) -> Vec<u8> {
-    let mut fields: Vec<_> = pairs(query.as_bytes()).collect();
-    fields.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let mut text = Vec::new();
-    for (name, value) in &fields {
-        if !text.is_empty() {
-            text.push(b'&');
-        }
-        form_encode(name, &mut text);
-        text.push(b'=');
-        form_encode(value, &mut text);
-    }
-    text
-}
-
-/// The hex SHA-256 of the canonical request (Atlassian Connect, "Creating a query string hash"): method, path and the
-/// query without `jwt`, its names in order, values of one name in order and joined by commas.
-fn atlassian_qsh(path: &str, request: &Request<'_>) -> Vec<u8> {
-    let path = match path.trim_end_matches('/') {
-        "" => "/",
-        path => path,
-    };
-    let encoded = |text: &[u8]| percent_encode(text, UNRESERVED).to_string();
-    let mut fields: Vec<_> = pairs(request.query.unwrap_or_default().as_bytes())
-        .filter(|(name, _)| **name != *b"jwt")
-        .map(|(name, value)| (encoded(&name), encoded(&value)))
-        .collect();
-    fields.sort_unstable();
-    let mut query = String::new();
-    let mut last = None;
-    for (name, value) in &fields {
-        if last == Some(name) {
-            query.push(',');
-        } else {
-            if last.is_some() {
-                query.push('&');
-            }
-            query.push_str(name);
-            query.push('=');
-        }
-        query.push_str(value);
-        last = Some(name);
-    }
-    let canonical = [request.method.as_str(), &path.replace('&', "%26"), &query].join("&");
-    hex::encode(Sha256::digest(canonical)).into_bytes()
-}
-
-/// All but the unreserved characters (RFC 3986 2.3).
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
-
-/// As the URL standard writes forms (WHATWG URL 5.2).
-fn form_encode(text: &[u8], to: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    for byte in text {
-        match byte {
-            b' ' => to.push(b'+'),
-            b'*' | b'-' | b'.' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => to.push(*byte),
-            byte => to.extend([
-                b'%',
-                HEX[usize::from(byte >> 4)],
-                HEX[usize::from(byte & 15)],
-            ]),
-        }
-    }
-}
-
-/// What the filters make of a value.
-fn filtered<'a>(
-    value: Option<Cow<'a, [u8]>>,
-    filters: &[Filter],
-    challenge_key: Option<&[u8]>,
-) -> Option<Cow<'a, [u8]>> {
-    let value = match value {
-        None if filters.contains(&Filter::Optional) => Some(Cow::Borrowed(&[][..])),
-        value => value,
-    };
-    filters
-        .iter()
-        .try_fold(value?, |value, filter| apply(filter, value, challenge_key))
-}
-
-fn apply<'a>(
-    filter: &Filter,
-    value: Cow<'a, [u8]>,
-    challenge_key: Option<&[u8]>,
-) -> Option<Cow<'a, [u8]>> {
-    let made = match filter {
-        Filter::Optional | Filter::Sorted | Filter::PhpSerialized(_) => return Some(value),
-        Filter::HexDigits => {
-            let digits = (1..=HEX_DIGITS_MAX).contains(&value.len())
-                && value.iter().all(u8::is_ascii_hexdigit);
-            return digits.then_some(value);
-        }
-        Filter::Sha1 => Sha1::digest(&value).to_vec(),
-        Filter::Sha256 => Sha256::digest(&value).to_vec(),
-        Filter::Sha512 => Sha512::digest(&value).to_vec(),
-        Filter::Crc32 => crc32fast::hash(&value).to_string().into_bytes(),
-        Filter::Hex => hex::encode(&value).into_bytes(),
-        Filter::Base64 => STANDARD.encode(&value).into_bytes(),
-        Filter::Base64Url => URL_SAFE_NO_PAD.encode(&value).into_bytes(),
-        Filter::Upper => value.to_ascii_uppercase(),
-        Filter::Lower => value.to_ascii_lowercase(),
-        Filter::Unescape(characters) => unescaped(&value, characters.as_bytes()),
-        Filter::HmacSha1 => keyed(Hash::Sha1, &value, challenge_key?)?,
-        Filter::HmacSha256 => keyed(Hash::Sha256, &value, challenge_key?)?,
-    };
-    Some(Cow::Owned(made))
-}
-
-/// Characters of the longest text that `hex_digits` lets through.
-const HEX_DIGITS_MAX: usize = 64;
-
-/// Characters of the longest text that a handshake answers with an HMAC of.
-const CHALLENGE_MAX: usize = 256;
-
-/// The HMAC of a vendor's challenge. Anybody may send one, so whatever could pass for the signed text of an event is
-/// refused: this must not sign what an attacker asks for.
-fn keyed(hash: Hash, challenge: &[u8], key: &[u8]) -> Option<Vec<u8>> {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);
-    let sound = (1..=CHALLENGE_MAX).contains(&challenge.len()) && challenge.iter().all(plain);
-    sound.then(|| {
-        let mut mac = Mac::new(hash, key);
-        mac.update(challenge);
-        mac.finish().as_bytes().to_vec()
-    })
-}
-
-/// Undoes the percent escapes of these characters.
-fn unescaped(text: &[u8], characters: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((first, after)) = rest.split_first() {
-        let escaped = (*first == b'%')
-            .then(|| {
-                rest.get(..3)
-                    .and_then(|escape| percent_decode(escape).next())
-            })
-            .flatten()
-            .filter(|byte| characters.contains(byte));
-        if let Some(byte) = escaped {
-            plain.push(byte);
-            rest = &rest[3..];
-        } else {
-            plain.push(*first);
-            rest = after;
-        }
-    }
-    plain
-}
-
-/// Text of bytes.
-pub(super) fn encode(encoding: Encoding, bytes: &[u8]) -> String {
-    match encoding {
-        Encoding::Hex => hex::encode(bytes),
-        Encoding::Base64 => STANDARD.encode(bytes),
-        Encoding::Base64Url => URL_SAFE_NO_PAD.encode(bytes),
-    }
-}
-
-/// Bytes of a text; None if it is not written exactly so.
-pub(super) fn decode(encoding: Encoding, text: &[u8]) -> Option<Vec<u8>> {
-    match encoding {
-        Encoding::Hex => hex::decode(text).ok(),
-        Encoding::Base64 => STANDARD.decode(text).ok(),
-        Encoding::Base64Url => URL_SAFE_PAD_INDIFFERENT.decode(text).ok(),
     }
 }

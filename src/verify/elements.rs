@@ -2,7 +2,7 @@
 //! no signature of this scheme (another version, another form) are passed over; whether one is right is not known here.
 
 use super::Refused;
-use super::content::decode;
+use super::filters::decode;
 use super::keys::{SIGNATURE_BYTES_MAX, is_length};
 use super::request::Request;
 use crate::config::verify::{Algorithm, Encoding, Prefix, Signature};
@@ -147,7 +147,11 @@ impl<'v> Iterator for Parts<'v, '_> {
     }
 }
 
+/// Where `wanted` begins; an empty text is nowhere.
 fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
+    if wanted.is_empty() {
+        return None;
+    }
     text.windows(wanted.len()).position(|found| found == wanted)
 }
 

@@ -4,20 +4,21 @@
 use super::condition::{self, Condition};
 use super::content::{Content, Given, Surroundings};
 use super::request::Request;
-use crate::config::template::Piece;
+use crate::config::template::{Filter, Piece, Template};
 use crate::config::verify::{Condition as ConfiguredCondition, Expected};
 use crate::config::{
     Secret, Verify,
     handshake::{Handshake as Config, HandshakeBody, HandshakeValue},
     key,
-    verify::{Algorithm, Hash, Proof, Subject},
+    verify::{Algorithm, Hash, KeyForm, Proof, Subject},
 };
 use crate::extract::Field;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use std::fmt;
 use zeroize::Zeroizing;
 
-/// Bytes of the longest answer: challenges are a line, and nobody should use a gateway as an echo.
+/// Bytes of the longest answer, with the values of its own headers: challenges are a line, and nobody should use a gateway as an echo.
 const ANSWER_BYTES_MAX: usize = 4 << 10;
 
 /// The rules of one source.
@@ -26,15 +27,18 @@ pub struct Handshakes {
     rules: Vec<Handshake>,
     /// The methods that some rule answers, beside POST.
     methods: Vec<Method>,
-    key: Option<Key>,
+    keys: Vec<Key>,
 }
 
-/// The key of a vendor that wants an HMAC of its challenge.
-struct Key(Zeroizing<Vec<u8>>);
+/// A key for a vendor that wants an HMAC of its challenge.
+struct Key {
+    secret: Secret,
+    bytes: Zeroizing<Vec<u8>>,
+}
 
-impl std::fmt::Debug for Key {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Key(redacted)")
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.secret.fmt(f)
     }
 }
 
@@ -90,7 +94,7 @@ impl Handshakes {
                 .iter()
                 .filter_map(|rule| Handshake::new(rule, around))
                 .collect(),
-            key: challenge_key(verify, secrets),
+            keys: challenge_keys(verify, secrets),
         }
     }
 
@@ -117,19 +121,23 @@ impl Handshakes {
         self.rules.iter().find(holds)
     }
 
-    /// The answer of a rule. None if the request lacks what is to be answered, or holds too much of it.
-    pub fn answer(&self, rule: &Handshake, request: Request<'_>) -> Option<Answer> {
+    /// The answer of a rule at `now_ms` (Unix, milliseconds). None if the request lacks what is to be answered, or holds
+    /// too much of it.
+    pub fn answer(&self, rule: &Handshake, request: Request<'_>, now_ms: u64) -> Option<Answer> {
+        let key = self.keys.iter().find(|key| key.secret.is_valid(now_ms));
         let given = Given {
-            challenge_key: self.key.as_ref().map(|key| &**key.0),
+            challenge_key: key.map(|key| &**key.bytes),
             ..Given::of(request)
         };
         let mut headers = HeaderMap::new();
+        let mut bytes = 0;
         for (name, content) in &rule.headers {
             let value = content.text(&given)?;
+            bytes += value.len();
             headers.append(name, HeaderValue::from_bytes(&value).ok()?);
         }
         let body = rule.body.render(&given)?;
-        if body.len() > ANSWER_BYTES_MAX {
+        if bytes + body.len() > ANSWER_BYTES_MAX {
             return None;
         }
         if !body.is_empty() {
@@ -223,23 +231,40 @@ fn methods(when: &[ConfiguredCondition]) -> impl Iterator<Item = Method> {
     })
 }
 
-/// The key that signs the vendor's events: the source's first secret, made a key as its first scheme does.
-fn challenge_key(verify: &Verify, secrets: &[Secret]) -> Option<Key> {
-    let secret = secrets.first()?;
-    let signature = verify
+/// The keys that sign the vendor's events: the source's secrets, made keys as its first scheme does.
+fn challenge_keys(verify: &Verify, secrets: &[Secret]) -> Vec<Key> {
+    let text = (&KeyForm::Text, Algorithm::Hmac(Hash::Sha256));
+    let first = verify
         .schemes()
         .iter()
         .find_map(|scheme| match &scheme.proof {
-            Proof::Signature(signature) => Some(signature),
+            Proof::Signature(signature) => Some((&signature.key, signature.algorithm)),
             Proof::Jwt(_) | Proof::Token(_) => None,
         });
-    let decoded = match signature {
-        Some(signature) => key::decode(&signature.key, signature.algorithm, secret.expose()),
-        None => key::decode(
-            &crate::config::verify::KeyForm::Text,
-            Algorithm::Hmac(Hash::Sha256),
-            secret.expose(),
-        ),
+    let (form, algorithm) = first.unwrap_or(text);
+    let key = |secret: &Secret| {
+        let bytes = key::decode(form, algorithm, secret.expose()).ok()?;
+        let secret = secret.clone();
+        Some(Key { secret, bytes })
     };
-    decoded.ok().map(Key)
+    secrets.iter().filter_map(key).collect()
+}
+
+/// Whether some rule answers anybody with an HMAC of what they send.
+pub(super) fn signs_for_anybody(rules: &[Config]) -> bool {
+    let signs = |template: &Template| {
+        let mut filters = template.values().flat_map(|value| &value.filters);
+        filters.any(|filter| matches!(filter, Filter::HmacSha1 | Filter::HmacSha256))
+    };
+    let mut open = rules.iter().filter(|rule| !rule.verified);
+    open.any(|rule| {
+        rule.answer.headers.iter().any(|(_, header)| signs(header))
+            || match &rule.answer.body {
+                HandshakeBody::Text(text) => signs(text),
+                HandshakeBody::Json(fields) => fields.iter().any(|(_, field)| match field {
+                    HandshakeValue::Text(text) => signs(text),
+                    HandshakeValue::Fixed(_) => false,
+                }),
+            }
+    })
 }

@@ -1,7 +1,8 @@
 //! JSON Web Tokens in compact form (RFC 7515 7.1, RFC 7519) under a shared key. The algorithm is the configured one,
 //! whatever the token says; a token that asks for more than is understood (`crit`) is refused.
 
-use super::content::{Content, Given, Surroundings, decode};
+use super::content::{Content, Given, Surroundings};
+use super::filters::{decode, is_challenge};
 use super::mac::{Mac, Tag, equal};
 use super::request::{Request, only};
 use super::{Proven, Refused, place};
@@ -11,7 +12,7 @@ use crate::config::{
     Secret, key,
     verify::{Algorithm, Encoding, Hash, Jwt},
 };
-use crate::extract::{Field, json_stringify};
+use crate::extract::Field;
 use http::HeaderMap;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -28,6 +29,8 @@ pub(super) struct Scheme {
     hash: Hash,
     claims: Vec<(String, Content)>,
     stringifies: bool,
+    /// Whether the same key signs what anybody asks for, if it looks like a challenge.
+    beside_challenges: bool,
     tolerance_ms: u64,
     keys: Vec<Key>,
 }
@@ -67,6 +70,7 @@ impl Scheme {
                 .iter()
                 .any(|(_, claim)| claim.uses(&Base::JsonStringify)),
             claims,
+            beside_challenges: around.answers_challenges,
             tolerance_ms: clock::millis(config.tolerance),
             keys: secrets.iter().map(key).collect(),
         })
@@ -98,23 +102,21 @@ impl Scheme {
             .iter()
             .filter(|key| key.secret.is_valid(now_ms))
             .collect();
+        if self.beside_challenges && is_challenge([token.signed].into_iter()) {
+            return Err(Refused::Bad);
+        }
         let matches = valid
             .iter()
             .map(|key| key.tag(token.signed).matches(&token.signature));
         let matched = place(matches).ok_or(Refused::Bad)?;
-        if !self.is_ours(&token.header) {
-            return Err(Refused::Bad);
-        }
-        let stringified = match self.stringifies {
-            true => Some(json_stringify(request.body).map_err(|_| Refused::Bad)?),
-            false => None,
-        };
+        let payload = self.payload(&token).ok_or(Refused::Bad)?;
+        let stringified = super::stringified(self.stringifies, request.body)?;
         let given = Given {
             stringified: stringified.as_deref(),
             ..Given::of(request)
         };
         let fits = self.claims.iter().all(|(name, expected)| {
-            let (claimed, expected) = (token.payload.get(name), expected.text(&given));
+            let (claimed, expected) = (payload.get(name), expected.text(&given));
             claimed
                 .and_then(Value::as_str)
                 .zip(expected)
@@ -123,27 +125,32 @@ impl Scheme {
         if !fits {
             return Err(Refused::Bad);
         }
-        self.check_age(&token.payload, now_ms)?;
+        self.check_age(&payload, now_ms)?;
         Ok(Proven {
             secret: Arc::clone(&valid[matched].secret.name),
-            signed: remember.then(|| Sha256::digest(token.signed).into()),
-            carried_in: None,
+            signed: remember
+                .then(|| Sha256::digest(token.signed).into())
+                .into_iter()
+                .collect(),
+            carried: None,
             body: super::rewritten(stringified),
         })
     }
 
-    /// Whether the header names the configured algorithm and asks for nothing else (RFC 7515 4.1.11).
-    fn is_ours(&self, header: &Value) -> bool {
-        header.get("alg").and_then(Value::as_str) == Some(name(self.hash))
+    /// The claims, if the header names the configured algorithm and asks for nothing else (RFC 7515 4.1.11).
+    fn payload(&self, token: &Token<'_>) -> Option<Value> {
+        let header = object(token.header)?;
+        let ours = header.get("alg").and_then(Value::as_str) == Some(name(self.hash))
             && header.get("crit").is_none()
-            && header.get("b64").is_none()
+            && header.get("b64").is_none();
+        if ours { object(token.payload) } else { None }
     }
 
     /// `exp` and `nbf` where they are (RFC 7519 4.1.4, 4.1.5): seconds, maybe with a fraction.
     fn check_age(&self, payload: &Value, now_ms: u64) -> Result<(), Refused> {
         if let Some(exp) = payload.get("exp") {
             let exp_ms = millis(exp).ok_or(Refused::Stale)?;
-            if now_ms > exp_ms.saturating_add(self.tolerance_ms) {
+            if now_ms >= exp_ms.saturating_add(self.tolerance_ms) {
                 return Err(Refused::Stale);
             }
         }
@@ -175,7 +182,7 @@ pub(super) fn name(hash: Hash) -> &'static str {
     }
 }
 
-/// A NumericDate (RFC 7519 2) in milliseconds; one before 1970 counts as 1970, and milliseconds are no seconds.
+/// A `NumericDate` (RFC 7519 2) in milliseconds; one before 1970 counts as 1970, and milliseconds are no seconds.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -186,10 +193,16 @@ fn millis(date: &Value) -> Option<u64> {
     (seconds < 1e11).then_some((seconds * 1e3) as u64)
 }
 
-/// A token, taken apart.
+/// The JSON object in a part of a token.
+fn object(part: &[u8]) -> Option<Value> {
+    let value: Value = serde_json::from_slice(&decode(Encoding::Base64Url, part)?).ok()?;
+    value.is_object().then_some(value)
+}
+
+/// A token, taken apart and not yet read.
 struct Token<'t> {
-    header: Value,
-    payload: Value,
+    header: &'t [u8],
+    payload: &'t [u8],
     /// Header and payload as they were signed.
     signed: &'t [u8],
     signature: Vec<u8>,
@@ -202,13 +215,9 @@ impl<'t> Token<'t> {
         if parts.next().is_some() {
             return None;
         }
-        let json = |part: &[u8]| -> Option<Value> {
-            let value: Value = serde_json::from_slice(&decode(Encoding::Base64Url, part)?).ok()?;
-            value.is_object().then_some(value)
-        };
         Some(Self {
-            header: json(header)?,
-            payload: json(payload)?,
+            header,
+            payload,
             signed: &text[..header.len() + 1 + payload.len()],
             signature: decode(Encoding::Base64Url, signature)?,
         })

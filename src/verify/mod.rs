@@ -3,13 +3,16 @@
 //! Keys are prepared once, at load. Every secret is tried, in constant time, whichever comes first; every cause
 //! of a refusal looks the same from outside. The language of the schemes is that of `config/SCHEMES.md`.
 
+mod canonical;
 mod condition;
 mod content;
 mod elements;
+mod filters;
 mod handshake;
 mod jwt;
 mod keys;
 mod mac;
+mod private;
 mod request;
 mod sign;
 mod signature;
@@ -23,9 +26,10 @@ pub use sign::{CannotSign, Outgoing, Signer};
 
 use crate::config::{Secret, Verify, verify};
 use crate::event::SecretHeader;
+use crate::extract::json_stringify;
 use bytes::Bytes;
 use condition::Condition;
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderMap, Method};
 use std::{borrow::Cow, sync::Arc};
 use subtle::{Choice, ConditionallySelectable};
 
@@ -37,7 +41,7 @@ pub struct Verified {
     body: Bytes,
     secret: Option<Arc<str>>,
     secret_header: Option<SecretHeader>,
-    signed: Option<[u8; 32]>,
+    signed: Vec<[u8; 32]>,
 }
 
 impl Verified {
@@ -66,10 +70,11 @@ impl Verified {
         self.secret_header.as_ref()
     }
 
-    /// The SHA-256 of what was signed: the same for every spelling of its signature, and for each of several. None
-    /// where nothing is signed, or where [`Surroundings::remember`] was not asked for.
-    pub fn signed(&self) -> Option<&[u8; 32]> {
-        self.signed.as_ref()
+    /// The SHA-256 of what was signed: the same for every spelling of its signature, and for each of several under one
+    /// scheme; one for each scheme that passes, so that none of them can be left out to look like another request.
+    /// Empty where nothing is signed, or where [`Surroundings::remember`] was not asked for.
+    pub fn signed(&self) -> &[[u8; 32]] {
+        &self.signed
     }
 
     /// Headers, body and secret header, for what admits them.
@@ -78,8 +83,9 @@ impl Verified {
     }
 }
 
-/// Why a request is refused. The sender sees the same answer for each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why a request is refused. The sender sees the same answer for each. In the order of how far it came: of several
+/// refusals the last one says most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum Refused {
     /// No signature, or none of what the signature covers.
     #[error("signature is missing")]
@@ -96,12 +102,21 @@ pub enum Refused {
 struct Proven {
     /// Name of the secret that matched.
     secret: Arc<str>,
-    /// The SHA-256 of what was signed.
-    signed: Option<[u8; 32]>,
-    /// The header that carried the secret.
-    carried_in: Option<HeaderName>,
+    /// The SHA-256 of what was signed, if it is to be remembered.
+    signed: Vec<[u8; 32]>,
+    /// The header that carried a secret.
+    carried: Option<SecretHeader>,
     /// The body that was authenticated, where it is not the one that was received.
     body: Option<Bytes>,
+}
+
+impl Proven {
+    /// Takes what another scheme found in the same request.
+    fn and(mut self, other: Self) -> Self {
+        self.signed.extend(other.signed);
+        self.carried = self.carried.or(other.carried);
+        self
+    }
 }
 
 /// The prepared schemes of one source.
@@ -152,14 +167,14 @@ impl Verifier {
         query: Option<&str>,
         headers: &HeaderMap,
     ) -> Result<(), Refused> {
-        let mut refused = Ok(());
+        let mut refused = None;
         for way in &self.ways {
             match way.precheck(method, query, headers) {
                 Ok(()) => return Ok(()),
-                Err(why) => refused = nearer(refused, why),
+                Err(why) => refused = refused.max(Some(why)),
             }
         }
-        refused
+        refused.map_or(Ok(()), Err)
     }
 
     /// Proves the sender. `now_ms` is Unix time in milliseconds.
@@ -183,37 +198,51 @@ impl Verifier {
                 body,
                 secret: None,
                 secret_header: None,
-                signed: None,
+                signed: Vec::new(),
             });
         };
         body = proven.body.unwrap_or(body);
-        let secret_header = proven.carried_in.map(|header| {
-            headers.remove(&header);
-            SecretHeader {
-                header,
-                secret: Arc::clone(&proven.secret),
-            }
-        });
+        if let Some(carried) = &proven.carried {
+            headers.remove(&carried.header);
+        }
         Ok(Verified {
             headers,
             body,
             secret: Some(proven.secret),
-            secret_header,
+            secret_header: proven.carried,
             signed: proven.signed,
         })
     }
 
-    /// What the first scheme that passes found; none where nothing is proven.
+    /// What the first scheme that passes found, with what others would remember or take out of the request; none where
+    /// nothing is proven.
     fn prove(&self, request: Request<'_>, now_ms: u64) -> Result<Option<Proven>, Refused> {
-        let mut refused = Ok(None);
+        let (mut proven, mut refused): (Option<Proven>, _) = (None, None);
         for way in &self.ways {
+            if proven.is_some() && !self.remember && !way.carries_secret() {
+                continue;
+            }
             match way.verify(request, now_ms, self.remember) {
-                Ok(proven) => return Ok(Some(proven)),
-                Err(why) => refused = nearer(refused, why),
+                Ok(also) => {
+                    proven = Some(match proven {
+                        Some(first) => first.and(also),
+                        None => also,
+                    });
+                }
+                Err(why) => refused = refused.max(Some(why)),
             }
         }
-        refused
+        match (proven, refused) {
+            (None, Some(why)) => Err(why),
+            (proven, _) => Ok(proven),
+        }
     }
+}
+
+/// The body as `JSON.stringify` writes it, where a scheme asks for it.
+fn stringified(asked: bool, body: &[u8]) -> Result<Option<Cow<'_, [u8]>>, Refused> {
+    let text = asked.then(|| json_stringify(body));
+    text.transpose().map_err(|_| Refused::Bad)
 }
 
 /// The re-serialised body, if it is another text than the one that was received.
@@ -221,19 +250,6 @@ fn rewritten(stringified: Option<Cow<'_, [u8]>>) -> Option<Bytes> {
     match stringified? {
         Cow::Owned(text) => Some(text.into()),
         Cow::Borrowed(_) => None,
-    }
-}
-
-/// Of several refusals the one that came furthest: a right signature that is too old says more than a missing one.
-fn nearer<T>(so_far: Result<T, Refused>, why: Refused) -> Result<T, Refused> {
-    let rank = |refused: &Refused| match refused {
-        Refused::Missing => 0,
-        Refused::Bad => 1,
-        Refused::Stale => 2,
-    };
-    match so_far {
-        Err(before) if rank(&before) >= rank(&why) => Err(before),
-        _ => Err(why),
     }
 }
 
@@ -278,16 +294,23 @@ impl Way {
     }
 
     fn verify(&self, request: Request<'_>, now_ms: u64, remember: bool) -> Result<Proven, Refused> {
-        let proven = match &self.scheme {
-            Scheme::Signature(scheme) => scheme.verify(request, now_ms, remember)?,
-            Scheme::Jwt(scheme) => scheme.verify(request, now_ms, remember)?,
-            Scheme::Token(scheme) => scheme.verify(request, now_ms)?,
+        let found = match &self.scheme {
+            Scheme::Signature(scheme) => scheme.verify(request, now_ms, remember),
+            Scheme::Jwt(scheme) => scheme.verify(request, now_ms, remember),
+            Scheme::Token(scheme) => scheme.verify(request, now_ms),
         };
-        if condition::hold(&self.when, request) {
-            Ok(proven)
-        } else {
-            Err(Refused::Bad)
+        match found {
+            // Only what is rightly signed is looked into, and a scheme that is not to be tried calls nothing stale.
+            Ok(_) | Err(Refused::Stale) if !condition::hold(&self.when, request) => {
+                Err(Refused::Bad)
+            }
+            found => found,
         }
+    }
+
+    /// Whether what passes it has a secret in a header.
+    fn carries_secret(&self) -> bool {
+        matches!(self.scheme, Scheme::Token(_))
     }
 }
 

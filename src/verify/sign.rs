@@ -1,32 +1,25 @@
 //! The other side: a request made as its sender makes it, down to the place of the signature. It is what `send` and
 //! the tests use, so that every scheme is known to pass what it should.
 
-use super::content::{Content, Given, Surroundings, encode, joined};
+use super::content::{Content, Given, Surroundings, joined};
+use super::filters::encode;
 use super::keys::{Expected, Key};
+use super::private::Private;
 use super::request::Request;
 use super::{Verifier, jwt, timestamp};
 use crate::config::{
-    Secret, Verify, key,
+    Secret, Verify,
     template::Base,
     verify::{
-        self, Algorithm, Encoding, HeaderPiece, Jwt, KeyForm, NamedHeaders, Prefix, Proof,
-        Signature, Subject, TimePlace, Token,
+        self, Algorithm, Encoding, HeaderPiece, Jwt, NamedHeaders, Prefix, Proof, Signature,
+        Subject, TimePlace, Token,
     },
 };
 use crate::extract::{Field, json_stringify, pairs};
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header::CONTENT_TYPE};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
-use ring::{
-    rand::SystemRandom,
-    signature::{
-        ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256,
-        RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RsaKeyPair,
-    },
-};
 use serde_json::json;
-use std::fmt;
 
 /// A request on its way out, before and after it is signed.
 #[derive(Clone, Debug)]
@@ -69,19 +62,6 @@ pub struct Signer {
     around: Surroundings,
     private: Option<Private>,
     verifier: Verifier,
-}
-
-/// A private key.
-enum Private {
-    Ed25519(Ed25519KeyPair),
-    Ecdsa(Box<EcdsaKeyPair>),
-    Rsa(Box<RsaKeyPair>),
-}
-
-impl fmt::Debug for Private {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Private(redacted)")
-    }
 }
 
 impl Signer {
@@ -156,7 +136,7 @@ impl Signer {
             {
                 request.put(field, id.as_bytes())?;
             }
-            self.add_time(signature, &mut request, now_ms)?;
+            add_time(signature, &mut request, now_ms)?;
         }
         for condition in &scheme.when {
             if let (Subject::Field(field), verify::Expected::Is(template)) =
@@ -173,23 +153,6 @@ impl Signer {
             Proof::Signature(config) => self.add_signature(config, secret, &mut request, now_ms)?,
         }
         Ok(request)
-    }
-
-    fn add_time(
-        &self,
-        config: &Signature,
-        request: &mut Outgoing,
-        now_ms: u64,
-    ) -> Result<(), CannotSign> {
-        match &config.timestamp {
-            Some(time) => match &time.place {
-                TimePlace::Field(field) => {
-                    request.put(field, timestamp::write(time.format, now_ms).as_bytes())
-                }
-                TimePlace::Element(_) | TimePlace::FirstElement => Ok(()),
-            },
-            None => Ok(()),
-        }
     }
 
     fn add_signature(
@@ -215,10 +178,9 @@ impl Signer {
             _ => timestamp::write(time.format, now_ms).into_bytes(),
         });
         let content = Content::new(&config.signed, &self.around).ok_or(CannotSign::Unfit)?;
-        let stringified = match content.uses(&Base::JsonStringify) {
-            true => Some(json_stringify(&request.body).map_err(|_| CannotSign::Unfit)?),
-            false => None,
-        };
+        let stringifies = content.uses(&Base::JsonStringify);
+        let stringified = stringifies.then(|| json_stringify(&request.body));
+        let stringified = stringified.transpose().map_err(|_| CannotSign::Unfit)?;
         let given = Given {
             stringified: stringified.as_deref(),
             timestamp: written.as_deref(),
@@ -298,6 +260,18 @@ impl Signer {
     }
 }
 
+fn add_time(config: &Signature, request: &mut Outgoing, now_ms: u64) -> Result<(), CannotSign> {
+    match &config.timestamp {
+        Some(time) => match &time.place {
+            TimePlace::Field(field) => {
+                request.put(field, timestamp::write(time.format, now_ms).as_bytes())
+            }
+            TimePlace::Element(_) | TimePlace::FirstElement => Ok(()),
+        },
+        None => Ok(()),
+    }
+}
+
 fn carry(token: &Token, secret: &Secret, request: &mut Outgoing) -> Result<(), CannotSign> {
     if let Field::Header(name) = &token.field {
         let value = token
@@ -316,7 +290,8 @@ struct Named {
     list: String,
 }
 
-/// Names the time's header, if there is one, and the content type.
+/// Names the content type, the time's header and that of the list itself, as far as there are such headers: a list
+/// that is not signed could be exchanged for another.
 fn name_headers(
     named: &NamedHeaders,
     config: &Signature,
@@ -328,9 +303,15 @@ fn name_headers(
         names.push(name.clone());
     }
     names.retain(|name| request.headers.contains_key(name));
+    if let TimePlace::Field(Field::Header(name)) = &named.place {
+        names.push(name.clone());
+    }
     names.sort_by(|a, b| a.as_str().cmp(b.as_str()));
     let texts: Vec<&str> = names.iter().map(HeaderName::as_str).collect();
     let list = texts.join(&named.split);
+    if let TimePlace::Field(field) = &named.place {
+        request.put(field, list.as_bytes())?;
+    }
     let each = |name: &HeaderName| -> String {
         let value = request
             .headers
@@ -345,9 +326,6 @@ fn name_headers(
         named.each.iter().map(piece).collect()
     };
     let text = names.iter().map(each).collect::<Vec<_>>().join(&named.join);
-    if let TimePlace::Field(field) = &named.place {
-        request.put(field, list.as_bytes())?;
-    }
     Ok(Named { text, list })
 }
 
@@ -417,76 +395,4 @@ fn with_pair(text: &[u8], name: &str, value: &[u8]) -> String {
         all.push(ours);
     }
     all.join("&")
-}
-
-impl Private {
-    /// None for an algorithm that has no private key.
-    fn read(text: &[u8], algorithm: Algorithm, form: &KeyForm) -> Result<Option<Self>, CannotSign> {
-        let der = || {
-            key::der(text)
-                .map_err(|_| CannotSign::BadPrivateKey("the private key is neither PEM nor base64"))
-        };
-        match algorithm {
-            Algorithm::Hmac(_) | Algorithm::Hash(_) => Ok(None),
-            Algorithm::Ed25519 => {
-                let bad = || {
-                    CannotSign::BadPrivateKey(
-                        "the private key is no Ed25519 key of 32 or 64 bytes, nor PKCS #8",
-                    )
-                };
-                let seed = seed(text, form);
-                let pair = match seed.as_deref().and_then(|seed| seed.get(..32)) {
-                    Some(seed) => Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| bad())?,
-                    None => {
-                        Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der()?).map_err(|_| bad())?
-                    }
-                };
-                Ok(Some(Self::Ed25519(pair)))
-            }
-            Algorithm::EcdsaP256 => EcdsaKeyPair::from_pkcs8(
-                &ECDSA_P256_SHA256_ASN1_SIGNING,
-                &der()?,
-                &SystemRandom::new(),
-            )
-            .map(|pair| Some(Self::Ecdsa(Box::new(pair))))
-            .map_err(|_| CannotSign::BadPrivateKey("the private key is no P-256 key in PKCS #8")),
-            Algorithm::Rsa(_) => RsaKeyPair::from_pkcs8(&der()?)
-                .map(|pair| Some(Self::Rsa(Box::new(pair))))
-                .map_err(|_| CannotSign::BadPrivateKey("the private key is no RSA key in PKCS #8")),
-        }
-    }
-
-    fn sign(&self, algorithm: Algorithm, message: &[u8]) -> Result<Vec<u8>, CannotSign> {
-        const FAILED: CannotSign = CannotSign::BadPrivateKey("the private key signs nothing");
-        match self {
-            Self::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
-            Self::Ecdsa(pair) => pair
-                .sign(&SystemRandom::new(), message)
-                .map(|signature| signature.as_ref().to_vec())
-                .map_err(|_| FAILED),
-            Self::Rsa(pair) => {
-                let padding: &'static dyn ring::signature::RsaEncoding = match algorithm {
-                    Algorithm::Rsa(verify::Hash::Sha256) => &RSA_PKCS1_SHA256,
-                    Algorithm::Rsa(verify::Hash::Sha384) => &RSA_PKCS1_SHA384,
-                    Algorithm::Rsa(verify::Hash::Sha512) => &RSA_PKCS1_SHA512,
-                    _ => return Err(CannotSign::Rsa1),
-                };
-                let mut signature = vec![0; pair.public().modulus_len()];
-                pair.sign(padding, &SystemRandom::new(), message, &mut signature)
-                    .map_err(|_| FAILED)?;
-                Ok(signature)
-            }
-        }
-    }
-}
-
-/// 32 bytes, maybe with the public key behind.
-fn seed(text: &[u8], form: &KeyForm) -> Option<Vec<u8>> {
-    let text = text.trim_ascii();
-    let decoded = match (text.strip_prefix(b"whsk_"), form) {
-        (Some(rest), _) => STANDARD.decode(rest).ok(),
-        (None, KeyForm::Encoded(encoding)) => super::content::decode(*encoding, text),
-        (None, _) => STANDARD.decode(text).ok(),
-    };
-    decoded.filter(|bytes| bytes.len() == 32 || bytes.len() == 64)
 }

@@ -3,6 +3,7 @@
 
 use super::content::{Content, Given, Rendered, Surroundings, joined};
 use super::elements::{Claim, Elements};
+use super::filters::is_challenge;
 use super::keys::Key;
 use super::request::{Request, only};
 use super::{Proven, Refused, place, timestamp};
@@ -11,7 +12,7 @@ use crate::config::{
     template::Base,
     verify::{Algorithm, HeaderPiece, NamedHeaders, Signature, TimePlace, Timestamp},
 };
-use crate::extract::{Field, json_stringify};
+use crate::extract::Field;
 use http::{HeaderMap, HeaderName};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -24,6 +25,8 @@ pub(super) struct Scheme {
     key_id: Option<Field>,
     signed: Content,
     stringifies: bool,
+    /// Whether the same key signs what anybody asks for, if it looks like a challenge: then no such text proves an event.
+    beside_challenges: bool,
     timestamp: Option<Timestamp>,
     named_headers: Option<NamedHeaders>,
     /// A header with the time that the request's own list must name, since the template does not.
@@ -50,6 +53,8 @@ impl Scheme {
             elements: Elements::new(config, around.signatures_max),
             asymmetric: !matches!(config.algorithm, Algorithm::Hmac(_) | Algorithm::Hash(_)),
             key_id: config.key_id.clone(),
+            beside_challenges: around.answers_challenges
+                && matches!(config.algorithm, Algorithm::Hmac(_)),
             stringifies: signed.uses(&Base::JsonStringify),
             signed,
             timestamp: config.timestamp.clone(),
@@ -94,10 +99,7 @@ impl Scheme {
             Some(config) => Some(self.named(config, request, &elements)?),
             None => None,
         };
-        let stringified = match self.stringifies {
-            true => Some(json_stringify(request.body).map_err(|_| Refused::Bad)?),
-            false => None,
-        };
+        let stringified = super::stringified(self.stringifies, request.body)?;
         let given = Given {
             stringified: stringified.as_deref(),
             timestamp: time.as_deref(),
@@ -106,6 +108,9 @@ impl Scheme {
             ..Given::of(request)
         };
         let pieces = self.signed.render(&given).ok_or(Refused::Bad)?;
+        if self.beside_challenges && is_challenge(pieces.iter().map(Rendered::bytes)) {
+            return Err(Refused::Bad);
+        }
         let key = self.matching(&pieces, &claims, request, now_ms)?;
         if let (Some(config), Some(time)) = (&self.timestamp, &time) {
             timestamp::read(config.format, time)
@@ -114,8 +119,8 @@ impl Scheme {
         }
         Ok(Proven {
             secret: Arc::clone(&key.name),
-            signed: remember.then(|| identity(&pieces)),
-            carried_in: None,
+            signed: remember.then(|| identity(&pieces)).into_iter().collect(),
+            carried: None,
             body: super::rewritten(stringified),
         })
     }
@@ -178,6 +183,10 @@ impl Scheme {
         let mut names = Vec::new();
         for name in text.split(config.split.as_str()) {
             let name: HeaderName = name.trim().parse().map_err(|_| Refused::Bad)?;
+            // Each once, else a short request could ask for a text of any length.
+            if names.len() == request.headers.keys_len() || names.contains(&name) {
+                return Err(Refused::Bad);
+            }
             names.push(name);
         }
         if self

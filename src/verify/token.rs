@@ -8,6 +8,7 @@ use crate::config::{
     Secret,
     verify::{Token, TokenForm},
 };
+use crate::event::SecretHeader;
 use crate::extract::Field;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderName};
@@ -104,10 +105,14 @@ impl Scheme {
             .collect();
         let matches = valid.iter().map(|key| equal(&key.digest, &digest));
         let matched = place(matches).ok_or(Refused::Bad)?;
+        let secret = Arc::clone(&valid[matched].secret.name);
         Ok(Proven {
-            secret: Arc::clone(&valid[matched].secret.name),
-            signed: None,
-            carried_in: self.header().cloned(),
+            carried: self.header().map(|header| SecretHeader {
+                header: header.clone(),
+                secret: Arc::clone(&secret),
+            }),
+            secret,
+            signed: Vec::new(),
             body: None,
         })
     }
@@ -122,9 +127,10 @@ impl Scheme {
     /// What the request says the secret is; none if it says nothing.
     fn claimed<'v>(&self, value: &'v [u8]) -> Option<Cow<'v, [u8]>> {
         let text = self.prefix.strip(value)?;
-        let claimed = match self.basic {
-            true => Cow::Owned(STANDARD.decode(text).ok()?),
-            false => Cow::Borrowed(text),
+        let claimed = if self.basic {
+            Cow::Owned(STANDARD.decode(text).ok()?)
+        } else {
+            Cow::Borrowed(text)
         };
         (!claimed.is_empty()).then_some(claimed)
     }

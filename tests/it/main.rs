@@ -16,6 +16,7 @@ mod full;
 mod handshakes;
 mod malformed;
 mod operate;
+mod oracles;
 mod secrets;
 mod send;
 mod slow;

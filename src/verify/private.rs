@@ -1,0 +1,106 @@
+//! A sender's private key: how it is read, and what it signs.
+
+use super::CannotSign;
+use super::filters::decode;
+use crate::config::{
+    key,
+    verify::{Algorithm, Hash, KeyForm},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use ring::{
+    rand::SystemRandom,
+    signature::{
+        ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256,
+        RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RsaEncoding, RsaKeyPair,
+    },
+};
+use std::fmt;
+
+/// A private key.
+pub(super) enum Private {
+    Ed25519(Ed25519KeyPair),
+    Ecdsa(Box<EcdsaKeyPair>),
+    Rsa(Box<RsaKeyPair>),
+}
+
+impl fmt::Debug for Private {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Private(redacted)")
+    }
+}
+
+impl Private {
+    /// None for an algorithm that has no private key.
+    pub(super) fn read(
+        text: &[u8],
+        algorithm: Algorithm,
+        form: &KeyForm,
+    ) -> Result<Option<Self>, CannotSign> {
+        let der = || {
+            key::der(text)
+                .map_err(|_| CannotSign::BadPrivateKey("the private key is neither PEM nor base64"))
+        };
+        match algorithm {
+            Algorithm::Hmac(_) | Algorithm::Hash(_) => Ok(None),
+            Algorithm::Ed25519 => {
+                let bad = || {
+                    CannotSign::BadPrivateKey(
+                        "the private key is no Ed25519 key of 32 or 64 bytes, nor PKCS #8",
+                    )
+                };
+                let seed = seed(text, form);
+                let pair = match seed.as_deref().and_then(|seed| seed.get(..32)) {
+                    Some(seed) => Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| bad())?,
+                    None => {
+                        Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der()?).map_err(|_| bad())?
+                    }
+                };
+                Ok(Some(Self::Ed25519(pair)))
+            }
+            Algorithm::EcdsaP256 => EcdsaKeyPair::from_pkcs8(
+                &ECDSA_P256_SHA256_ASN1_SIGNING,
+                &der()?,
+                &SystemRandom::new(),
+            )
+            .map(|pair| Some(Self::Ecdsa(Box::new(pair))))
+            .map_err(|_| CannotSign::BadPrivateKey("the private key is no P-256 key in PKCS #8")),
+            Algorithm::Rsa(_) => RsaKeyPair::from_pkcs8(&der()?)
+                .map(|pair| Some(Self::Rsa(Box::new(pair))))
+                .map_err(|_| CannotSign::BadPrivateKey("the private key is no RSA key in PKCS #8")),
+        }
+    }
+
+    pub(super) fn sign(&self, algorithm: Algorithm, message: &[u8]) -> Result<Vec<u8>, CannotSign> {
+        const FAILED: CannotSign = CannotSign::BadPrivateKey("the private key signs nothing");
+        match self {
+            Self::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
+            Self::Ecdsa(pair) => pair
+                .sign(&SystemRandom::new(), message)
+                .map(|signature| signature.as_ref().to_vec())
+                .map_err(|_| FAILED),
+            Self::Rsa(pair) => {
+                let padding: &'static dyn RsaEncoding = match algorithm {
+                    Algorithm::Rsa(Hash::Sha256) => &RSA_PKCS1_SHA256,
+                    Algorithm::Rsa(Hash::Sha384) => &RSA_PKCS1_SHA384,
+                    Algorithm::Rsa(Hash::Sha512) => &RSA_PKCS1_SHA512,
+                    _ => return Err(CannotSign::Rsa1),
+                };
+                let mut signature = vec![0; pair.public().modulus_len()];
+                pair.sign(padding, &SystemRandom::new(), message, &mut signature)
+                    .map_err(|_| FAILED)?;
+                Ok(signature)
+            }
+        }
+    }
+}
+
+/// 32 bytes, maybe with the public key behind.
+fn seed(text: &[u8], form: &KeyForm) -> Option<Vec<u8>> {
+    let text = text.trim_ascii();
+    let decoded = match (text.strip_prefix(b"whsk_"), form) {
+        (Some(rest), _) => STANDARD.decode(rest).ok(),
+        (None, KeyForm::Encoded(encoding)) => decode(*encoding, text),
+        (None, _) => STANDARD.decode(text).ok(),
+    };
+    decoded.filter(|bytes| bytes.len() == 32 || bytes.len() == 64)
+}
