@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     cli::{Failure, preset::Preset},
+    clock::unix_ms,
     config::{
         Source,
         handshake::{Handshake, HandshakeBody, HandshakeValue},
@@ -53,7 +54,9 @@ impl Asked {
         let around = Surroundings::of(source, SIGNATURES_MAX);
         let rules = Handshakes::new(&source.handshakes, &source.verify, &source.secrets, &around);
         let seen = request.as_request();
-        let answer = rules.rule(seen).and_then(|rule| rules.answer(rule, seen));
+        let answer = rules
+            .rule(seen)
+            .and_then(|rule| rules.answer(rule, seen, unix_ms()));
         let answer = answer.ok_or_else(|| {
             Failure::Usage(format!(
                 "no handshake of source {} answers what could be made of its rules",
