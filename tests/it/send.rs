@@ -109,8 +109,8 @@ fn a_vendor_with_a_private_key_is_played_with_a_pair_of_the_users_own() {
             .map(str::trim)
             .filter(|line| line.starts_with("openssl "))
             .collect();
-        let [private, public] = commands.as_slice() else {
-            panic!("two commands: {said}");
+        let [private, public] = commands[..] else {
+            panic!("not two commands: {said}");
         };
         shell(&home, private);
         let public = shell(&home, public);
