@@ -75,7 +75,11 @@ pub(super) fn report(
             ),
         }
     ));
-    Report { passes, text }
+    let screen = super::show::Screen::new(std::iter::once(secret));
+    Report {
+        passes,
+        text: screen.page(&text),
+    }
 }
 
 fn entries(vendor: &Vendor, secret: &Secret, capture: &Capture, now_ms: u64) -> Vec<Entry> {

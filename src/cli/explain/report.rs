@@ -265,7 +265,10 @@ impl Page<'_> {
             text.push('\n');
             text.push_str(&last);
         }
-        Report { passes, text }
+        Report {
+            passes,
+            text: self.screen.page(&text),
+        }
     }
 
     /// What was looked at.
@@ -379,7 +382,7 @@ impl Page<'_> {
     /// What to do about a right signature at a wrong time.
     fn about_time(&self, entry: &Entry, place: Option<usize>) -> Vec<Finding> {
         let Some(signature) = entry.signature() else {
-            return Vec::new();
+            return vec![only_old()];
         };
         let read = entry
             .trial
@@ -405,13 +408,17 @@ impl Page<'_> {
                 "compare both clocks with NTP; `tolerance: { past: 5m, future: 15m }` lets a sender run ahead",
             )];
         }
-        let tried = "--at signed takes the signed time as now; a request that was really just sent comes from a clock \
-                     that is behind, or waited in a queue";
-        vec![Finding::new(
-            "Nothing is wrong but the age, and a capture only grows older.",
-            tried,
-        )]
+        vec![only_old()]
     }
+}
+
+/// A finding about a capture that was right when it was made.
+fn only_old() -> Finding {
+    Finding::new(
+        "Nothing is wrong but the age, and a capture only grows older.",
+        "--at signed takes the signed time as now; a request that was really just sent comes from a clock that is \
+         behind, or waited in a queue",
+    )
 }
 
 fn in_words(format: TimeFormat) -> &'static str {

@@ -10,6 +10,9 @@ const SHOWN_MAX: usize = 120;
 /// Secrets shorter than this would hide half of any text.
 const HIDDEN_MIN: usize = 3;
 
+/// Shorter ones are words of any text, too.
+const HIDDEN_IN_TEXT_MIN: usize = 6;
+
 /// Knows what must not be shown.
 pub(super) struct Screen {
     hidden: Vec<Zeroizing<Vec<u8>>>,
@@ -45,6 +48,27 @@ impl Screen {
                 .windows(secret.len())
                 .any(|part| part == secret.as_slice())
         })
+    }
+
+    /// A page without the lines that hold a secret, such as one in a URL. Its first line is made of names alone.
+    pub(super) fn page(&self, text: &str) -> String {
+        let long = |secret: &&Zeroizing<Vec<u8>>| secret.len() >= HIDDEN_IN_TEXT_MIN;
+        let hides = |line: &str| {
+            let mut secrets = self.hidden.iter().filter(long);
+            secrets.any(|secret| {
+                let mut parts = line.as_bytes().windows(secret.len());
+                parts.any(|part| part == secret.as_slice())
+            })
+        };
+        let lines = text.lines().enumerate().map(|(place, line)| {
+            let line = if place > 0 && hides(line) {
+                "(a line that holds a secret, so it is not shown)"
+            } else {
+                line
+            };
+            format!("{line}\n")
+        });
+        lines.collect()
     }
 
     /// The value, escaped and cut.

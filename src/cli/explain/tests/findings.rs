@@ -301,6 +301,21 @@ fn nothing_helps() {
     insta::assert_snapshot!("nothing-fits", text);
 }
 
+/// A secret may be a part of the URL that is signed.
+#[test]
+fn a_secret_in_a_url_is_not_shown() {
+    let lines = "verify: { hmac: { header: X-Signature, signed: \"{url}{body}\" } }\nsecret: canary-7f3e9a51\n\
+                 public_url: https://hooks.example.com/hooks/erp";
+    let url = format!("https://hooks.example.com/hooks/{SECRET}");
+    let signature = hex::encode(sha256(SECRET, &format!("{url}{BODY}")));
+    let request = signed(&signature).replace("/hooks/erp", &format!("/hooks/{SECRET}"));
+    let capture = raw(request.as_bytes()).expect("a request");
+    let subject = subject(&yaml(lines), Some("erp"), &capture);
+    let text = report::report(&subject, &capture, At::Now, NOW * 1_000).text;
+    assert_gives_nothing_away(&text, &request, &subject);
+    insta::assert_snapshot!("url-with-the-secret", text);
+}
+
 /// The forms of a secret, in every place that is shown.
 #[test]
 fn a_secret_is_shown_nowhere() {
