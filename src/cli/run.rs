@@ -93,8 +93,8 @@ fn write_no_core() {
 
 /// The configuration with its text: loaded again, it is the same with what its secrets' files hold then.
 fn configured(args: &Args) -> Result<(Origin, Config), Failure> {
-    let (origin, (config, warnings)) = match (&args.provider, &args.forward_to) {
-        (Some(provider), Some(forward_to)) => {
+    let (origin, (config, warnings)) =
+        if let (Some(provider), Some(forward_to)) = (&args.provider, &args.forward_to) {
             let source = OneSource {
                 provider,
                 forward_to,
@@ -105,13 +105,11 @@ fn configured(args: &Args) -> Result<(Origin, Config), Failure> {
             let origin = source.origin()?;
             let loaded = source.load_from(&origin)?;
             (origin, loaded)
-        }
-        _ => {
+        } else {
             let origin = args.config.find()?.read().map_err(Failure::Config)?;
             let loaded = origin::load(&origin, Options::default())?;
             (origin, loaded)
-        }
-    };
+        };
     for warning in warnings {
         tracing::warn!("{warning}");
     }
@@ -194,21 +192,29 @@ pub(super) fn on_signal(
     })
 }
 
-/// At each SIGHUP the files of secrets are read anew, and all of them are used or none. The rest of the configuration
+/// At each SIGHUP, and when a handshake has brought a secret, the files of secrets are read anew, and all of them are
+/// used or none. The rest of the configuration
 /// stays as it was read at start, which is said where the file has changed since.
 async fn renew(mut hangups: Signal, secrets: Secrets, origin: Origin, named: Option<PathBuf>) {
-    while hangups.recv().await.is_some() {
+    loop {
+        let asked = tokio::select! {
+            hangup = hangups.recv() => hangup.is_some(),
+            () = secrets.learned() => true,
+        };
+        if !asked {
+            return;
+        }
         match load(&origin, Options::default()) {
             Ok((config, _)) => {
                 secrets.renew(&config);
-                tracing::info!("SIGHUP: secrets were read anew");
+                tracing::info!("secrets were read anew");
             }
             Err(problems) => {
                 for problem in &problems {
                     tracing::error!("{problem}");
                 }
                 secrets.not_renewed();
-                tracing::error!("SIGHUP: no secret was changed; the present ones stay in use");
+                tracing::error!("no secret was changed; the present ones stay in use");
             }
         }
         if is_another(&origin, named.as_deref()) {

@@ -9,6 +9,7 @@ use super::{
     verify::{Proof, Scheme, Timestamp},
 };
 use crate::clock;
+use crate::extract::{Field, KeyExpr};
 
 /// Files that are open beside connections and attempts: the store and its log, listeners, the runtime's own.
 const OTHER_FILES: u64 = 64;
@@ -132,28 +133,38 @@ fn forgotten_retries(source: &Source, at: &KeyPath, report: &Report) {
 
 /// An id that is not signed can be changed, which makes a captured request a new event.
 fn unsigned_id(source: &Source, at: &KeyPath, report: &Report) {
-    let signed = source
-        .event_id
-        .0
-        .iter()
-        .flatten()
-        .all(|field| source.verify.covers(field));
+    let body = KeyExpr(vec![vec![Field::Body]]);
+    let id = match source.event_id.0.as_slice() {
+        [] => &body,
+        _ => &source.event_id,
+    };
+    let mut fields = id.0.iter().flatten();
+    let signed = fields.all(|field| source.verify.covers(field));
     let proves = !matches!(source.verify, Verify::None);
     if !proves || signed {
         return;
     }
-    match &source.dedupe.replay {
-        None => report.warning(
+    let proven = |replay: &Replay| match replay {
+        Replay::Signature => true,
+        Replay::Field(field) => source.verify.covers(field),
+    };
+    if source.dedupe.replay.is_empty() {
+        report.warning(
             &at.key("event").key("id"),
-            "the id is not signed, so a captured request with another id counts as a new event; \
-             set dedupe: { replay: signature }",
-        ),
-        Some(Replay::Field(field)) if !source.verify.covers(field) => report.warning(
+            if source.event_id.0.is_empty() {
+                "the body, which is the id, is not signed byte for byte, so a captured request with another one can \
+                 count as a new event; set dedupe: { replay: signature }"
+            } else {
+                "the id is not signed, so a captured request with another id counts as a new event; \
+                 set dedupe: { replay: signature }"
+            },
+        );
+    } else if !source.dedupe.replay.iter().any(proven) {
+        report.warning(
             &at.key("dedupe").key("replay"),
             "neither event.id nor this is signed, so a captured request with others counts as a new event; \
              use replay: signature",
-        ),
-        Some(_) => {}
+        );
     }
 }
 

@@ -1,6 +1,7 @@
 //! How a source answers a vendor that asks whether the URL is its own.
 
 use super::{template::Template, verify::Condition};
+use crate::extract::Field;
 use http::{HeaderName, HeaderValue, StatusCode};
 
 /// One rule: the first whose conditions hold answers, and nothing is forwarded.
@@ -10,6 +11,9 @@ pub struct Handshake {
     pub when: Vec<Condition>,
     /// Whether `verify` must prove the request first.
     pub verified: bool,
+    /// Where the request carries the secret that its vendor has chosen for this source: it is written to the source's
+    /// file of it, once.
+    pub learn: Option<Field>,
     /// What is answered.
     pub answer: HandshakeAnswer,
 }
@@ -32,6 +36,15 @@ pub struct HandshakeAnswer {
 pub enum HandshakeBody {
     /// This text; empty for none.
     Text(Template),
-    /// A JSON object of texts, in this order.
-    Json(Vec<(String, Template)>),
+    /// A JSON object, in this order.
+    Json(Vec<(String, HandshakeValue)>),
+}
+
+/// A value in the answer to a handshake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HandshakeValue {
+    /// A text.
+    Text(Template),
+    /// A number, `true` or `false`, as it is.
+    Fixed(serde_json::Value),
 }

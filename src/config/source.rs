@@ -3,7 +3,7 @@
 use super::{Patterns, Secret, Verify, handshake::Handshake};
 use crate::extract::{Field, KeyExpr};
 use http::{HeaderName, HeaderValue, StatusCode};
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// One sender.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub struct Source {
     pub public_url: Option<Arc<str>>,
     /// Texts for templates, by name. They may be as confidential as a secret.
     pub params: Vec<(Arc<str>, Secret)>,
+    /// The file of its secret, where a handshake brings one.
+    pub learn_to: Option<PathBuf>,
     /// What is answered to a vendor that asks whether the URL is its own.
     pub handshakes: Vec<Handshake>,
     /// What names an event; empty means the body.
@@ -99,8 +101,8 @@ pub struct Dedupe {
     pub window: Duration,
     /// Events that are never duplicates.
     pub skip: Vec<SkipRule>,
-    /// A second key, for vendors whose event id is not signed.
-    pub replay: Option<Replay>,
+    /// A second key, for vendors whose event id is not signed: these together. Empty for none.
+    pub replay: Vec<Replay>,
 }
 
 /// What a captured request cannot change when it comes again.

@@ -100,13 +100,14 @@ fn source_lines(source: &Source) -> String {
             .iter()
             .map(|rule| ("exempt", skip_rule(rule))),
     );
-    if let Some(replay) = &source.dedupe.replay {
-        let window = duration(source.replay_window());
-        let what = match replay {
+    if !source.dedupe.replay.is_empty() {
+        let what = source.dedupe.replay.iter().map(|replay| match replay {
             Replay::Signature => "signature".to_owned(),
-            Replay::Field(replay) => place(replay),
-        };
-        rows.push(("replay key", format!("{what}, for {window}")));
+            Replay::Field(field) => place(field),
+        });
+        let what: Vec<String> = what.collect();
+        let window = duration(source.replay_window());
+        rows.push(("replay key", format!("{}, for {window}", what.join(" + "))));
     }
     rows.push(("ack", ack(source)));
     for route in &source.routes {

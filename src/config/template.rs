@@ -247,12 +247,21 @@ impl Template {
 impl Value {
     /// Whether it holds every field of a form.
     pub fn covers_form(&self) -> bool {
-        self.base == Base::Form && self.filters.iter().all(Filter::is_binding)
+        self.base == Base::Form && self.is_binding()
+    }
+
+    /// Whether two values come out different. Hex has one case, so another one loses nothing.
+    fn is_binding(&self) -> bool {
+        let recased = |index: usize| {
+            matches!(self.filters[index], Filter::Upper | Filter::Lower)
+                && self.filters[..index].last() == Some(&Filter::Hex)
+        };
+        let mut filters = self.filters.iter().enumerate();
+        filters.all(|(index, filter)| filter.is_binding() || recased(index))
     }
 
     fn covers(&self, field: &Field) -> bool {
-        let keeps = self.filters.iter().all(Filter::is_binding);
-        keeps
+        self.is_binding()
             && match (&self.base, field) {
                 (
                     Base::Body | Base::JsonStringify,
@@ -410,6 +419,9 @@ mod tests {
             ("{body|sha1|hex}", "body", true),
             ("{body|crc32}", "body", false),
             ("{body|lower}", "body", false),
+            ("{body|sha256|hex|upper}", "body", true),
+            ("{body|sha256|base64|upper}", "body", false),
+            ("{body|crc32|hex|upper}", "body", false),
             ("{json_stringify}", "body", true),
             ("{form|sorted}", "body", false),
             ("{form|sorted}", "form:id", true),

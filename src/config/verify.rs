@@ -328,7 +328,13 @@ impl Scheme {
         match &self.proof {
             Proof::Token(_) => true,
             Proof::Signature(signature) => {
+                // What must be absent cannot be changed either.
+                let absent = |condition: &Condition| {
+                    condition.subject == Subject::Field(field.clone())
+                        && matches!(condition.expected, Expected::Absent)
+                };
                 signature.covers(field)
+                    || self.when.iter().any(absent)
                     || self.when.iter().any(|condition| {
                         matches!(&condition.subject, Subject::Field(at) if signature.covers(at))
                             && matches!(&condition.expected, Expected::Is(is) if is.covers(field))

@@ -118,7 +118,7 @@ impl Gateway {
                         id,
                         Arc::clone(&source_metrics[&id]),
                         &target_ids,
-                        16,
+                        config.limits.signatures,
                     ),
                 )
             })
@@ -151,6 +151,7 @@ impl Gateway {
             deliver,
             budget: Budget::new(config.limits.in_flight_bytes),
             body_timeout: config.limits.body_timeout,
+            learned: Arc::default(),
             stop: shutdown.listen(),
         });
         let upkeep = Upkeep {

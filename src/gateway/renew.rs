@@ -19,6 +19,11 @@ impl Secrets {
         Self { receive, process }
     }
 
+    /// Waits until a handshake has brought one.
+    pub async fn learned(&self) {
+        self.receive.learned.notified().await;
+    }
+
     /// Uses the secrets of `config`, which is the running configuration with what its files hold now.
     pub fn renew(&self, config: &Config) {
         for source in &config.sources {

@@ -149,7 +149,9 @@ where
         .get::<Peer>()
         .map_or(SocketAddr::from(([0, 0, 0, 0], 0)), |peer| peer.0);
     if kind == MayBe::Handshake {
-        if let Some(answer) = handshake::answer(source, proof, &head, &body, received_ms)? {
+        if let Some(answer) =
+            handshake::answer(receive, source, proof, &head, &body, received_ms).await?
+        {
             return Ok(Success::Handshake(answer));
         }
         if head.method != Method::POST {
@@ -312,19 +314,9 @@ fn keys(receive: &Receive, source: &Source, event_type: Option<&str>, incoming: 
         kind: Kind::Event,
         key: event,
     }];
-    let replay = match &source.config.dedupe.replay {
-        Some(Replay::Signature) => incoming
-            .verified
-            .signed()
-            .map(|signed| Cow::Borrowed(&signed[..])),
-        Some(Replay::Field(field)) => field.bytes(parts),
-        None => None,
-    };
-    if let Some(replay) = replay {
-        claimed.push(RequestKey {
-            kind: Kind::Replay,
-            key: DedupeKey::new(name, [&*replay]),
-        });
+    if let Some(key) = replay_key(source, name, incoming) {
+        let kind = Kind::Replay;
+        claimed.push(RequestKey { kind, key });
     }
     if source.has_unsigned_skip() && !is_body {
         claimed.push(RequestKey {
@@ -336,6 +328,34 @@ fn keys(receive: &Receive, source: &Source, event_type: Option<&str>, incoming: 
         event: Some(event),
         claimed,
     }
+}
+
+/// What a captured request cannot change when it comes again. A part that is missing counts as empty, or leaving it out
+/// would make another key; without any of them there is none.
+fn replay_key(source: &Source, name: &str, incoming: &Incoming) -> Option<DedupeKey> {
+    let parts = incoming.parts();
+    let values = source
+        .config
+        .dedupe
+        .replay
+        .iter()
+        .map(|replay| match replay {
+            Replay::Signature => incoming
+                .verified
+                .signed()
+                .map(|signed| Cow::Borrowed(&signed[..])),
+            Replay::Field(field) => field.bytes(parts),
+        });
+    let values: Vec<Option<Cow<'_, [u8]>>> = values.collect();
+    let is_there = values.iter().any(Option::is_some);
+    is_there.then(|| {
+        DedupeKey::new(
+            name,
+            values
+                .iter()
+                .map(|value| value.as_deref().unwrap_or_default()),
+        )
+    })
 }
 
 fn duplicate(source: &Source, id: EventId, conflict: bool) -> Success {

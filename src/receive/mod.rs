@@ -21,6 +21,7 @@ use crate::shutdown::Listener as Stop;
 use crate::store::Store;
 use rejection::{Cause, Rejection};
 use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::sync::Notify;
 
 /// What every request shares.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub struct Receive {
     pub budget: Budget,
     /// From the end of a head to the end of its body.
     pub body_timeout: Duration,
+    /// Rung when a handshake has brought a secret.
+    pub learned: Arc<Notify>,
     /// How far the stop has come: at its end nobody is waited for any more.
     pub stop: Stop,
 }

@@ -38,7 +38,7 @@ impl Surroundings {
             public_url: source.public_url.clone(),
             params: source.params.clone(),
             signatures_max,
-            remember: source.dedupe.replay == Some(Replay::Signature),
+            remember: source.dedupe.replay.contains(&Replay::Signature),
         }
     }
 }

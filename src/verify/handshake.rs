@@ -8,10 +8,11 @@ use crate::config::template::Piece;
 use crate::config::verify::{Condition as ConfiguredCondition, Expected};
 use crate::config::{
     Secret, Verify,
-    handshake::{Handshake as Config, HandshakeBody},
+    handshake::{Handshake as Config, HandshakeBody, HandshakeValue},
     key,
     verify::{Algorithm, Hash, Proof, Subject},
 };
+use crate::extract::Field;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use zeroize::Zeroizing;
@@ -43,6 +44,7 @@ pub struct Handshake {
     when: Vec<Condition>,
     /// Whether the request must be proven first.
     pub verified: bool,
+    learn: Option<Field>,
     status: StatusCode,
     content_type: HeaderValue,
     headers: Vec<(HeaderName, Content)>,
@@ -52,7 +54,13 @@ pub struct Handshake {
 #[derive(Debug)]
 enum Body {
     Text(Content),
-    Json(Vec<(String, Content)>),
+    Json(Vec<(String, JsonValue)>),
+}
+
+#[derive(Debug)]
+enum JsonValue {
+    Text(Content),
+    Fixed(serde_json::Value),
 }
 
 /// What the vendor gets.
@@ -95,6 +103,12 @@ impl Handshakes {
     pub fn may_answer(&self, method: &Method, query: Option<&str>, headers: &HeaderMap) -> bool {
         let may = |rule: &Handshake| condition::may_hold(&rule.when, method, query, headers);
         self.rules.iter().any(may)
+    }
+
+    /// The secret that this request brings, by this rule.
+    pub fn brought(&self, rule: &Handshake, request: Request<'_>) -> Option<Zeroizing<Vec<u8>>> {
+        let value = request.once(rule.learn.as_ref()?)?;
+        Some(Zeroizing::new(value.into_owned()))
     }
 
     /// The rule that answers this request.
@@ -143,6 +157,7 @@ impl Handshake {
         Some(Self {
             when: condition::prepare(&config.when, around)?,
             verified: config.verified,
+            learn: config.learn.clone(),
             status: answer.status,
             content_type: answer.content_type.clone(),
             headers: headers.collect::<Option<_>>()?,
@@ -151,13 +166,27 @@ impl Handshake {
                 HandshakeBody::Json(fields) => Body::Json(
                     fields
                         .iter()
-                        .map(|(name, template)| {
-                            Some((name.clone(), Content::new(template, around)?))
-                        })
+                        .map(|(name, value)| Some((name.clone(), JsonValue::new(value, around)?)))
                         .collect::<Option<_>>()?,
                 ),
             },
         })
+    }
+}
+
+impl JsonValue {
+    fn new(value: &HandshakeValue, around: &Surroundings) -> Option<Self> {
+        Some(match value {
+            HandshakeValue::Text(template) => Self::Text(Content::new(template, around)?),
+            HandshakeValue::Fixed(value) => Self::Fixed(value.clone()),
+        })
+    }
+
+    fn render(&self, given: &Given<'_>) -> Option<serde_json::Value> {
+        match self {
+            Self::Text(content) => String::from_utf8(content.text(given)?).ok().map(Into::into),
+            Self::Fixed(value) => Some(value.clone()),
+        }
     }
 }
 
@@ -167,12 +196,11 @@ impl Body {
             Self::Text(content) => content.text(given),
             Self::Json(fields) => {
                 let mut object = String::from("{");
-                for (place, (name, content)) in fields.iter().enumerate() {
-                    let text = String::from_utf8(content.text(given)?).ok()?;
+                for (place, (name, value)) in fields.iter().enumerate() {
                     let comma = if place > 0 { "," } else { "" };
                     let name = serde_json::Value::from(name.as_str());
-                    let text = serde_json::Value::from(text);
-                    object.push_str(&format!("{comma}{name}:{text}"));
+                    let value = value.render(given)?;
+                    object.push_str(&format!("{comma}{name}:{value}"));
                 }
                 object.push('}');
                 Some(object.into_bytes())

@@ -1,6 +1,8 @@
 //! Towards the app: what it sees, and every way in which it can misbehave.
 
-use crate::support::{App, Behaviour, Gate, Request, gate::Home, sender::Connection, wait_until};
+use crate::support::{
+    App, Behaviour, Gate, Request, gate::Home, hmac_sha256_hex, sender::Connection, wait_until,
+};
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
@@ -598,4 +600,54 @@ fn delivered_waits_for_the_first_attempt_and_says_how_it_ended() {
     }
     app.come_back();
     wait_until("all are delivered at last", || pending(&gate) == 0.0);
+}
+
+/// `{json_stringify}`: what was signed is another text than what came, so that text is what is stored, keyed and
+/// forwarded; the bytes that nobody signed go nowhere.
+#[test]
+fn a_re_serialised_body_is_forwarded_as_it_was_signed() {
+    let app = App::start();
+    let home = Home::new(&format!(
+        "sources:\n  crisp:\n    verify: {{ hmac: {{ header: X-Signature, signed: \"{{json_stringify}}\" }} }}\n    secret: s3cret\n    \
+         event: {{ type: json:/event }}\n    forward: app\ntargets:\n  app: {{ url: {} }}\n",
+        app.url()
+    ));
+    let gate = home.start();
+    let signed = r#"{"1":"é","event":"order.created","total":199,"big":12345678901234567000}"#;
+    let mac = hmac_sha256_hex("s3cret", &[signed.as_bytes()]);
+    let spellings = [
+        "{ \"event\": \"order.created\",\n \"total\": 199.00, \"big\": 12345678901234567890, \"1\": \"\\u00e9\" }",
+        signed,
+        "{\"event\":\"order.refunded\",\"total\":1.99e2,\"event\":\"order.created\",\"big\":12345678901234567000,\"1\":\"é\"}",
+    ];
+    let mut ids = Vec::new();
+    for spelling in spellings {
+        let request = Request::new("/hooks/crisp", spelling).header("X-Signature", &mac);
+        let reply = gate.send(&request);
+        assert_eq!(reply.status, 200, "{spelling}: {reply:?}");
+        assert_eq!(reply.is_duplicate(), !ids.is_empty(), "{spelling}");
+        ids.push(reply.id());
+    }
+    assert!(
+        ids.iter().all(|id| *id == ids[0]),
+        "one event, however it is spelled"
+    );
+    let got = &app.wait_for(1)[0];
+    assert_eq!(String::from_utf8_lossy(&got.body), signed);
+    assert_eq!(got.header("content-length"), signed.len().to_string());
+    assert_eq!(got.header("hookgate-event-type"), "order.created");
+
+    for wrong in [
+        "not json",
+        "",
+        "[1,",
+        &spellings[0].replace("199.00", "199.01"),
+    ] {
+        let request = Request::new("/hooks/crisp", wrong).header("X-Signature", &mac);
+        assert_eq!(gate.send(&request).status, 401, "{wrong}");
+    }
+    let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+    let request = Request::new("/hooks/crisp", deep).header("X-Signature", &mac);
+    assert_eq!(gate.send(&request).status, 401);
+    assert_eq!(app.count(), 1);
 }

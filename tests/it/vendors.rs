@@ -1,7 +1,8 @@
 //! Each vendor, end to end: what it really sends, what must be refused, what is one event and what is two.
 
-use crate::support::{App, Gate, Request, gate::Home, hmac_sha256_hex, wait_until};
-use std::time::{SystemTime, UNIX_EPOCH};
+use crate::support::{
+    App, Gate, Request, gate::Home, hmac_sha256_hex, sender::now_seconds, wait_until,
+};
 
 const SECRET: &str = "first-secret-0123456789";
 const SECOND: &str = "second-secret-9876543210";
@@ -17,13 +18,6 @@ struct Vendor {
     body: fn(entity: u32, minute: u32) -> String,
     /// Adds what proves the sender.
     prove: fn(Request, secret: &str) -> Request,
-}
-
-fn now_seconds() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("after 1970")
-        .as_secs()
 }
 
 fn vowchat(request: Request, secret: &str, timestamp: u64, delivery: &str) -> Request {

@@ -61,7 +61,7 @@ pub enum BadKey {
     )]
     Compressed,
     /// An RSA key that is too small to prove anything, or too large to be one.
-    #[error("has {0} bits; accepted: 2048 to 8192")]
+    #[error("is an RSA key of {0} bits; accepted: 2048 to 8192")]
     RsaBits(usize),
 }
 
@@ -74,7 +74,7 @@ fn encoding_name(encoding: Encoding) -> &'static str {
 }
 
 /// The key's bytes as ring takes them: of an HMAC or a hash as they are, of Ed25519 32 bytes, of ECDSA the
-/// uncompressed point (65 bytes), of RSA the DER of its RSAPublicKey.
+/// uncompressed point (65 bytes), of RSA the DER of its `RSAPublicKey`.
 pub fn decode(
     form: &KeyForm,
     algorithm: Algorithm,

@@ -46,7 +46,7 @@ pub(super) fn p256(secret: &[u8]) -> Result<Zeroizing<Vec<u8>>, BadKey> {
     }
 }
 
-/// The DER of an RSA key's RSAPublicKey.
+/// The DER of an RSA key's `RSAPublicKey`.
 pub(super) fn rsa(secret: &[u8]) -> Result<Zeroizing<Vec<u8>>, BadKey> {
     let der = der(secret)?;
     let key = match SubjectPublicKeyInfoRef::from_der(&der) {
@@ -68,7 +68,7 @@ fn is_rsa(der: &[u8]) -> bool {
     modulus_and_exponent(der).is_some()
 }
 
-/// Both numbers of an RSAPublicKey (RFC 8017 A.1.1).
+/// Both numbers of an `RSAPublicKey` (RFC 8017 A.1.1).
 fn modulus_and_exponent(der: &[u8]) -> Option<(UintRef<'_>, UintRef<'_>)> {
     let mut reader = SliceReader::new(der).ok()?;
     let numbers = reader

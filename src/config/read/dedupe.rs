@@ -27,7 +27,7 @@ pub(super) fn read(
     let mut dedupe = Dedupe {
         window,
         skip: Vec::new(),
-        replay: None,
+        replay: Vec::new(),
     };
     let Some(node) = node else {
         return Some(dedupe);
@@ -38,14 +38,36 @@ pub(super) fn read(
         let rules = node.list(SKIP_ACCEPTED)?;
         every(rules.iter().map(|rule| skip_rule(rule, verify, event_type)))
     });
-    let replay = map.get_some("replay").map(|node| replay(&node, verify));
+    let replay = map.get_some("replay").map(|node| replays(&node, verify));
     if let Some(skip) = skip {
         dedupe.skip = skip?;
     }
     if let Some(replay) = replay {
-        dedupe.replay = Some(replay?);
+        dedupe.replay = replay?;
     }
     Some(dedupe)
+}
+
+/// One part of the request, or a list in a list: parts that are joined.
+fn replays(node: &Node<'_>, verify: Option<&Verify>) -> Option<Vec<Replay>> {
+    const ACCEPTED: &str = "signature, a part of the request, or parts that are joined, such as [[signature, header:X-Topic]]";
+    if !node.value().is_sequence() {
+        return replay(node, verify).map(|replay| vec![replay]);
+    }
+    let alternatives = node.list(ACCEPTED)?;
+    let [joined] = alternatives.as_slice() else {
+        node.wrong(ACCEPTED);
+        return None;
+    };
+    if !joined.value().is_sequence() {
+        return replay(joined, verify).map(|replay| vec![replay]);
+    }
+    let parts = joined.list(ACCEPTED)?;
+    if parts.is_empty() {
+        joined.problem("an empty join names nothing");
+        return None;
+    }
+    every(parts.iter().map(|part| replay(part, verify)))
 }
 
 /// The signature is taken as what it says, not as it is written: hex digits have two cases, base64url may be padded,

@@ -5,6 +5,7 @@ use crate::config::{
     Secret, Verify, key,
     locate::{KeyPath, Side},
     reader::{Map, Node, did_you_mean},
+    substitute::STAND_IN,
     verify::{Algorithm, KeyForm, Prefix, Proof, Scheme, Token, TokenForm},
 };
 use crate::extract::Field;
@@ -73,7 +74,9 @@ fn is_named(scheme: &Scheme, secret: &Secret) -> bool {
 fn check_named(list: &Node<'_>, scheme_at: &KeyPath, scheme: &Scheme, secrets: &[Given<'_>]) {
     let known: Vec<&str> = secrets.iter().map(|given| &*given.secret.name).collect();
     for (index, name) in scheme.secrets.iter().flatten().enumerate() {
-        if !known.contains(&&**name) {
+        // The name itself may be that of an unset variable.
+        let stands_in = list.context().allow_unset && **name == *STAND_IN;
+        if !stands_in && !known.contains(&&**name) {
             list.context().report.problem(
                 &scheme_at.key("secrets").item(index),
                 Side::Value,

@@ -5,10 +5,10 @@ use super::{
     scheme::{Place, conditions, template},
 };
 use crate::config::{
-    handshake::{Handshake, HandshakeAnswer, HandshakeBody},
+    handshake::{Handshake, HandshakeAnswer, HandshakeBody, HandshakeValue},
     reader::{Map, Node, every},
     template::{Base, Filter, Template},
-    value::{HEADER, HEADER_VALUE, SUCCESS},
+    value::{FIELD, HEADER, HEADER_VALUE, SUCCESS},
     verify::Expected,
 };
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -49,7 +49,7 @@ pub(super) fn read(
 }
 
 fn rule(node: &Node<'_>, texts: &Texts, has_secrets: bool) -> Option<Handshake> {
-    let map = node.map(&["when", "verified", "respond"])?;
+    let map = node.map(&["when", "verified", "learn", "respond"])?;
     let when = map
         .need(
             "when",
@@ -57,17 +57,37 @@ fn rule(node: &Node<'_>, texts: &Texts, has_secrets: bool) -> Option<Handshake> 
         )
         .and_then(|node| conditions(&node, Place::Question, texts));
     let verified = map.choose_or("verified", &[("true", true), ("false", false)], true);
+    let learn = map.get_some("learn").map(|node| node.read(&FIELD));
     let answer = answer(map.get_some("respond").as_ref(), texts);
     let rule = Handshake {
         when: when?,
         verified,
+        learn: match learn {
+            Some(field) => Some(field?),
+            None => None,
+        },
         answer: answer?,
     };
+    if rule.learn.is_some() && verified {
+        node.problem_at_key(
+            "a secret that is still to be learned can prove nothing; write verified: false beside learn",
+        );
+        return None;
+    }
     if !has_secrets && templates(&rule).any(is_keyed) {
         node.problem_at_key("hmac_sha1 and hmac_sha256 need a secret, and this source has none");
         return None;
     }
     Some(rule)
+}
+
+/// Whether some rule brings the secret.
+pub(super) fn learns(node: Option<&Node<'_>>) -> bool {
+    let rules = node.and_then(|node| node.value().as_sequence());
+    rules.is_some_and(|rules| {
+        let brings = |rule: &serde_yaml::Value| rule.get("learn").is_some_and(|at| !at.is_null());
+        rules.iter().any(brings)
+    })
 }
 
 /// The first param of a rule that is null.
@@ -98,7 +118,13 @@ fn templates(rule: &Handshake) -> impl Iterator<Item = &Template> {
     let headers = rule.answer.headers.iter().map(|(_, template)| template);
     let body = match &rule.answer.body {
         HandshakeBody::Text(text) => vec![text],
-        HandshakeBody::Json(entries) => entries.iter().map(|(_, text)| text).collect(),
+        HandshakeBody::Json(entries) => entries
+            .iter()
+            .filter_map(|(_, value)| match value {
+                HandshakeValue::Text(text) => Some(text),
+                HandshakeValue::Fixed(_) => None,
+            })
+            .collect(),
     };
     when.chain(body).chain(headers)
 }
@@ -136,7 +162,7 @@ fn body(map: &Map<'_>, texts: &Texts) -> Option<HandshakeBody> {
         (None, Some(json)) => every(
             json.named()?
                 .iter()
-                .map(|(name, node)| Some((name.clone(), template(node, Place::Answer, texts)?))),
+                .map(|(name, node)| Some((name.clone(), json_value(node, texts)?))),
         )
         .map(HandshakeBody::Json),
         (Some(_), Some(_)) => {
@@ -144,6 +170,20 @@ fn body(map: &Map<'_>, texts: &Texts) -> Option<HandshakeBody> {
                 .problem_at_key("body and json stand side by side; keep one");
             None
         }
+    }
+}
+
+/// A number or a truth value stays one; any other text is a template.
+fn json_value(node: &Node<'_>, texts: &Texts) -> Option<HandshakeValue> {
+    let value = node.value();
+    let fixed = match (value.as_bool(), value.as_i64()) {
+        (Some(truth), _) => Some(truth.into()),
+        (None, Some(number)) => Some(number.into()),
+        (None, None) => None,
+    };
+    match fixed {
+        Some(fixed) => Some(HandshakeValue::Fixed(fixed)),
+        None => template(node, Place::Answer, texts).map(HandshakeValue::Text),
     }
 }
 

@@ -65,7 +65,7 @@ pub(super) fn read(source: &Map<'_>) -> Texts {
     for (name, node) in entries {
         if !is_secret_name(&name) {
             node.problem_at_key(
-                "is no name for a param; accepted: 1 to 63 letters, digits, -, _ and .",
+                "this is no name for a param; accepted: 1 to 63 letters, digits, -, _ and .",
             );
         } else if !node.is_null() {
             // What is wrong is said once, not again in every template that names it.

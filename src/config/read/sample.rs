@@ -37,7 +37,7 @@ fn header(name: &str, node: &Node<'_>) -> Option<(HeaderName, String)> {
     };
     let value = value?;
     let Ok(text) = value.to_str() else {
-        node.problem("is not ASCII; accepted: printable ASCII");
+        node.problem("this is not ASCII; accepted: printable ASCII");
         return None;
     };
     Some((name, text.to_owned()))

@@ -10,6 +10,7 @@ use crate::config::{
 use std::{
     fs::File,
     io::{self, Read as _},
+    path::PathBuf,
 };
 
 /// Secrets of one source: each is tried for every request, and rotation needs two or three.
@@ -18,8 +19,16 @@ const SECRETS_MAX: usize = 16;
 /// Bytes of a secret: room for any key that is in use, and a bound on what a wrong file may cost.
 const SECRET_BYTES_MAX: u64 = 64 << 10;
 
-/// Reads the secrets of a source. `verify` is None where it could not be read.
-pub(super) fn read(source: &Map<'_>, verify: Option<&Verify>) -> Option<Vec<Secret>> {
+/// What was read of a source's secrets.
+pub(super) struct Secrets {
+    pub(super) known: Vec<Secret>,
+    /// The file of one that a handshake brings.
+    pub(super) learn_to: Option<PathBuf>,
+}
+
+/// Reads the secrets of a source. `verify` is None where it could not be read. With `learns` a handshake brings one: its
+/// file may still be missing.
+pub(super) fn read(source: &Map<'_>, verify: Option<&Verify>, learns: bool) -> Option<Secrets> {
     let (single, list) = (source.get("secret"), source.get("secrets"));
     if let (Some(single), Some(_)) = (&single, &list) {
         single
@@ -32,7 +41,10 @@ pub(super) fn read(source: &Map<'_>, verify: Option<&Verify>) -> Option<Vec<Secr
             given
                 .problem_at_key("verify: none looks at no secret; leave it out, or verify with it");
         }
-        return Some(Vec::new());
+        return Some(Secrets {
+            known: Vec::new(),
+            learn_to: None,
+        });
     }
     let Some(given) = given else {
         if verify.is_some() {
@@ -58,17 +70,40 @@ pub(super) fn read(source: &Map<'_>, verify: Option<&Verify>) -> Option<Vec<Secr
         ));
         return None;
     }
+    let learn_to = learns.then(|| nodes.iter().find_map(file)).flatten();
     let secrets = every(
         nodes
             .iter()
             .enumerate()
+            .filter(|(_, node)| learn_to.is_none() || !is_awaited(node))
             .map(|(index, node)| secret(node, &(index + 1).to_string())),
     )?;
     check_names(&secrets);
     if let Some(verify) = verify {
         fit::check(source, given, verify, &secrets);
     }
-    Some(secrets.into_iter().map(|given| given.secret).collect())
+    Some(Secrets {
+        known: secrets.into_iter().map(|given| given.secret).collect(),
+        learn_to,
+    })
+}
+
+/// The file of a secret, if it is in one.
+fn file(node: &Node<'_>) -> Option<PathBuf> {
+    let file = node.child("file").filter(|file| !file.is_null())?;
+    Some(file.text("the path of a file", true)?.value.into())
+}
+
+/// Whether the secret's file is not there yet, which is said.
+fn is_awaited(node: &Node<'_>) -> bool {
+    let awaited = file(node).is_some_and(|path| matches!(path.try_exists(), Ok(false)));
+    if awaited && !node.context().allow_unset {
+        node.context().report.warning(
+            node.path(),
+            "this file is not there yet: until the vendor's handshake has brought the secret, every event is refused",
+        );
+    }
+    awaited && !node.context().allow_unset
 }
 
 const ACCEPTED: &str = "text such as ${NAME}, { file: PATH }, or { name: NAME, value: TEXT }";
@@ -104,7 +139,7 @@ fn secret<'a>(node: &Node<'a>, place: &str) -> Option<Given<'a>> {
     let (value, stands_in) = value?;
     let mut secret = Secret::new(&name, value);
     secret.id = match id {
-        Some(id) => id.map(Into::into),
+        Some(id) => Some(id?.into()),
         None => None,
     };
     (secret.not_before_ms, secret.not_after_ms) = times?;

@@ -124,10 +124,14 @@ fn whole(
 ) -> Option<(Source, Option<Target>)> {
     let texts = params::read(map);
     let verify = verify(map, &parts.provider, &texts);
-    let secrets = secrets::read(map, verify.as_ref());
+    let rules = map.get_some("handshake");
+    let learns = handshake::learns(rules.as_ref());
+    let secrets = secrets::read(map, verify.as_ref(), learns);
     // Where they could not be read, an answer that needs them is no second problem.
-    let has_secrets = secrets.as_ref().is_none_or(|secrets| !secrets.is_empty());
-    let handshakes = handshake::read(map.get_some("handshake").as_ref(), &texts, has_secrets);
+    let has_secrets = secrets
+        .as_ref()
+        .is_none_or(|secrets| !secrets.known.is_empty());
+    let handshakes = handshake::read(rules.as_ref(), &texts, has_secrets);
     let sample = map.get_some("sample").map(|node| sample::read(&node));
     let statuses = [
         ("verified", Status::Verified),
@@ -173,7 +177,7 @@ fn whole(
         .and_then(|node| route::read(&node, parts.name, around.targets));
     let replaces = replaced(map);
 
-    let (verify, event, forward) = (verify?, event?, forward?);
+    let (verify, secrets, event, forward) = (verify?, secrets?, event?, forward?);
     let sample = match sample {
         Some(sample) => Some(sample?),
         None => None,
@@ -195,7 +199,8 @@ fn whole(
         provider: parts.provider.into_name(),
         path: parts.path,
         verify,
-        secrets: secrets?,
+        secrets: secrets.known,
+        learn_to: secrets.learn_to,
         public_url: texts.public_url,
         params: texts.params,
         handshakes: handshakes?,

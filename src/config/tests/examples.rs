@@ -97,6 +97,7 @@ fn the_whole_example_around_its_sources() {
     assert_eq!(config.limits.body_bytes, 1 << 20);
     assert_eq!(config.limits.header_bytes, 32 << 10);
     assert_eq!(config.limits.headers, 100);
+    assert_eq!(config.limits.signatures, 16);
     assert_eq!(config.limits.connections, 10_000);
     assert_eq!(config.limits.in_flight_bytes, 64 << 20);
     assert_eq!(config.limits.header_timeout, secs(10));
@@ -148,7 +149,7 @@ fn the_whole_examples_source() {
     assert_eq!(erp.max_age, Some(secs(24 * 3_600)));
     assert_eq!(erp.dedupe.window, secs(24 * 3_600));
     assert!(erp.dedupe.skip.is_empty());
-    assert_eq!(erp.dedupe.replay, None);
+    assert_eq!(erp.dedupe.replay, []);
     assert_eq!(erp.sender_timeout, secs(30));
     assert_eq!(erp.ack, Ack::Stored);
     assert_eq!(erp.ack_deadline, secs(24));
@@ -212,6 +213,9 @@ admin: { token: hidden-token }
 sources:
   vow: { provider: vowchat, secret: hidden-secret, replaces: chat, forward: http://a/b?c }
   tok: { verify: { token: { header: X-T } }, secret: hidden-secret, event: { id: [[json:/a~1b, query:q], body] }, forward: http://a/ }
+  han: { verify: [{ hmac: { header: X-S }, when: { header:V: \"2\", query:a: null }, secrets: [n] }, { basic: , secrets: [o] }], secrets: [{ name: n, value: \"hidden:a\" }, { name: o, value: \"hidden:b\" }], status: unverified, sender_retries: 72h,
+         public_url: https://hooks.example.com/x, params: { t: hidden-param }, forward: http://a/,
+         handshake: [{ when: { method: GET, query:t: \"{param:t}\" }, verified: false, respond: { body: \"{query:c}\" } }, { when: { json:/a: \"*\" }, respond: { json: { a: b, c: d } } }, { when: { method: HEAD } }] }
   bea: { verify: bearer, secret: hidden-secret, max_age: off, ack: delivered, forward: vow2 }
   liv: { provider: live-chat, secret: hidden-secret, max_age: 2h, forward: http://a/ }
   non: { verify: none, event: { type: query:t }, dedupe: { skip: [{ event: [a, b] }] }, forward: [{ to: vow2, events: \"!x\" }] }

@@ -26,3 +26,49 @@ fn every_shipped_file_passes_check_without_secrets_and_warnings() {
     }
     assert_eq!(seen, 7, "five vendors, fan-out and the reference");
 }
+
+/// Every example in the pages that a user copies from.
+#[test]
+fn every_example_in_the_pages_loads() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut seen = 0;
+    for page in ["config/SCHEMES.md", "README.md"] {
+        let text = std::fs::read_to_string(root.join(page)).expect("a page");
+        for block in text.split("```yaml\n").skip(1) {
+            let block = block.split("```").next().expect("a block ends");
+            let whole = whole(block);
+            let process = Process {
+                variable: &|_| None,
+                open_files_max: PLENTY,
+            };
+            let loaded = load_text(page, &whole, Options { allow_unset: true }, &process);
+            loaded.unwrap_or_else(|problems| panic!("{whole}\n{}", shown(&problems)));
+            seen += 1;
+        }
+    }
+    assert!(seen >= 7, "{seen} examples");
+}
+
+/// An example that is part of a source, put into one.
+fn whole(block: &str) -> String {
+    if block.contains("sources:") {
+        return block.to_owned();
+    }
+    let indent = if block.starts_with("    ") {
+        ""
+    } else {
+        "    "
+    };
+    let lines: String = block
+        .lines()
+        .map(|line| format!("{indent}{line}\n"))
+        .collect();
+    let mut source = format!("sources:\n  erp:\n{lines}    forward: http://127.0.0.1:3000/\n");
+    if !block.contains("verify:") {
+        source.push_str("    verify: { hmac: { header: X-Signature } }\n");
+    }
+    if !block.contains("secrets:") {
+        source.push_str("    secret: a-secret\n");
+    }
+    source
+}

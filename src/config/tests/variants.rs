@@ -116,7 +116,7 @@ fn values_of_a_source_differ_from_their_defaults_too() {
         matches!(&a.dedupe.skip[1], SkipRule::Header(name, value) if name == "h" && value == "v")
     );
     // The header of the signature means the signature.
-    assert_eq!(a.dedupe.replay, Some(Replay::Signature));
+    assert_eq!(a.dedupe.replay, [Replay::Signature]);
     assert_eq!((a.ack, a.ack_deadline), (Ack::Delivered, secs(9)));
     assert_eq!(a.respond.status, 202);
     assert_eq!(a.respond.body.as_deref(), Some(&b"[accepted]"[..]));
@@ -226,6 +226,20 @@ sources:
     ack: ${ACK}
     respond: { status: \"${STATUS}\" }
     forward: ${FORWARD}
+  c:
+    public_url: \"${PUBLIC}\"
+    params: { p: \"${PARAM}\" }
+    verify:
+      ed25519: { header: A, split: \"${SPLIT}\", prefix: \"${BEFORE}\", key: \"${FORM}\", key_id: \"${KEY}\",
+                 signed: \"{url}{param:p}{timestamp}{named_headers}{body}\",
+                 timestamp: { element: \"${ELEMENT}\", tolerance: \"${TOLERANCE}\" },
+                 named_headers: { names: \"${NAMES}\", split: \"${BETWEEN}\", each: \"${EACH}\", join: \"${JOIN}\" } }
+      when: { method: \"${METHOD}\" }
+      secrets: [\"${WHICH}\"]
+    secrets: [{ id: \"${KEY_ID}\", value: \"${C}\", not_before: \"${FROM}\", not_after: \"${TO}\" }]
+    handshake: [{ when: { method: \"${ASK}\" }, respond: { status: \"${OK}\", body: \"${ANSWER}\" } }]
+    sample: { query: \"${QUERY}\", body: \"${SAMPLE}\" }
+    forward: t
   b: { path: \"${PATH_B}\", verify: bearer, secret: \"x${B}\", forward: t }
 targets:
   t: { url: \"https://${HOST}:${PORT}/\", max_backlog: \"${BACKLOG}\", sign: { secret: \"${SIGN}\" } }
@@ -238,10 +252,10 @@ targets:
     let (config, _) = load_text("f", text, options, &process)
         .unwrap_or_else(|problems| panic!("{}", shown(&problems)));
     assert_eq!(config.sources[0].path, "/hooks/a");
-    assert_eq!(config.sources[1].path, "/hooks/b");
+    assert_eq!(config.sources[2].path, "/hooks/b");
     assert_eq!(target(&config, "t").url, "http://unset.invalid/");
 
     let problems = load_text("f", text, Options::default(), &process).expect_err("unset");
     // One for each variable, and the one file that is named.
-    assert_eq!(problems.len(), 29, "{}", shown(&problems));
+    assert_eq!(problems.len(), 52, "{}", shown(&problems));
 }

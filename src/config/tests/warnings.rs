@@ -34,6 +34,26 @@ fn warnings_tell_what_a_user_should_know() {
             "sources.a.dedupe.replay: neither event.id nor this is signed",
         ),
         (
+            "a: {provider: chatsvia, secret: s, sender_retries: 72h, dedupe: {window: 24h}, forward: http://a/}",
+            "sources.a.dedupe.window: 24h is shorter than sender_retries, which is 72h",
+        ),
+        (
+            "a: {verify: bearer, secrets: [{value: s, not_after: 2001-01-01T00:00:00Z}], forward: http://a/}",
+            "sources.a.secrets: every secret is outside its time (not_before, not_after): all requests are refused from now on",
+        ),
+        (
+            "a: {verify: bearer, secrets: [{value: s, not_before: 2999-01-01T00:00:00Z}], forward: http://a/}",
+            "all requests are refused until 2999-01-01T00:00:00.000Z",
+        ),
+        (
+            "a: {verify: [{hmac: {header: A, signed: '{timestamp}{body}', timestamp: {header: T}}}, {hmac: {header: B}}], secret: s, forward: http://a/}",
+            "sources.a.verify[1]: another scheme with the same secret checks the age",
+        ),
+        (
+            "a: {provider: chatsvia, secret: s, params: {t: null}, handshake: [{when: {method: GET, 'query:t': '{param:t}'}}], forward: http://a/}",
+            "sources.a.handshake[0]: handshake 1 is off until params.t is set",
+        ),
+        (
             "a: {provider: chatsvia, secret: s, forward: http://a/}\ntargets: {t: {url: http://a/}}",
             "targets.t: no source forwards to this target",
         ),
@@ -48,6 +68,22 @@ fn warnings_tell_what_a_user_should_know() {
             "{source}: {warnings:?}"
         );
     }
+}
+
+#[test]
+fn schemes_with_secrets_of_their_own_are_not_compared() {
+    let (_, warnings) = accepted(
+        "
+sources:
+  a:
+    verify:
+      - { hmac: { header: A, signed: '{timestamp}{body}', timestamp: { header: T } }, secrets: [a] }
+      - { hmac: { header: B }, secrets: [b] }
+    secrets: [{ name: a, value: x }, { name: b, value: y, not_after: 2001-01-01T00:00:00Z }]
+    forward: http://a/
+",
+    );
+    assert_eq!(warnings, [""; 0]);
 }
 
 #[test]

@@ -103,6 +103,15 @@ pub(crate) const EACH_HEADER: Kind<Vec<HeaderPiece>> = text_kind(
     },
 );
 
+/// What stands between the elements of a list, or what one of them begins with.
+pub(crate) const ELEMENT: Kind<String> =
+    text_kind("text of at least one character", Some(","), |text| {
+        keep(text, !text.is_empty(), "is empty")
+    });
+
+/// What is put between two texts.
+pub(crate) const JOIN: Kind<String> = text_kind("text", Some(""), |text| Ok(text.to_owned()));
+
 /// What a request calls a secret.
 pub(crate) const SECRET_ID: Kind<String> = text_kind(
     "1 to 255 printable ASCII characters",

@@ -225,3 +225,11 @@ pub(crate) fn hmac_sha256_hex(secret: &str, parts: &[&[u8]]) -> String {
     }
     hex::encode(mac.finalize().into_bytes())
 }
+
+/// Unix time in seconds.
+pub(crate) fn now_seconds() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("after 1970")
+        .as_secs()
+}

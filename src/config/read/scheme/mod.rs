@@ -42,7 +42,7 @@ pub(super) struct Around<'a> {
 
 /// What one entry says.
 enum Entry {
-    Scheme(Scheme),
+    Scheme(Box<Scheme>),
     None,
 }
 
@@ -52,7 +52,7 @@ pub(super) fn read(node: &Node<'_>, around: &Around<'_>) -> Option<Verify> {
         return several(node, around);
     }
     Some(match entry(node, around)? {
-        Entry::Scheme(scheme) => Verify::Schemes(vec![scheme]),
+        Entry::Scheme(scheme) => Verify::Schemes(vec![*scheme]),
         Entry::None => Verify::None,
     })
 }
@@ -72,7 +72,7 @@ fn several(node: &Node<'_>, around: &Around<'_>) -> Option<Verify> {
         return None;
     }
     let schemes = every(items.iter().map(|item| match entry(item, around)? {
-        Entry::Scheme(scheme) => Some(scheme),
+        Entry::Scheme(scheme) => Some(*scheme),
         Entry::None => {
             item.problem("none in a list would let everything pass; take it out, or write verify: none alone");
             None
@@ -118,13 +118,13 @@ fn own_secrets(one: &Scheme, other: &Scheme) -> bool {
 /// A word, or a kind with its settings.
 fn entry(node: &Node<'_>, around: &Around<'_>) -> Option<Entry> {
     if node.value().is_mapping() {
-        return settings(node, around).map(Entry::Scheme);
+        return settings(node, around).map(|scheme| Entry::Scheme(Box::new(scheme)));
     }
     let text = node.text(ACCEPTED, false)?;
     match text.value.as_str() {
         "none" => Some(Entry::None),
         word if token::by_word(word).is_some() => {
-            token::by_word(word).map(|token| Entry::Scheme(alone(Proof::Token(token))))
+            token::by_word(word).map(|token| Entry::Scheme(Box::new(alone(Proof::Token(token)))))
         }
         word if KINDS.contains(&word) => {
             node.problem(format!(

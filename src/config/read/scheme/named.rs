@@ -3,7 +3,7 @@
 use super::signature::elements;
 use crate::config::{
     reader::{Map, Node},
-    value::{EACH_HEADER, NONEMPTY, PLACE, TEXT},
+    value::{EACH_HEADER, ELEMENT, JOIN, PLACE},
     verify::{NamedHeaders, TimePlace},
 };
 
@@ -13,7 +13,7 @@ pub(super) fn read(node: &Node<'_>, is_split: bool) -> Option<NamedHeaders> {
     let place = need(&map, "names", "header:NAME, or { element: \"h=\" }")
         .and_then(|node| names(&node, is_split));
     let split =
-        need(&map, "split", "what stands between the names").and_then(|node| node.read(&NONEMPTY));
+        need(&map, "split", "what stands between the names").and_then(|node| node.read(&ELEMENT));
     let each = need(
         &map,
         "each",
@@ -25,7 +25,7 @@ pub(super) fn read(node: &Node<'_>, is_split: bool) -> Option<NamedHeaders> {
         "join",
         "what stands between two of them; may be empty",
     )
-    .and_then(|node| node.read(&TEXT));
+    .and_then(|node| node.read(&JOIN));
     Some(NamedHeaders {
         place: place?,
         split: split?,
@@ -48,6 +48,6 @@ fn names(node: &Node<'_>, is_split: bool) -> Option<TimePlace> {
         "element",
         "names needs element: what the element with the names begins with",
     )?;
-    let prefix = element.read(&NONEMPTY)?;
+    let prefix = element.read(&ELEMENT)?;
     elements(&element, is_split).then_some(TimePlace::Element(prefix))
 }

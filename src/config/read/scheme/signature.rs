@@ -8,7 +8,7 @@ use super::{
 use crate::config::{
     reader::{Map, Node, every},
     template::{Base, Piece, Template, Value},
-    value::{HEADER, NONEMPTY, PLACE, SIGNATURE_PREFIX},
+    value::{ELEMENT, HEADER, PLACE, SIGNATURE_PREFIX},
     verify::{Algorithm, Encoding, Hash, Prefix, Signature, TimePlace, Timestamp},
 };
 use crate::extract::Field;
@@ -83,11 +83,12 @@ pub(super) fn read(family: &Family, node: &Node<'_>, around: &Around<'_>) -> Opt
     let map = node.map(family.settings)?;
     let fields = fields(&map, family.word);
     let repeated = repeated(&map, fields.as_deref());
-    let split = map.get_some("split").map(|node| node.read(&NONEMPTY));
-    let is_split = split.is_some();
-    let prefix = map.get_some("prefix").map(|node| {
+    let split = optional(&map, "split", |node| node.read(&ELEMENT));
+    let is_split = map.get_some("split").is_some();
+    let prefix = optional(&map, "prefix", |node| {
         let prefix = node.read(&SIGNATURE_PREFIX)?;
-        within(&node, &prefix, split.as_ref().and_then(Option::as_deref)).then_some(prefix)
+        let split = split.as_ref().ok().and_then(Option::as_deref);
+        within(node, &prefix, split).then_some(prefix)
     });
     let hash = if family.settings.contains(&"algorithm") {
         map.choose_or("algorithm", &HASHES, Hash::Sha256)
@@ -96,42 +97,43 @@ pub(super) fn read(family: &Family, node: &Node<'_>, around: &Around<'_>) -> Opt
     };
     let encoding = map.choose_or("encoding", &ENCODINGS, Encoding::Hex);
     let key = key::read(&map, family.keys);
-    let key_id = map.get_some("key_id").map(|node| node.read(&PLACE));
-    let timestamp = map
-        .get_some("timestamp")
-        .map(|node| timestamp::read(&node, is_split));
-    let named_headers = map
-        .get_some("named_headers")
-        .map(|node| named::read(&node, is_split));
+    let key_id = optional(&map, "key_id", |node| node.read(&PLACE));
+    let timestamp = optional(&map, "timestamp", |node| timestamp::read(node, is_split));
+    let named_headers = optional(&map, "named_headers", |node| named::read(node, is_split));
     let signed = signed(&map, family, around)?;
     let both = Both {
-        timestamp: timestamp.is_some(),
-        named_headers: named_headers.is_some(),
+        timestamp: !matches!(timestamp, Ok(None)),
+        named_headers: !matches!(named_headers, Ok(None)),
     };
     check_partners(&map, &signed, &both, around);
     let signature = Signature {
         algorithm: (family.algorithm)(hash),
         fields: fields?,
         repeated,
-        split: given(split)?,
-        prefix: given(prefix)?.unwrap_or(Prefix::Text(String::new())),
+        split: split.ok()?,
+        prefix: prefix.ok()?.unwrap_or(Prefix::Text(String::new())),
         encoding,
         key: key?,
-        key_id: given(key_id)?,
+        key_id: key_id.ok()?,
         signed,
-        timestamp: given(timestamp)?,
-        named_headers: given(named_headers)?,
+        timestamp: timestamp.ok()?,
+        named_headers: named_headers.ok()?,
     };
     check_time(&map, &signature, around);
     Some(signature)
 }
 
-/// What was left out, or what was read; None if what is given is wrong.
-fn given<T>(read: Option<Option<T>>) -> Option<Option<T>> {
-    match read {
-        None => Some(None),
-        Some(read) => read.map(Some),
-    }
+/// What is given is wrong, and was said to be.
+struct Wrong;
+
+/// A setting that may be left out.
+fn optional<T>(
+    map: &Map<'_>,
+    key: &str,
+    read: impl FnOnce(&Node<'_>) -> Option<T>,
+) -> Result<Option<T>, Wrong> {
+    let node = map.get_some(key);
+    node.map(|node| read(&node).ok_or(Wrong)).transpose()
 }
 
 /// The end of a message about a missing header.

@@ -3,7 +3,7 @@
 use super::signature::elements;
 use crate::config::{
     reader::{Map, Node},
-    value::{DURATION, HEADER, NONEMPTY, PLACE},
+    value::{DURATION, ELEMENT, HEADER, PLACE},
     verify::{TimeFormat, TimePlace, Timestamp},
 };
 use crate::extract::Field;
@@ -71,7 +71,7 @@ fn place(map: &Map<'_>, is_split: bool) -> Option<TimePlace> {
 
 /// `element: "t="` or `element: first`.
 fn element(node: &Node<'_>, is_split: bool) -> Option<TimePlace> {
-    let place = match node.read(&NONEMPTY)?.as_str() {
+    let place = match node.read(&ELEMENT)?.as_str() {
         "first" => TimePlace::FirstElement,
         prefix => TimePlace::Element(prefix.to_owned()),
     };
@@ -83,7 +83,11 @@ fn tolerance(node: Option<&Node<'_>>) -> Option<(Option<Duration>, Option<Durati
     let limit = |node: Option<Node<'_>>| match node {
         None => Some(Some(TOLERANCE)),
         Some(node) if node.is_null() => Some(None),
-        Some(node) => node.read(&DURATION).map(Some),
+        Some(node) => match node.read(&DURATION) {
+            // An unset variable; anything else that can't be read has said so.
+            None if node.context().allow_unset => Some(Some(TOLERANCE)),
+            read => read.map(Some),
+        },
     };
     match node {
         Some(node) if node.value().is_mapping() => {

@@ -45,9 +45,7 @@ fn expected(node: &Node<'_>, place: Place, texts: &Texts) -> Option<Expected> {
     Some(match expected.0.as_slice() {
         [Piece::Literal(star)] if star == "*" => Expected::Present,
         [] => {
-            node.problem(
-                "is never equal to empty text, which counts as absent; write null for that",
-            );
+            node.problem("nothing equals empty text, which counts as absent; write null for that");
             return None;
         }
         _ => Expected::Is(expected),

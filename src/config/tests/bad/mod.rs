@@ -1,6 +1,8 @@
 //! Files that do not load, and every message that a user gets for them. The snapshots show file and messages
 //! together: read them as someone who mistyped.
 
+mod handshakes;
+mod schemes;
 mod sources;
 mod targets;
 
@@ -9,7 +11,10 @@ use crate::config::load::{Options, Process, load_text};
 use proptest::prelude::*;
 use std::fmt::Write as _;
 
-const EVERYTHING: &str = include_str!("../everything.yaml");
+const WHOLE_FILES: [&str; 2] = [
+    include_str!("../everything.yaml"),
+    include_str!("../language.yaml"),
+];
 
 /// Renders each case with its messages.
 fn messages(cases: &[(&str, &str)]) -> String {
@@ -156,7 +161,7 @@ sources: { a: { verify: none, forward: http://a/ } }
         ("one port for both", "listen: :9444\nsources: { a: { verify: none, forward: http://a/ } }\n"),
         ("one address for both", "listen: :80\nadmin: { listen: 127.0.0.1:80 }\nsources: { a: { verify: none, forward: http://a/ } }\n"),
         ("zero limits", "
-limits: { body: 0, headers: 0, connections: 0, in_flight_bytes: 0B, header_timeout: 0s, body_timeout: 0ms, idle_timeout: 0s, dedupe_keys: 0, header_bytes: 0 }
+limits: { body: 0, headers: 0, connections: 0, in_flight_bytes: 0B, header_timeout: 0s, body_timeout: 0ms, idle_timeout: 0s, dedupe_keys: 0, header_bytes: 0, signatures: 0 }
 store: { max_size: 0, dead_retention: 0s }
 shutdown: { timeout: 0s }
 sources: { a: { verify: none, forward: http://a/ } }
@@ -172,6 +177,7 @@ limits:
   idle_timeout: true
   dedupe_keys: -5
   header_bytes: 2MiB
+  signatures: 1001
 sources: { a: { verify: none, forward: http://a/ } }
 "),
         ("a body larger than all bodies", "limits: { body: 65MiB }\nsources: { a: { verify: none, limits: { body: 1GiB }, forward: http://a/ } }\n"),
@@ -283,12 +289,13 @@ proptest! {
     /// Whatever becomes of a file in an editor: it loads, or every reason against it stands within it.
     #[test]
     fn a_mutilated_file_is_loaded_or_refused_with_a_reason(
-        from in 0..EVERYTHING.len(),
+        file in 0..WHOLE_FILES.len(),
+        from in 0..WHOLE_FILES.map(str::len).into_iter().max().expect("two"),
         length in 0_usize..120,
         inserted in "[a-z0-9:{}\\[\\]$*!&<~\"'# \n-]{0,6}",
         allow_unset: bool,
     ) {
-        let mut text: Vec<char> = EVERYTHING.chars().collect();
+        let mut text: Vec<char> = WHOLE_FILES[file].chars().collect();
         let to = (from + length).min(text.len());
         text.splice(from.min(to)..to, inserted.chars());
         let text: String = text.into_iter().collect();

@@ -29,7 +29,7 @@ fn verifying() {
                 ("an unknown way", "verify: bearr\nsecret: ${SECRET}"),
                 (
                     "another unknown way",
-                    "verify: { jwt: { header: A } }\nsecret: ${SECRET}",
+                    "verify: { oauth: { header: A } }\nsecret: ${SECRET}",
                 ),
                 ("no value", "verify:\nsecret: ${SECRET}"),
                 ("an empty mapping", "verify: {}\nsecret: ${SECRET}"),
@@ -62,7 +62,7 @@ fn verifying() {
                 ),
                 (
                     "an unknown placeholder",
-                    "verify: { hmac: { header: A, signed: \"{json_stringify}\" } }\nsecret: ${SECRET}",
+                    "verify: { hmac: { header: A, signed: \"{json_parse}{body|md5}\" } }\nsecret: ${SECRET}",
                 ),
                 (
                     "an unclosed placeholder",
