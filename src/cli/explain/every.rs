@@ -63,7 +63,7 @@ pub(super) fn report(
         text.push('\n');
     }
     text.push_str(&format!(
-        "{}tried {}, {} of which look where this request has something{}\n",
+        "{}tried {}; this request has something where {} of them look{}\n",
         if right.is_empty() { "" } else { "\n" },
         crate::cli::count(vendors.len(), "preset"),
         near.len() + right.len().saturating_sub(near.len().min(NEAR_MAX)),

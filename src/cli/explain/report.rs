@@ -347,7 +347,6 @@ impl Page<'_> {
         let (vendors, _) = vendors::all(&url);
         let own = self.subject.source.provider.as_deref();
         if proven.is_empty() {
-            tried += vendors.len();
             for (name, secret) in vendors::right_for(&vendors, own, self.capture, known)
                 .into_iter()
                 .take(3)

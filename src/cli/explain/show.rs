@@ -50,25 +50,19 @@ impl Screen {
         })
     }
 
-    /// A page without the lines that hold a secret, such as one in a URL. Its first line is made of names alone.
+    /// A page with every secret in it replaced, such as one that is a part of a URL.
     pub(super) fn page(&self, text: &str) -> String {
-        let long = |secret: &&Zeroizing<Vec<u8>>| secret.len() >= HIDDEN_IN_TEXT_MIN;
-        let hides = |line: &str| {
-            let mut secrets = self.hidden.iter().filter(long);
-            secrets.any(|secret| {
-                let mut parts = line.as_bytes().windows(secret.len());
-                parts.any(|part| part == secret.as_slice())
-            })
-        };
-        let lines = text.lines().enumerate().map(|(place, line)| {
-            let line = if place > 0 && hides(line) {
-                "(a line that holds a secret, so it is not shown)"
-            } else {
-                line
-            };
-            format!("{line}\n")
-        });
-        lines.collect()
+        let mut secrets: Vec<&str> = self
+            .hidden
+            .iter()
+            .filter(|secret| secret.len() >= HIDDEN_IN_TEXT_MIN)
+            .filter_map(|secret| std::str::from_utf8(secret).ok())
+            .collect();
+        // A longer one may hold a shorter one.
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets
+            .into_iter()
+            .fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
     }
 
     /// The value, escaped and cut.
