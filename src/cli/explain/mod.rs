@@ -17,6 +17,7 @@ mod search;
 mod show;
 mod steps;
 mod subject;
+mod texts;
 mod times;
 mod trial;
 mod vendors;
