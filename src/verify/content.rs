@@ -26,8 +26,8 @@ pub struct Surroundings {
     pub signatures_max: usize,
     /// Whether what was signed is to be remembered ([`super::Verified::signed`]).
     pub remember: bool,
-    /// Whether a handshake gives anybody an HMAC of a challenge.
-    pub answers_challenges: bool,
+    /// Of which challenges a handshake gives anybody an HMAC.
+    pub answers_challenges: Option<Challenges>,
 }
 
 impl Surroundings {
@@ -41,6 +41,15 @@ impl Surroundings {
             answers_challenges: handshake::signs_for_anybody(&source.handshakes),
         }
     }
+}
+
+/// What a vendor may ask to be signed; the wider the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Challenges {
+    /// A few hex digits.
+    HexDigits,
+    /// A text without spaces, quotes or braces.
+    Texts,
 }
 
 /// A prepared template.

@@ -1,5 +1,6 @@
 //! What the filters of a template make of a value, and how bytes are written as text.
 
+use super::content::Challenges;
 use super::mac::Mac;
 use crate::config::{
     template::Filter,
@@ -64,7 +65,7 @@ const CHALLENGE_MAX: usize = 256;
 /// The HMAC of a vendor's challenge. Anybody may send one, so what looks like most signed texts is refused here, and
 /// what could still be one proves no event ([`is_challenge`]): this must not sign what an attacker asks for.
 fn keyed(hash: Hash, challenge: &[u8], key: &[u8]) -> Option<Vec<u8>> {
-    is_challenge([challenge].into_iter()).then(|| {
+    is_challenge(Challenges::Texts, [challenge].into_iter()).then(|| {
         let mut mac = Mac::new(hash, key);
         mac.update(challenge);
         mac.finish().as_bytes().to_vec()
@@ -72,12 +73,22 @@ fn keyed(hash: Hash, challenge: &[u8], key: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Whether these pieces together are a text that [`keyed`] signs.
-pub(super) fn is_challenge<'p>(pieces: impl Iterator<Item = &'p [u8]>) -> bool {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);
+pub(super) fn is_challenge<'p>(
+    challenges: Challenges,
+    pieces: impl Iterator<Item = &'p [u8]>,
+) -> bool {
+    let plain = |byte: &u8| match challenges {
+        Challenges::HexDigits => byte.is_ascii_hexdigit(),
+        Challenges::Texts => byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte),
+    };
+    let longest = match challenges {
+        Challenges::HexDigits => HEX_DIGITS_MAX,
+        Challenges::Texts => CHALLENGE_MAX,
+    };
     let mut length = 0;
     for piece in pieces {
         length += piece.len();
-        if length > CHALLENGE_MAX || !piece.iter().all(plain) {
+        if length > longest || !piece.iter().all(plain) {
             return false;
         }
     }

@@ -2,9 +2,9 @@
 //! request itself, and forgotten.
 
 use super::condition::{self, Condition};
-use super::content::{Content, Given, Surroundings};
+use super::content::{Challenges, Content, Given, Surroundings};
 use super::request::Request;
-use crate::config::template::{Filter, Piece, Template};
+use crate::config::template::{Filter, Piece, Template, Value};
 use crate::config::verify::{Condition as ConfiguredCondition, Expected};
 use crate::config::{
     Secret, Verify,
@@ -250,21 +250,42 @@ fn challenge_keys(verify: &Verify, secrets: &[Secret]) -> Vec<Key> {
     secrets.iter().filter_map(key).collect()
 }
 
-/// Whether some rule answers anybody with an HMAC of what they send.
-pub(super) fn signs_for_anybody(rules: &[Config]) -> bool {
-    let signs = |template: &Template| {
-        let mut filters = template.values().flat_map(|value| &value.filters);
-        filters.any(|filter| matches!(filter, Filter::HmacSha1 | Filter::HmacSha256))
+/// Of what some rule answers anybody with an HMAC.
+pub(super) fn signs_for_anybody(rules: &[Config]) -> Option<Challenges> {
+    let signs = |template: &Template| -> Option<Challenges> {
+        template.values().filter_map(Challenges::of).max()
     };
-    let mut open = rules.iter().filter(|rule| !rule.verified);
-    open.any(|rule| {
-        rule.answer.headers.iter().any(|(_, header)| signs(header))
-            || match &rule.answer.body {
-                HandshakeBody::Text(text) => signs(text),
-                HandshakeBody::Json(fields) => fields.iter().any(|(_, field)| match field {
+    let open = rules.iter().filter(|rule| !rule.verified);
+    let answers = open.flat_map(|rule| {
+        let headers = rule
+            .answer
+            .headers
+            .iter()
+            .filter_map(|(_, header)| signs(header));
+        let body = match &rule.answer.body {
+            HandshakeBody::Text(text) => signs(text),
+            HandshakeBody::Json(fields) => fields
+                .iter()
+                .filter_map(|(_, field)| match field {
                     HandshakeValue::Text(text) => signs(text),
-                    HandshakeValue::Fixed(_) => false,
-                }),
-            }
-    })
+                    HandshakeValue::Fixed(_) => None,
+                })
+                .max(),
+        };
+        headers.chain(body)
+    });
+    answers.max()
+}
+
+impl Challenges {
+    /// Of what this value is an HMAC.
+    fn of(value: &Value) -> Option<Self> {
+        let keyed = |filter: &Filter| matches!(filter, Filter::HmacSha1 | Filter::HmacSha256);
+        let at = value.filters.iter().position(keyed)?;
+        Some(if value.filters[..at].contains(&Filter::HexDigits) {
+            Self::HexDigits
+        } else {
+            Self::Texts
+        })
+    }
 }

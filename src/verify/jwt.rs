@@ -1,7 +1,7 @@
 //! JSON Web Tokens in compact form (RFC 7515 7.1, RFC 7519) under a shared key. The algorithm is the configured one,
 //! whatever the token says; a token that asks for more than is understood (`crit`) is refused.
 
-use super::content::{Content, Given, Surroundings};
+use super::content::{Challenges, Content, Given, Surroundings};
 use super::filters::{decode, is_challenge};
 use super::mac::{Mac, Tag, equal};
 use super::request::{Request, only};
@@ -30,7 +30,7 @@ pub(super) struct Scheme {
     claims: Vec<(String, Content)>,
     stringifies: bool,
     /// Whether the same key signs what anybody asks for, if it looks like a challenge.
-    beside_challenges: bool,
+    beside_challenges: Option<Challenges>,
     tolerance_ms: u64,
     keys: Vec<Key>,
 }
@@ -102,7 +102,8 @@ impl Scheme {
             .iter()
             .filter(|key| key.secret.is_valid(now_ms))
             .collect();
-        if self.beside_challenges && is_challenge([token.signed].into_iter()) {
+        let is_challenge = |challenges| is_challenge(challenges, [token.signed].into_iter());
+        if self.beside_challenges.is_some_and(is_challenge) {
             return Err(Refused::Bad);
         }
         let matches = valid

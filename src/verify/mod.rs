@@ -19,7 +19,7 @@ mod signature;
 mod timestamp;
 mod token;
 
-pub use content::Surroundings;
+pub use content::{Challenges, Surroundings};
 pub use handshake::{Answer as HandshakeAnswer, Handshake, Handshakes};
 pub use request::Request;
 pub use sign::{CannotSign, Outgoing, Signer};

@@ -1,7 +1,7 @@
 //! A signature over parts of the request. Every secret that may have made it is tried, whichever matches first; the age
 //! of a timestamp counts only once the signature over it is right.
 
-use super::content::{Content, Given, Rendered, Surroundings, joined};
+use super::content::{Challenges, Content, Given, Rendered, Surroundings, joined};
 use super::elements::{Claim, Elements};
 use super::filters::is_challenge;
 use super::keys::Key;
@@ -26,7 +26,7 @@ pub(super) struct Scheme {
     signed: Content,
     stringifies: bool,
     /// Whether the same key signs what anybody asks for, if it looks like a challenge: then no such text proves an event.
-    beside_challenges: bool,
+    beside_challenges: Option<Challenges>,
     timestamp: Option<Timestamp>,
     named_headers: Option<NamedHeaders>,
     /// A header with the time that the request's own list must name, since the template does not.
@@ -53,8 +53,9 @@ impl Scheme {
             elements: Elements::new(config, around.signatures_max),
             asymmetric: !matches!(config.algorithm, Algorithm::Hmac(_) | Algorithm::Hash(_)),
             key_id: config.key_id.clone(),
-            beside_challenges: around.answers_challenges
-                && matches!(config.algorithm, Algorithm::Hmac(_)),
+            beside_challenges: around
+                .answers_challenges
+                .filter(|_| matches!(config.algorithm, Algorithm::Hmac(_))),
             stringifies: signed.uses(&Base::JsonStringify),
             signed,
             timestamp: config.timestamp.clone(),
@@ -108,7 +109,9 @@ impl Scheme {
             ..Given::of(request)
         };
         let pieces = self.signed.render(&given).ok_or(Refused::Bad)?;
-        if self.beside_challenges && is_challenge(pieces.iter().map(Rendered::bytes)) {
+        let is_challenge =
+            |challenges| is_challenge(challenges, pieces.iter().map(Rendered::bytes));
+        if self.beside_challenges.is_some_and(is_challenge) {
             return Err(Refused::Bad);
         }
         let key = self.matching(&pieces, &claims, request, now_ms)?;

@@ -219,24 +219,33 @@ fn who_gives_anybody_an_hmac_is_known() {
     in_header.answer.headers = vec![(HeaderName::from_static("x-a"), template())];
     let mut proven = rule(&asked(), text(signed));
     proven.verified = true;
-    assert!(signs(&[
-        rule(&asked(), text("{query:c}")),
-        rule(&asked(), text(signed))
-    ]));
-    assert!(signs(&[rule(&asked(), json)]));
-    assert!(signs(&[in_header]));
-    assert!(!signs(&[
-        proven,
-        rule(&asked(), text("{query:c|sha256|hex}"))
-    ]));
-    assert!(!signs(&[]));
+    let digits = rule(&asked(), text("{query:c|hex_digits|hmac_sha1|hex}"));
+    let late = rule(&asked(), text("{query:c|hmac_sha1|hex|hex_digits}"));
+    let hashed = rule(&asked(), text("{query:c|sha256|hex}"));
+    let echo = rule(&asked(), text("{query:c}"));
+    let cases = [
+        (
+            vec![echo, rule(&asked(), text(signed))],
+            Some(Challenges::Texts),
+        ),
+        (vec![rule(&asked(), json)], Some(Challenges::Texts)),
+        (vec![in_header.clone()], Some(Challenges::Texts)),
+        (vec![digits.clone()], Some(Challenges::HexDigits)),
+        (vec![digits, in_header], Some(Challenges::Texts)),
+        (vec![late], Some(Challenges::Texts)),
+        (vec![proven, hashed], None),
+        (vec![], None),
+    ];
+    for (rules, expected) in cases {
+        assert_eq!(signs(&rules), expected, "{rules:?}");
+    }
 }
 
 /// What a handshake signs for anybody is no event, even where the whole body is what an event signs.
 #[test]
 fn a_signed_challenge_proves_no_event() {
     let open = Surroundings {
-        answers_challenges: true,
+        answers_challenges: Some(Challenges::Texts),
         ..around()
     };
     let signed = |body: &str| post(body).with("x-signature", tag("key", body));

@@ -62,7 +62,7 @@ fn around() -> Surroundings {
         params: vec![("app".into(), Secret::new("app", b"app-1".to_vec()))],
         signatures_max: 16,
         remember: true,
-        answers_challenges: false,
+        answers_challenges: None,
     }
 }
 
