@@ -5,6 +5,7 @@
 
 mod check;
 mod demo;
+mod explain;
 mod healthcheck;
 mod logging;
 mod one_source;
@@ -39,6 +40,7 @@ Examples:
   HOOKGATE_SECRET=... hookgate run --provider chatmefy --forward-to http://127.0.0.1:3000/webhooks
   hookgate check -c hookgate.yaml              what would run, or everything that is wrong
   hookgate send chatmefy                       play the vendor against it
+  hookgate explain request.txt                 why a captured request is refused
 
 Exit codes: 0 done, 1 failure, 64 usage, 74 store, 78 configuration.";
 
@@ -72,6 +74,9 @@ enum Command {
     /// Play the vendor: send sample events, signed as the vendor signs
     #[command(long_about = send::LONG, visible_alias = "trigger")]
     Send(send::Args),
+    /// Say why a captured request is refused, and what would make it pass
+    #[command(long_about = explain::LONG)]
+    Explain(explain::Args),
     /// List the presets, or print one as YAML
     #[command(long_about = providers::LONG)]
     Providers(providers::Args),
@@ -126,6 +131,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::run(args),
         Command::Send(args) => send::run(args),
+        Command::Explain(args) => explain::run(args),
         Command::Providers(args) => providers::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Healthcheck(args) => healthcheck::run(args),
@@ -264,6 +270,13 @@ mod tests {
             "hookgate send a --count 2 --repeat",
             "hookgate send a --to nonsense",
             "hookgate providers stripes",
+            "hookgate explain a --source b --all",
+            "hookgate explain a --provider vowchat -c b",
+            "hookgate explain a --all -c b",
+            "hookgate explain a --all --provider vowchat",
+            "hookgate explain a --header X-Token",
+            "hookgate explain a --at yesterday",
+            "hookgate explain a --entry 0",
             "hookgate healthcheck --url http://a/ -c b",
         ];
         for line in cases {

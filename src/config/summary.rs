@@ -176,7 +176,8 @@ fn verify(verify: &Verify) -> String {
     }
 }
 
-fn scheme(scheme: &Scheme) -> String {
+/// One scheme in words.
+pub(crate) fn scheme(scheme: &Scheme) -> String {
     let mut line = match &scheme.proof {
         Proof::Token(token) => match token.form {
             TokenForm::Plain => format!("token in {}", place(&token.field)),

@@ -30,6 +30,10 @@ pub struct Scheme {
 
 /// What proves a request.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a few of them exist, from start to end"
+)]
 pub enum Proof {
     /// A signature over the request.
     Signature(Signature),
@@ -118,7 +122,8 @@ pub enum KeyForm {
     Sha1,
     /// The text without the first of these.
     WithoutFirst(String),
-    /// A public key as PEM or base64 of its DER: SubjectPublicKeyInfo (RFC 5280 4.1) or RSAPublicKey (RFC 8017 A.1.1).
+    /// A public key as PEM or base64 of its DER: `SubjectPublicKeyInfo` (RFC 5280 4.1) or `RSAPublicKey`
+    /// (RFC 8017 A.1.1).
     PublicKey,
 }
 

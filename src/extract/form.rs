@@ -5,8 +5,11 @@ use http::{HeaderMap, header::CONTENT_TYPE};
 use percent_encoding::percent_decode;
 use std::borrow::Cow;
 
+/// A name and its value.
+pub type Pair<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
+
 /// The names and values of a form or a query, in their order.
-pub fn pairs(text: &[u8]) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)> {
+pub fn pairs(text: &[u8]) -> impl Iterator<Item = Pair<'_>> {
     let pairs = text.split(|byte| *byte == b'&');
     pairs.filter(|pair| !pair.is_empty()).map(|pair| {
         let (name, value) = match pair.iter().position(|byte| *byte == b'=') {
@@ -21,7 +24,7 @@ pub fn pairs(text: &[u8]) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)
 pub fn form_pairs<'a>(
     headers: &HeaderMap,
     body: &'a [u8],
-) -> Option<impl Iterator<Item = (Cow<'a, [u8]>, Cow<'a, [u8]>)>> {
+) -> Option<impl Iterator<Item = Pair<'a>>> {
     self::body(headers, body).map(pairs)
 }
 

@@ -9,7 +9,7 @@ mod json;
 mod stringify;
 mod time;
 
-pub use form::{form_pairs, pairs};
+pub use form::{Pair, form_pairs, pairs};
 pub use stringify::{NotJson, STRINGIFY_DEPTH_MAX, json_stringify};
 pub use time::event_time_ms;
 

@@ -1,0 +1,198 @@
+//! What a request is held against: a source of the configuration, a preset without one, or every preset.
+
+use super::Args;
+use super::capture::Capture;
+use crate::cli::{
+    Failure,
+    origin::{self, OneSource, SECRET_VARIABLE, scalar},
+};
+use crate::config::{
+    Config, Secret, Source,
+    load::{Options, Origin},
+    problem::Problem,
+};
+use anyhow::Context as _;
+use http::header::HOST;
+use std::sync::Arc;
+
+/// A source, and what else may explain a signature.
+pub(super) struct Subject {
+    pub(super) source: Source,
+    /// Secrets of the other sources.
+    pub(super) others: Vec<(Arc<str>, Secret)>,
+    pub(super) signatures_max: usize,
+    /// How it was chosen.
+    pub(super) how: String,
+    /// Whether its path is one that the user chose.
+    pub(super) has_path: bool,
+}
+
+/// What to do where there is no file.
+const WITHOUT_A_FILE: &str = "\
+Name a file with -c FILE, or go on without one, with the secret in HOOKGATE_SECRET or --secret-file FILE:
+  HOOKGATE_SECRET=... hookgate explain request.txt --provider NAME    one preset
+  HOOKGATE_SECRET=... hookgate explain request.txt --all              every preset";
+
+/// The source that the arguments name, or that the request goes to.
+pub(super) fn find(args: &Args, capture: &Capture) -> Result<Subject, Failure> {
+    match &args.provider {
+        Some(provider) => preset(args, provider, capture),
+        None => of_file(args, capture),
+    }
+}
+
+fn of_file(args: &Args, capture: &Capture) -> Result<Subject, Failure> {
+    let origin = args.config.find().map_err(|failure| match failure {
+        Failure::NoConfig(none, _) => Failure::NoConfig(none, WITHOUT_A_FILE),
+        other => other,
+    })?;
+    let (config, problems) = match origin::load(&origin, Options::default()) {
+        Ok((config, _)) => (config, Vec::new()),
+        // A secret that is not set matters only where it is this source's.
+        Err(Failure::Config(problems)) => {
+            let (config, _) = origin::load(&origin, Options { allow_unset: true })?;
+            (config, problems)
+        }
+        Err(other) => return Err(other),
+    };
+    let (name, how) = choose(&config, args.source.as_deref(), capture)?;
+    let needed: Vec<Problem> = problems
+        .into_iter()
+        .filter(|problem| is_of(&problem.key, &name))
+        .collect();
+    if !needed.is_empty() {
+        return Err(Failure::Config(needed));
+    }
+    Ok(split(config, &name, how))
+}
+
+/// A source of this configuration.
+#[cfg(test)]
+pub(super) fn of_config(
+    config: Config,
+    named: Option<&str>,
+    capture: &Capture,
+) -> Result<Subject, Failure> {
+    let (name, how) = choose(&config, named, capture)?;
+    Ok(split(config, &name, how))
+}
+
+/// Whether the key is one of this source.
+fn is_of(key: &str, source: &str) -> bool {
+    key.strip_prefix("sources.")
+        .and_then(|key| key.strip_prefix(source))
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// The name of the source, and how it was found.
+fn choose(
+    config: &Config,
+    named: Option<&str>,
+    capture: &Capture,
+) -> Result<(Arc<str>, String), Failure> {
+    let names = || -> Vec<&str> { config.sources.iter().map(|source| &*source.name).collect() };
+    let found = |source: &Source, how: &str| Ok((Arc::clone(&source.name), how.to_owned()));
+    if let Some(named) = named {
+        let source = config.sources.iter().find(|source| *source.name == *named);
+        return match source {
+            Some(source) => found(source, "as asked"),
+            None => Err(Failure::Usage(format!(
+                "no source {named:?} in the configuration; it has: {}",
+                names().join(", ")
+            ))),
+        };
+    }
+    if let Some(source) = config
+        .sources
+        .iter()
+        .find(|source| source.path == capture.path)
+    {
+        return found(source, "by the request's path");
+    }
+    match config.sources.as_slice() {
+        [only] => found(only, "the only one"),
+        _ => Err(Failure::Usage(format!(
+            "no source has the request's path; name one with --source: {}",
+            names().join(", ")
+        ))),
+    }
+}
+
+fn split(config: Config, name: &str, how: String) -> Subject {
+    let mut source = None;
+    let mut others = Vec::new();
+    for other in config.sources {
+        if *other.name == *name {
+            source = Some(other);
+            continue;
+        }
+        for secret in &other.secrets {
+            others.push((Arc::clone(&other.name), secret.clone()));
+        }
+    }
+    Subject {
+        source: source.expect("the name is that of a source"),
+        others,
+        signatures_max: config.limits.signatures,
+        how,
+        has_path: true,
+    }
+}
+
+fn preset(args: &Args, provider: &str, capture: &Capture) -> Result<Subject, Failure> {
+    let one = OneSource {
+        provider,
+        forward_to: "http://127.0.0.1/",
+        header: args.header.as_deref(),
+        listen: None,
+        secret_file: args.secret_file.as_deref(),
+    };
+    let Origin::Text { name, mut text } = one.origin()? else {
+        return Err(anyhow::anyhow!("a source of options is a text").into());
+    };
+    let url = args.public_url.clone().or_else(|| public_url(capture));
+    let how = match (&args.public_url, &url) {
+        (None, Some(url)) => format!("a preset; its public_url is taken to be {url}"),
+        _ => "a preset".to_owned(),
+    };
+    if let Some(url) = url {
+        // The last line is one of the source.
+        text.push_str(&format!("    public_url: {}\n", scalar(&url)));
+    }
+    let (config, _) = one.load_from(&Origin::Text { name, text })?;
+    let mut subject = split(config, provider, how);
+    subject.has_path = false;
+    Ok(subject)
+}
+
+/// The URL that a vendor was probably given: that of the request, over TLS.
+pub(super) fn public_url(capture: &Capture) -> Option<String> {
+    let host = capture.headers.get(HOST)?.to_str().ok()?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:/".contains(&byte);
+    let url = format!("https://{host}{}", capture.path);
+    (url.len() <= 1_000 && url.bytes().all(plain) && !host.is_empty()).then_some(url)
+}
+
+/// The secret of `--all`.
+pub(super) fn secret(args: &Args) -> Result<Secret, Failure> {
+    let value = match &args.secret_file {
+        Some(path) => {
+            let mut value = std::fs::read(path)
+                .with_context(|| format!("cannot read the secret file {}", path.display()))?;
+            if value.ends_with(b"\n") {
+                value.pop();
+            }
+            value
+        }
+        None => match std::env::var(SECRET_VARIABLE) {
+            Ok(value) => value.into_bytes(),
+            Err(_) => Vec::new(),
+        },
+    };
+    if value.is_empty() {
+        return Err(Failure::Usage(format!(
+            "--all needs the secret: set {SECRET_VARIABLE} or give --secret-file FILE"
+        )));
+    }
+    Ok(Secret::new("1", value))
+}
