@@ -4,13 +4,10 @@ use super::Args;
 use super::capture::Capture;
 use crate::cli::{
     Failure,
-    origin::{self, OneSource, SECRET_VARIABLE, scalar},
+    one_source::{OneSource, SECRET_VARIABLE},
+    origin,
 };
-use crate::config::{
-    Config, Secret, Source,
-    load::{Options, Origin},
-    problem::Problem,
-};
+use crate::config::{Config, Secret, Source, load::Options, problem::Problem};
 use anyhow::Context as _;
 use http::header::HOST;
 use std::sync::Arc;
@@ -140,26 +137,18 @@ fn split(config: Config, name: &str, how: String) -> Subject {
 }
 
 fn preset(args: &Args, provider: &str, capture: &Capture) -> Result<Subject, Failure> {
-    let one = OneSource {
-        provider,
-        forward_to: "http://127.0.0.1/",
-        header: args.header.as_deref(),
-        listen: None,
-        secret_file: args.secret_file.as_deref(),
-    };
-    let Origin::Text { name, mut text } = one.origin()? else {
-        return Err(anyhow::anyhow!("a source of options is a text").into());
-    };
     let url = args.public_url.clone().or_else(|| public_url(capture));
     let how = match (&args.public_url, &url) {
         (None, Some(url)) => format!("a preset; its public_url is taken to be {url}"),
         _ => "a preset".to_owned(),
     };
-    if let Some(url) = url {
-        // The last line is one of the source.
-        text.push_str(&format!("    public_url: {}\n", scalar(&url)));
-    }
-    let (config, _) = one.load_from(&Origin::Text { name, text })?;
+    let one = OneSource {
+        header: args.header.as_deref(),
+        secret_file: args.secret_file.as_deref(),
+        public_url: url.as_deref(),
+        ..OneSource::new(provider, "http://127.0.0.1/")
+    };
+    let (config, _) = one.load()?;
     let mut subject = split(config, provider, how);
     subject.has_path = false;
     Ok(subject)
