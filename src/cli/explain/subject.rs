@@ -138,15 +138,15 @@ fn split(config: Config, name: &str, how: String) -> Subject {
 
 fn preset(args: &Args, provider: &str, capture: &Capture) -> Result<Subject, Failure> {
     let url = args.public_url.clone().or_else(|| public_url(capture));
+    let how = match (&args.public_url, &url) {
+        (None, Some(url)) => format!("a preset; its public_url is taken to be {url}"),
+        _ => "a preset".to_owned(),
+    };
     let one = OneSource {
         header: args.header.as_deref(),
         secret_file: args.secret_file.as_deref(),
         public_url: url.as_deref(),
         ..OneSource::new(provider, "http://127.0.0.1/")
-    };
-    let how = match (&args.public_url, &url) {
-        (None, Some(url)) => format!("a preset; its public_url is taken to be {url}"),
-        _ => "a preset".to_owned(),
     };
     let (config, _) = one.load()?;
     let mut subject = split(config, provider, how);
