@@ -203,21 +203,25 @@ pub(super) fn on_signal(
 }
 
 /// At each SIGHUP, and when a handshake has brought a secret, the files of secrets are read anew, and all of them are
-/// used or none. The rest of the configuration
-/// stays as it was read at start, which is said where the file has changed since.
+/// used or none. The rest of the configuration stays as it was read at start, which is said where the file has changed
+/// since.
 async fn renew(mut hangups: Signal, secrets: Secrets, origin: Origin, named: Option<PathBuf>) {
     loop {
-        let asked = tokio::select! {
-            hangup = hangups.recv() => hangup.is_some(),
-            () = secrets.learned() => true,
+        let waiting = tokio::select! {
+            hangup = hangups.recv() => match hangup {
+                Some(()) => None,
+                None => return,
+            },
+            waiting = secrets.learned() => Some(waiting),
         };
-        if !asked {
-            return;
-        }
         match load(&origin, Options::default()) {
             Ok((config, _)) => {
                 secrets.renew(&config);
                 tracing::info!("secrets were read anew");
+                if let Some(waiting) = waiting {
+                    // The vendor may be gone.
+                    let _ = waiting.send(());
+                }
             }
             Err(problems) => {
                 for problem in &problems {

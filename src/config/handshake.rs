@@ -23,8 +23,8 @@ pub struct Handshake {
 pub struct HandshakeAnswer {
     /// 200 to 299.
     pub status: StatusCode,
-    /// Of the body.
-    pub content_type: HeaderValue,
+    /// Of the body. An empty one has a type where the vendor wants that.
+    pub content_type: Option<HeaderValue>,
     /// Beside it.
     pub headers: Vec<(HeaderName, Template)>,
     /// What it says.

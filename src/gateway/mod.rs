@@ -15,7 +15,7 @@ use crate::deliver::Deliver;
 use crate::event::{Seq, SourceId, TargetId};
 use crate::http::server;
 use crate::metrics::{Metrics, ProcessMetrics};
-use crate::receive::{Receive, Source, service};
+use crate::receive::{Learned, Receive, Source, service};
 use crate::shutdown::{Phase, Shutdown};
 use crate::store::{self, OpenSettings, Opened, Store};
 use http::Request;
@@ -151,7 +151,7 @@ impl Gateway {
             deliver,
             budget: Budget::new(config.limits.in_flight_bytes),
             body_timeout: config.limits.body_timeout,
-            learned: Arc::default(),
+            learned: Learned::default(),
             stop: shutdown.listen(),
         });
         let upkeep = Upkeep {

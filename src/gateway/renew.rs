@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::metrics::ProcessMetrics;
 use crate::receive::Receive;
 use std::sync::Arc;
+use tokio::sync::oneshot;
 
 /// Renews the secrets of a gateway.
 #[derive(Clone)]
@@ -19,9 +20,10 @@ impl Secrets {
         Self { receive, process }
     }
 
-    /// Waits until a handshake has brought one.
-    pub async fn learned(&self) {
-        self.receive.learned.notified().await;
+    /// Waits until a handshake has brought one. It is to be told when it is in use; dropped, what is returned says that
+    /// it will not be.
+    pub async fn learned(&self) -> oneshot::Sender<()> {
+        self.receive.learned.rung().await
     }
 
     /// Uses the secrets of `config`, which is the running configuration with what its files hold now.

@@ -12,7 +12,7 @@ use crate::http::body::{self, BodyLimits};
 use crate::http::{Answer, server::Peer};
 use crate::shutdown::Phase;
 use crate::store::{Admission, NotStored};
-use crate::verify::{HandshakeAnswer, Refused, Verified};
+use crate::verify::{HandshakeAnswer, MayAnswer, Refused, Verified};
 use crate::{budget::Charge, clock};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
@@ -79,18 +79,19 @@ enum MayBe {
 
 /// What can be said before the body is read.
 fn admissible<B>(proof: &Proof, request: &Request<B>) -> Result<MayBe, Rejection> {
-    let (method, query) = (request.method(), request.uri().query());
-    if proof
-        .handshakes
-        .may_answer(method, query, request.headers())
-    {
-        return Ok(MayBe::Handshake);
-    }
-    if method != Method::POST {
+    let (method, query, headers) = (request.method(), request.uri().query(), request.headers());
+    let may_answer = proof.handshakes.may_answer(method, query, headers);
+    if method != Method::POST && may_answer.is_none() {
         return Err(Rejection::Method);
     }
-    proof.verifier.precheck(method, query, request.headers())?;
-    Ok(MayBe::Event)
+    if may_answer == Some(MayAnswer::Anybody) {
+        return Ok(MayBe::Handshake);
+    }
+    proof.verifier.precheck(method, query, headers)?;
+    Ok(match may_answer {
+        Some(_) => MayBe::Handshake,
+        None => MayBe::Event,
+    })
 }
 
 /// An answer that leaves before the body was read: with a body to come, the connection ends with it. (hyper would

@@ -5,10 +5,12 @@
 mod forward;
 mod handler;
 mod handshake;
+mod learn;
 pub mod rejection;
 pub mod service;
 mod source;
 
+pub use learn::Learned;
 pub use source::Source;
 
 use crate::budget::Budget;
@@ -21,7 +23,6 @@ use crate::shutdown::Listener as Stop;
 use crate::store::Store;
 use rejection::{Cause, Rejection};
 use std::{collections::HashMap, sync::Arc, time::Duration};
-use tokio::sync::Notify;
 
 /// What every request shares.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ pub struct Receive {
     /// From the end of a head to the end of its body.
     pub body_timeout: Duration,
     /// Rung when a handshake has brought a secret.
-    pub learned: Arc<Notify>,
+    pub learned: Learned,
     /// How far the stop has come: at its end nobody is waited for any more.
     pub stop: Stop,
 }

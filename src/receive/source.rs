@@ -34,8 +34,18 @@ pub struct Source {
     exempted: Mutex<(Option<Instant>, u32)>,
     /// One line a second.
     conflicts: Quiet,
+    /// What is said of handshakes.
+    pub(super) handshakes: HandshakeLines,
     /// One line a second for each reason.
     rejections: HashMap<&'static str, Quiet>,
+}
+
+/// Anybody can send a handshake that nothing proves, and as many as they like: one line a second of each kind.
+#[derive(Debug, Default)]
+pub(super) struct HandshakeLines {
+    pub(super) answered: Quiet,
+    pub(super) another: Quiet,
+    pub(super) unwritten: Quiet,
 }
 
 /// What a source's secrets make.
@@ -89,6 +99,7 @@ impl Source {
             metrics,
             config,
             conflicts: Quiet::default(),
+            handshakes: HandshakeLines::default(),
             exempted: Mutex::default(),
             rejections: REJECTED
                 .iter()

@@ -3,6 +3,7 @@
 
 use super::condition::{self, Condition};
 use super::content::{Challenges, Content, Given, Surroundings};
+use super::mac::equal;
 use super::request::Request;
 use crate::config::template::{Filter, Piece, Template, Value};
 use crate::config::verify::{Condition as ConfiguredCondition, Expected};
@@ -10,7 +11,7 @@ use crate::config::{
     Secret, Verify,
     handshake::{Handshake as Config, HandshakeBody, HandshakeValue},
     key,
-    verify::{Algorithm, Hash, KeyForm, Proof, Subject},
+    verify::{Algorithm, Hash, KeyForm, Proof, Scheme, Subject, TokenForm},
 };
 use crate::extract::Field;
 use bytes::Bytes;
@@ -18,8 +19,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// Bytes of the longest answer, with the values of its own headers: challenges are a line, and nobody should use a gateway as an echo.
+/// Bytes of the longest answer, with the values of its own headers: challenges are a line, and nobody should use a
+/// gateway as an echo.
 const ANSWER_BYTES_MAX: usize = 4 << 10;
+
+/// Bytes of the longest secret that a handshake may bring; vendors choose some 32 to 64.
+const BROUGHT_BYTES_MAX: usize = 1 << 10;
 
 /// The rules of one source.
 #[derive(Debug, Default)]
@@ -42,6 +47,35 @@ impl fmt::Debug for Key {
     }
 }
 
+/// Who may get an answer, as far as can be told without the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MayAnswer {
+    /// Whoever asks.
+    Anybody,
+    /// Who is proven.
+    Proven,
+}
+
+/// A secret as a request has brought it.
+pub struct Brought(Zeroizing<Vec<u8>>);
+
+impl Brought {
+    /// The secret, if it can be one: written to a file and read again it is the same, and every scheme takes it.
+    /// Otherwise a request that nobody has proven could leave a file behind with which no gateway starts.
+    pub fn usable(self, verify: &Verify) -> Option<Zeroizing<Vec<u8>>> {
+        let Self(secret) = self;
+        let takes = |scheme: &Scheme| match &scheme.proof {
+            Proof::Signature(scheme) => key::decode(&scheme.key, scheme.algorithm, &secret).is_ok(),
+            Proof::Jwt(jwt) => key::decode(&jwt.key, Algorithm::Hmac(jwt.hash), &secret).is_ok(),
+            Proof::Token(token) => token.form != TokenForm::Basic || secret.contains(&b':'),
+        };
+        let is_a_word = !secret.is_empty() && secret.iter().all(u8::is_ascii_graphic);
+        let usable =
+            is_a_word && secret.len() <= BROUGHT_BYTES_MAX && verify.schemes().iter().all(takes);
+        usable.then_some(secret)
+    }
+}
+
 /// One rule.
 #[derive(Debug)]
 pub struct Handshake {
@@ -50,7 +84,7 @@ pub struct Handshake {
     pub verified: bool,
     learn: Option<Field>,
     status: StatusCode,
-    content_type: HeaderValue,
+    content_type: Option<HeaderValue>,
     headers: Vec<(HeaderName, Content)>,
     body: Body,
 }
@@ -103,16 +137,35 @@ impl Handshakes {
         &self.methods
     }
 
-    /// Whether a rule may answer, as far as can be told without the body.
-    pub fn may_answer(&self, method: &Method, query: Option<&str>, headers: &HeaderMap) -> bool {
-        let may = |rule: &Handshake| condition::may_hold(&rule.when, method, query, headers);
-        self.rules.iter().any(may)
+    /// Whom a rule may answer, as far as can be told without the body; none if there is no such rule. A rule that names
+    /// no method answers a POST.
+    pub fn may_answer(
+        &self,
+        method: &Method,
+        query: Option<&str>,
+        headers: &HeaderMap,
+    ) -> Option<MayAnswer> {
+        if method != Method::POST && !self.methods.contains(method) {
+            return None;
+        }
+        let may = |rule: &&Handshake| condition::may_hold(&rule.when, method, query, headers);
+        let may: Vec<&Handshake> = self.rules.iter().filter(may).collect();
+        if may.iter().any(|rule| !rule.verified) {
+            return Some(MayAnswer::Anybody);
+        }
+        (!may.is_empty()).then_some(MayAnswer::Proven)
     }
 
     /// The secret that this request brings, by this rule.
-    pub fn brought(&self, rule: &Handshake, request: Request<'_>) -> Option<Zeroizing<Vec<u8>>> {
+    pub fn brought(&self, rule: &Handshake, request: Request<'_>) -> Option<Brought> {
         let value = request.once(rule.learn.as_ref()?)?;
-        Some(Zeroizing::new(value.into_owned()))
+        Some(Brought(Zeroizing::new(value.into_owned())))
+    }
+
+    /// Whether this is one of the secrets.
+    pub fn knows(&self, secret: &[u8]) -> bool {
+        let is = |key: &Key| bool::from(equal(key.secret.expose(), secret));
+        self.keys.iter().any(is)
     }
 
     /// The rule that answers this request.
@@ -140,8 +193,8 @@ impl Handshakes {
         if bytes + body.len() > ANSWER_BYTES_MAX {
             return None;
         }
-        if !body.is_empty() {
-            headers.insert(http::header::CONTENT_TYPE, rule.content_type.clone());
+        if let Some(content_type) = &rule.content_type {
+            headers.insert(http::header::CONTENT_TYPE, content_type.clone());
         }
         headers.insert(
             http::header::X_CONTENT_TYPE_OPTIONS,

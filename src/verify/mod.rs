@@ -20,7 +20,7 @@ mod timestamp;
 mod token;
 
 pub use content::{Challenges, Surroundings};
-pub use handshake::{Answer as HandshakeAnswer, Handshake, Handshakes};
+pub use handshake::{Answer as HandshakeAnswer, Brought, Handshake, Handshakes, MayAnswer};
 pub use request::Request;
 pub use sign::{CannotSign, Outgoing, Signer};
 

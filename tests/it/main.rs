@@ -14,6 +14,7 @@ mod delivery;
 mod durability;
 mod full;
 mod handshakes;
+mod learning;
 mod malformed;
 mod operate;
 mod oracles;

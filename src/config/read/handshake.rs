@@ -133,7 +133,7 @@ fn templates(rule: &Handshake) -> impl Iterator<Item = &Template> {
 fn answer(node: Option<&Node<'_>>, texts: &Texts) -> Option<HandshakeAnswer> {
     let mut answer = HandshakeAnswer {
         status: StatusCode::OK,
-        content_type: HeaderValue::from_static("text/plain; charset=utf-8"),
+        content_type: None,
         headers: Vec::new(),
         body: HandshakeBody::Text(Template(Vec::new())),
     };
@@ -142,17 +142,27 @@ fn answer(node: Option<&Node<'_>>, texts: &Texts) -> Option<HandshakeAnswer> {
     };
     let map = node.map(&["status", "content_type", "body", "json", "headers"])?;
     answer.status = map.read_or("status", &SUCCESS, answer.status);
-    if map.get_some("json").is_some() {
-        answer.content_type = HeaderValue::from_static("application/json");
-    }
-    answer.content_type = map.read_or("content_type", &HEADER_VALUE, answer.content_type);
     let body = body(&map, texts);
+    let default = body.as_ref().and_then(type_of);
+    answer.content_type = match map.get_some("content_type") {
+        Some(node) => node.read(&HEADER_VALUE).or(default),
+        None => default,
+    };
     let headers = map.get_some("headers").map(|node| headers(&node, texts));
     if let Some(headers) = headers {
         answer.headers = headers?;
     }
     answer.body = body?;
     check_body(&map, &answer).then_some(answer)
+}
+
+/// The type of a body where none is given; an empty body has none, unless the vendor wants one.
+fn type_of(body: &HandshakeBody) -> Option<HeaderValue> {
+    match body {
+        HandshakeBody::Json(_) => Some(HeaderValue::from_static("application/json")),
+        HandshakeBody::Text(text) if text.0.is_empty() => None,
+        HandshakeBody::Text(_) => Some(HeaderValue::from_static("text/plain; charset=utf-8")),
+    }
 }
 
 fn body(map: &Map<'_>, texts: &Texts) -> Option<HandshakeBody> {
@@ -232,7 +242,8 @@ fn check_body(map: &Map<'_>, answer: &HandshakeAnswer) -> bool {
     }
     let content_type = answer
         .content_type
-        .to_str()
+        .as_ref()
+        .and_then(|content_type| content_type.to_str().ok())
         .unwrap_or_default()
         .to_ascii_lowercase();
     let runs = ["html", "xml", "svg", "script"]

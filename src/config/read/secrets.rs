@@ -10,7 +10,7 @@ use crate::config::{
 use std::{
     fs::File,
     io::{self, Read as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 /// Secrets of one source: each is tried for every request, and rotation needs two or three.
@@ -102,8 +102,30 @@ fn is_awaited(node: &Node<'_>) -> bool {
             node.path(),
             "this file is not there yet: until the vendor's handshake has brought the secret, every event is refused",
         );
+        if let Some(why) = file(node).and_then(|path| unwritable(&path)) {
+            node.problem_at_key(why);
+        }
     }
     awaited && !node.context().allow_unset
+}
+
+/// Why a handshake can't make this file, as far as can be seen before.
+fn unwritable(path: &Path) -> Option<String> {
+    let shown = path.display();
+    if path.is_symlink() {
+        return Some(format!(
+            "{shown} is a link to a file that is not there, and a handshake writes through none"
+        ));
+    }
+    let directory = path
+        .parent()
+        .filter(|directory| !directory.as_os_str().is_empty())?;
+    (!directory.is_dir()).then(|| {
+        format!(
+            "the secret of a handshake is written to {shown}, but {} is no directory",
+            directory.display()
+        )
+    })
 }
 
 const ACCEPTED: &str = "text such as ${NAME}, { file: PATH }, or { name: NAME, value: TEXT }";

@@ -17,7 +17,7 @@ fn rule(conditions: &[When], body: HandshakeBody) -> Rule {
         learn: None,
         answer: HandshakeAnswer {
             status: StatusCode::OK,
-            content_type: HeaderValue::from_static(PLAIN_TEXT),
+            content_type: Some(HeaderValue::from_static(PLAIN_TEXT)),
             headers: Vec::new(),
             body,
         },
@@ -101,15 +101,40 @@ fn the_first_rule_that_holds_answers() {
     let handshakes = prepared(&rules, &secrets(&["key"]));
     assert_eq!(handshakes.methods(), [Method::GET]);
     let headers = HeaderMap::new();
-    assert!(
-        handshakes.may_answer(&Method::POST, None, &headers),
-        "the body may say so"
-    );
+    let open = Some(MayAnswer::Anybody);
+    let may = handshakes.may_answer(&Method::POST, None, &headers);
+    assert_eq!(may, open, "the body may say so");
     let only_get = prepared(&rules[..1], &secrets(&["key"]));
-    assert!(!only_get.may_answer(&Method::POST, None, &headers));
-    assert!(!only_get.may_answer(&Method::GET, None, &headers));
     let query = Some("hub.mode=subscribe&hub.verify_token=app-1");
-    assert!(only_get.may_answer(&Method::GET, query, &headers));
+    for (method, query, may) in [
+        (Method::POST, None, None),
+        (Method::GET, None, None),
+        (Method::GET, query, open),
+        (Method::PUT, query, None),
+    ] {
+        let found = only_get.may_answer(&method, query, &headers);
+        assert_eq!(found, may, "{method} {query:?}");
+    }
+}
+
+/// A body is read for a rule that asks for a proof only where the proof may be there.
+#[test]
+fn one_rule_for_anybody_is_enough_to_read_on() {
+    let asks = |verified| Rule {
+        verified,
+        ..rule(&[when("json:/type", Some("ping"))], text("pong"))
+    };
+    for (rules, may) in [
+        (vec![asks(true)], Some(MayAnswer::Proven)),
+        (vec![asks(true), asks(false)], Some(MayAnswer::Anybody)),
+        (vec![], None),
+    ] {
+        let handshakes = prepared(&rules, &secrets(&["key"]));
+        let found = handshakes.may_answer(&Method::POST, None, &HeaderMap::new());
+        assert_eq!(found, may, "{rules:?}");
+        let elsewhere = handshakes.may_answer(&Method::GET, None, &HeaderMap::new());
+        assert_eq!(elsewhere, None, "a rule without a method is for POST");
+    }
 }
 
 #[test]
