@@ -3,7 +3,7 @@
 use crate::support::{
     App, Behaviour, Request,
     gate::{Gate, Home},
-    sender::hmac_sha256_hex,
+    sender::{Connection, hmac_sha256_hex},
     wait_until,
 };
 use std::path::Path;
@@ -113,6 +113,166 @@ fn a_changed_file_is_said_to_need_a_restart() {
     std::fs::write(home.file(), text.replace("/hooks", "/in") + "# changed\n").expect("writable");
     hang_up(&gate, "a restart applies it");
     assert_eq!(gate.send(&signed(CANARY, 1)).status, 200);
+}
+
+/// However often it is told, no request meets half of a secret or none.
+#[test]
+fn a_storm_of_hangups_costs_no_request() {
+    const REQUESTS: usize = 200;
+
+    let app = App::start();
+    let home = home(&app);
+    let gate = home.start();
+    std::thread::scope(|scope| {
+        let sending: Vec<_> = (0..4)
+            .map(|sender| {
+                let gate = &gate;
+                scope.spawn(move || {
+                    for n in 0..REQUESTS {
+                        let n = sender * REQUESTS + n;
+                        assert_eq!(gate.send(&signed(CANARY, n)).status, 200, "{n}");
+                        assert_eq!(gate.send(&carrying(CANARY, n)).status, 200, "{n}");
+                    }
+                })
+            })
+            .collect();
+        while sending.iter().any(|sending| !sending.is_finished()) {
+            gate.signal("HUP");
+        }
+    });
+    assert!(gate.log().contains("secrets were read anew"));
+    assert_eq!(gate.metric("hookgate_config_last_reload_successful"), 1.0);
+    app.wait_for(8 * REQUESTS);
+}
+
+fn unix_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+/// Asked again and again until one secret has followed the other: no answer may contradict the clock.
+#[test]
+fn a_secret_counts_in_its_time_and_no_longer() {
+    let app = App::start();
+    let turn = unix_ms() + 3000;
+    let at = jiff::Timestamp::from_millisecond(turn).expect("in this age");
+    let home = Home::new(&format!(
+        "sources:\n  signed:\n    verify: {{ hmac: {{ header: X-Signature }} }}\n    secrets:\n      \
+         - {{ name: old, value: {CANARY}, not_after: {at} }}\n      - {{ name: new, value: {NEXT}, not_before: {at} }}\n    \
+         forward: app\ntargets:\n  app: {{ url: {} }}\n",
+        app.url()
+    ));
+    let gate = home.start();
+    let mut accepted = [0.0, 0.0];
+    let mut n = 0;
+    wait_until("the new secret has taken over", || {
+        let mut ask = |secret| {
+            n += 1;
+            let before = unix_ms();
+            let status = gate.send(&signed(secret, n)).status;
+            assert!([200, 401].contains(&status), "{status}");
+            (before, status == 200, unix_ms())
+        };
+        let (before, old, after) = ask(CANARY);
+        assert!(
+            if old { before <= turn } else { after > turn },
+            "{before} {old} {after} {turn}"
+        );
+        let (before, new, after) = ask(NEXT);
+        assert!(
+            if new { after >= turn } else { before < turn },
+            "{before} {new} {after} {turn}"
+        );
+        accepted[0] += f64::from(u8::from(old));
+        accepted[1] += f64::from(u8::from(new));
+        !old && new
+    });
+    assert!(accepted[0] > 0.0, "begun before the turn");
+    for (name, accepted) in ["old", "new"].iter().zip(accepted) {
+        let series =
+            format!("hookgate_secret_matches_total{{source=\"signed\",secret=\"{name}\"}}");
+        assert_eq!(gate.metric(&series), accepted, "{series}");
+    }
+}
+
+/// As many as there may be: each proves, each is counted under its name or else its place, and never under its id.
+#[test]
+fn sixteen_secrets_each_prove_and_are_counted() {
+    let app = App::start();
+    let secrets = |most: usize| -> String {
+        let secret = |n: usize| match n {
+            1 => "\"secret-number-1\"".to_owned(),
+            2 => "{ file: crlf }".to_owned(),
+            n => format!("{{ name: n{n}, id: id{n}, value: secret-number-{n} }}"),
+        };
+        (1..=most)
+            .map(|n| format!("      - {}\n", secret(n)))
+            .collect()
+    };
+    let text = |most| {
+        format!(
+            "sources:\n  signed:\n    verify: {{ hmac: {{ header: X-Signature }} }}\n    secrets:\n{}    forward: app\n\
+             targets:\n  app: {{ url: {} }}\n",
+            secrets(most),
+            app.url()
+        )
+    };
+    let home = Home::new(&text(17));
+    std::fs::write(home.path().join("crlf"), "secret-number-2\r\n").expect("writable");
+    let (status, log) = home.try_start().err().expect("one too many");
+    assert_eq!(status.code(), Some(78), "{log}");
+
+    home.configure(&text(16));
+    let gate = home.start();
+    for n in 1..=16 {
+        let request = signed(&format!("secret-number-{n}"), n);
+        assert_eq!(gate.send(&request).status, 200, "{n}");
+        let name = if n < 3 {
+            n.to_string()
+        } else {
+            format!("n{n}")
+        };
+        let series =
+            format!("hookgate_secret_matches_total{{source=\"signed\",secret=\"{name}\"}}");
+        assert_eq!(gate.metric(&series), 1.0, "{series}");
+    }
+    let metrics = gate.admin_get("/metrics").body;
+    assert!(!metrics.contains("id3"), "{metrics}");
+}
+
+/// A param is a text in a template, but some of them are as good as a secret. (A public key is none, and is not looked
+/// for.)
+#[test]
+fn a_verify_token_is_seen_nowhere() {
+    let app = App::start();
+    let home = Home::new(&format!(
+        "sources:\n  meta:\n    provider: meta\n    secret: any\n    params: {{ verify_token: \"${{TOKEN}}\" }}\n    \
+         forward: app\ntargets:\n  app: {{ url: {} }}\n",
+        app.url()
+    ))
+    .env("TOKEN", CANARY)
+    .env("RUST_LOG", "debug");
+    let gate = home.start();
+    for (token, status) in [(CANARY.to_owned(), 200), (format!("{CANARY}x"), 405)] {
+        let mut connection = Connection::open(gate.public);
+        let query = format!("hub.mode=subscribe&hub.challenge=1&hub.verify_token={token}");
+        connection.write(format!("GET /hooks/meta?{query} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+        let reply = connection
+            .read_reply()
+            .expect("readable")
+            .expect("an answer");
+        assert_eq!(reply.status, status, "{reply:?}");
+        clean("an answer", format!("{reply:?}").as_bytes());
+    }
+    clean("/metrics", gate.admin_get("/metrics").body.as_bytes());
+    let output = home
+        .command(&["check", "-c", "hookgate.yaml"])
+        .output()
+        .expect("the binary runs");
+    clean("check", &output.stdout);
+    clean("check", &output.stderr);
+    let (_, log) = gate.stop();
+    clean("the log", log.as_bytes());
+    clean("the data directory", &contents(&home.path().join("data")));
 }
 
 /// Everything that an operator, a log shipper, a backup or a crash reporter gets to see.

@@ -187,10 +187,13 @@ impl Connection {
                 }
             }
             let mut chunk = [0; 8192];
-            match self.stream.read(&mut chunk)? {
-                0 if self.buffer.is_empty() => return Ok(None),
-                0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
-                read => self.buffer.extend_from_slice(&chunk[..read]),
+            match self.stream.read(&mut chunk) {
+                Ok(0) if self.buffer.is_empty() => return Ok(None),
+                Ok(0) => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => self.buffer.extend_from_slice(&chunk[..read]),
+                // A child of this process has ended meanwhile.
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
         }
     }
