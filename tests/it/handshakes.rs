@@ -291,3 +291,35 @@ fn asana_brings_its_secret_once() {
     assert_eq!(gate.send(&event(2)).status, 200);
     app.wait_for(2);
 }
+
+/// Discord signs its question, sends wrong signatures to see them refused, and of webhook events it wants a Content-Type
+/// on an answer without a body.
+#[test]
+fn discord_asks_with_a_signature() {
+    use ring::signature::{Ed25519KeyPair, KeyPair as _};
+
+    let key = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).expect("32 bytes");
+    let public = hex::encode(key.public_key().as_ref());
+    for (provider, body, status, answer) in [
+        ("discord", r#"{"type":1,"id":"1"}"#, 200, r#"{"type":1}"#),
+        ("discord-events", r#"{"version":1,"type":0}"#, 204, ""),
+    ] {
+        let app = App::start();
+        let home = Home::new(&format!(
+            "sources:\n  {provider}: {{ provider: {provider}, secret: {public}, forward: \"{}\" }}\n",
+            app.url()
+        ));
+        let gate = home.start();
+        let time = now_seconds().to_string();
+        let ask = |signed: &str| {
+            let signature = key.sign(format!("{time}{signed}").as_bytes());
+            let request = Request::new(&format!("/hooks/{provider}"), body)
+                .header("X-Signature-Timestamp", &time)
+                .header("X-Signature-Ed25519", &hex::encode(signature));
+            gate.send(&request)
+        };
+        answers(&ask(body), status, "application/json", answer);
+        assert_eq!(ask("another body").status, 401, "{provider}");
+        nothing_came_of_it(&app, &gate, provider);
+    }
+}

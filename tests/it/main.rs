@@ -15,6 +15,7 @@ mod durability;
 mod full;
 mod handshakes;
 mod learning;
+mod lookalikes;
 mod malformed;
 mod operate;
 mod oracles;
