@@ -31,7 +31,7 @@ fuzz_target!(|input: &[u8]| {
         learn: None,
         answer: HandshakeAnswer {
             status: StatusCode::OK,
-            content_type: HeaderValue::from_static("text/plain"),
+            content_type: Some(HeaderValue::from_static("text/plain")),
             headers: Vec::new(),
             body: HandshakeBody::Text(template),
         },

@@ -77,7 +77,7 @@ fn of_a_hundred_at_once_one_is_believed() {
                 taken.then_some(secret)
             }));
         }
-        let ended = running.into_iter().map(|running| running.join());
+        let ended = running.into_iter().map(std::thread::ScopedJoinHandle::join);
         ended.filter_map(|ended| ended.expect("no panic")).collect()
     });
     assert_eq!(believed.len(), 1, "{believed:?}");
