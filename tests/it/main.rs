@@ -25,6 +25,7 @@ mod slow;
 mod stop;
 mod stringify;
 mod support;
+mod tamper;
 mod tidy;
 mod vectors;
 mod vendors;
