@@ -34,6 +34,9 @@ pub struct Source {
     exempted: Mutex<(Option<Instant>, u32)>,
     /// One line a second.
     conflicts: Quiet,
+    /// One line a second for handshakes that were answered, and one for secrets that they bring and that are not kept.
+    pub(super) handshakes: Quiet,
+    pub(super) strange_secrets: Quiet,
     /// One line a second for each reason.
     rejections: HashMap<&'static str, Quiet>,
 }
@@ -89,6 +92,8 @@ impl Source {
             metrics,
             config,
             conflicts: Quiet::default(),
+            handshakes: Quiet::default(),
+            strange_secrets: Quiet::default(),
             exempted: Mutex::default(),
             rejections: REJECTED
                 .iter()
