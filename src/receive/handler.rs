@@ -12,7 +12,7 @@ use crate::http::body::{self, BodyLimits};
 use crate::http::{Answer, server::Peer};
 use crate::shutdown::Phase;
 use crate::store::{Admission, NotStored};
-use crate::verify::{HandshakeAnswer, Refused, Verified};
+use crate::verify::{self, Asks, HandshakeAnswer, Refused, Verified};
 use crate::{budget::Charge, clock};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
@@ -74,17 +74,21 @@ where
 enum MayBe {
     Event,
     /// A vendor's question whether the URL is its own, or an event.
-    Handshake,
+    Handshake(Asks),
 }
 
 /// What can be said before the body is read.
 fn admissible<B>(proof: &Proof, request: &Request<B>) -> Result<MayBe, Rejection> {
     let (method, query) = (request.method(), request.uri().query());
-    if proof
+    if let Some(asks) = proof
         .handshakes
         .may_answer(method, query, request.headers())
     {
-        return Ok(MayBe::Handshake);
+        // What only a proven sender is answered needs its proof like an event.
+        if asks == Asks::Proven {
+            proof.verifier.precheck(method, query, request.headers())?;
+        }
+        return Ok(MayBe::Handshake(asks));
     }
     if method != Method::POST {
         return Err(Rejection::Method);
@@ -148,17 +152,22 @@ where
         .extensions
         .get::<Peer>()
         .map_or(SocketAddr::from(([0, 0, 0, 0], 0)), |peer| peer.0);
-    if kind == MayBe::Handshake {
-        if let Some(answer) =
-            handshake::answer(receive, source, proof, &head, &body, received_ms).await?
-        {
+    let query = head.uri.query().map(str::to_owned);
+    if kind == MayBe::Handshake(Asks::Anybody) {
+        let request = verify::Request {
+            method: &head.method,
+            query: query.as_deref(),
+            headers: &head.headers,
+            body: &body,
+        };
+        let unproven = Some(&body);
+        let answer = handshake::answer(receive, source, proof, request, unproven, received_ms);
+        if let Some(answer) = answer.await? {
             return Ok(Success::Handshake(answer));
         }
-        if head.method != Method::POST {
-            return Err(Rejection::Method);
-        }
     }
-    let query = head.uri.query().map(str::to_owned);
+    let asks_proven = kind == MayBe::Handshake(Asks::Proven);
+    let kept = asks_proven.then(|| head.headers.clone());
     let verified = proof.verifier.verify(
         &head.method,
         query.as_deref(),
@@ -166,6 +175,19 @@ where
         body,
         received_ms,
     )?;
+    // Only now is the body looked into, and it is the authenticated one.
+    if let Some(headers) = &kept {
+        let request = verify::Request {
+            method: &head.method,
+            query: query.as_deref(),
+            headers,
+            body: verified.body(),
+        };
+        let answer = handshake::answer(receive, source, proof, request, None, received_ms);
+        if let Some(answer) = answer.await? {
+            return Ok(Success::Handshake(answer));
+        }
+    }
     if let Some(secret) = verified.secret() {
         source.metrics.secret_matched(secret);
     }

@@ -8,7 +8,7 @@ use crate::config::{self, Verify};
 use crate::http::Answer;
 use crate::verify::{HandshakeAnswer, Refused, Request};
 use bytes::Bytes;
-use http::{HeaderValue, Response, header, request::Parts};
+use http::{HeaderValue, Method, Response, header};
 use http_body_util::Full;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -16,33 +16,31 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// The answer of the source's rules to this request; none if it is no handshake. A rule that asks for a proof answers
-/// nobody without one, and what lacks the thing that is to be answered is refused like a wrong signature.
+/// The answer of the source's rules to this request; none if it is no handshake but may be an event. A rule that asks for a proof answers
+/// nobody without one, and what lacks the thing that is to be answered is refused like a wrong signature. `unproven` is
+/// the body of a request that has proven nothing yet.
 pub(super) async fn answer(
     receive: &Receive,
     source: &Source,
     proof: &Proof,
-    head: &Parts,
-    body: &Bytes,
+    request: Request<'_>,
+    unproven: Option<&Bytes>,
     now_ms: u64,
 ) -> Result<Option<HandshakeAnswer>, Rejection> {
-    let request = Request {
-        method: &head.method,
-        query: head.uri.query(),
-        headers: &head.headers,
-        body,
-    };
     let Some(rule) = proof.handshakes.rule(request) else {
-        return Ok(None);
+        return match *request.method {
+            Method::POST => Ok(None),
+            _ => Err(Rejection::Method),
+        };
     };
-    if rule.verified {
-        proof.verifier.verify(
-            &head.method,
-            head.uri.query(),
-            head.headers.clone(),
-            body.clone(),
-            now_ms,
-        )?;
+    if rule.verified
+        && let Some(body) = unproven
+    {
+        let headers = request.headers.clone();
+        let (method, query) = (request.method, request.query);
+        proof
+            .verifier
+            .verify(method, query, headers, body.clone(), now_ms)?;
     }
     let answer = proof.handshakes.answer(rule, request, now_ms);
     let answer = answer.ok_or(Refused::Bad)?;
@@ -202,7 +200,7 @@ impl Source {
         {
             let names: Vec<&str> = ["POST"]
                 .into_iter()
-                .chain(methods.iter().map(http::Method::as_str))
+                .chain(methods.iter().map(Method::as_str))
                 .collect();
             *allow = HeaderValue::try_from(names.join(", ")).expect("methods are tokens");
         }

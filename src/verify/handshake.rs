@@ -42,6 +42,15 @@ impl fmt::Debug for Key {
     }
 }
 
+/// Whom the rules answer that may hold; the wider the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Asks {
+    /// Only who proves itself as `verify` says.
+    Proven,
+    /// Also somebody who proves nothing.
+    Anybody,
+}
+
 /// One rule.
 #[derive(Debug)]
 pub struct Handshake {
@@ -103,10 +112,22 @@ impl Handshakes {
         &self.methods
     }
 
-    /// Whether a rule may answer, as far as can be told without the body.
-    pub fn may_answer(&self, method: &Method, query: Option<&str>, headers: &HeaderMap) -> bool {
-        let may = |rule: &Handshake| condition::may_hold(&rule.when, method, query, headers);
-        self.rules.iter().any(may)
+    /// Who may be answered by a rule, as far as can be told without the body; none if no rule may answer.
+    pub fn may_answer(
+        &self,
+        method: &Method,
+        query: Option<&str>,
+        headers: &HeaderMap,
+    ) -> Option<Asks> {
+        let may = |rule: &&Handshake| condition::may_hold(&rule.when, method, query, headers);
+        let asks = self.rules.iter().filter(may).map(|rule| {
+            if rule.verified {
+                Asks::Proven
+            } else {
+                Asks::Anybody
+            }
+        });
+        asks.max()
     }
 
     /// The secret that this request brings, by this rule.

@@ -101,15 +101,39 @@ fn the_first_rule_that_holds_answers() {
     let handshakes = prepared(&rules, &secrets(&["key"]));
     assert_eq!(handshakes.methods(), [Method::GET]);
     let headers = HeaderMap::new();
-    assert!(
+    assert_eq!(
         handshakes.may_answer(&Method::POST, None, &headers),
+        Some(Asks::Anybody),
         "the body may say so"
     );
     let only_get = prepared(&rules[..1], &secrets(&["key"]));
-    assert!(!only_get.may_answer(&Method::POST, None, &headers));
-    assert!(!only_get.may_answer(&Method::GET, None, &headers));
     let query = Some("hub.mode=subscribe&hub.verify_token=app-1");
-    assert!(only_get.may_answer(&Method::GET, query, &headers));
+    for (method, query, asks) in [
+        (Method::POST, None, None),
+        (Method::GET, None, None),
+        (Method::GET, query, Some(Asks::Anybody)),
+    ] {
+        assert_eq!(only_get.may_answer(&method, query, &headers), asks);
+    }
+}
+
+#[test]
+fn it_is_known_before_the_body_who_may_be_answered() {
+    let by_body = vec![when("json:/type", Some("url_verification"))];
+    let proven = Rule {
+        verified: true,
+        ..rule(&by_body, text(""))
+    };
+    let open = rule(&asked(), text(""));
+    let handshakes = prepared(&[proven, open], &secrets(&["key"]));
+    for (query, asks) in [
+        (None, Asks::Proven),
+        (Some("c="), Asks::Proven),
+        (Some("c=1"), Asks::Anybody),
+    ] {
+        let may = handshakes.may_answer(&Method::POST, query, &HeaderMap::new());
+        assert_eq!(may, Some(asks), "{query:?}");
+    }
 }
 
 #[test]
