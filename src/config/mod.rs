@@ -32,6 +32,7 @@ mod tests;
 
 pub use pattern::Patterns;
 pub use presets::presets;
+pub use read::takes;
 pub use secret::Secret;
 pub use source::{Ack, Dedupe, Respond, Route, Sample, SkipRule, Source, Status};
 pub use summary::summary;

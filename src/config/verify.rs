@@ -304,11 +304,15 @@ impl Verify {
 impl Token {
     /// The header's value that carries `secret`; None if no header can.
     pub fn carry(&self, secret: &[u8]) -> Option<HeaderValue> {
-        let prefix = self.prefix.as_bytes();
-        let bytes = Zeroizing::new(match self.form {
-            TokenForm::Plain | TokenForm::Scheme => [prefix, secret].concat(),
-            TokenForm::Basic => [prefix, STANDARD.encode(secret).as_bytes()].concat(),
-        });
+        let encoded;
+        let secret = match self.form {
+            TokenForm::Plain | TokenForm::Scheme => secret,
+            TokenForm::Basic => {
+                encoded = Zeroizing::new(STANDARD.encode(secret));
+                encoded.as_bytes()
+            }
+        };
+        let bytes = Zeroizing::new([self.prefix.as_bytes(), secret].concat());
         let mut value = HeaderValue::from_bytes(&bytes).ok()?;
         value.set_sensitive(true);
         Some(value)

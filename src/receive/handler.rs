@@ -12,7 +12,7 @@ use crate::http::body::{self, BodyLimits};
 use crate::http::{Answer, server::Peer};
 use crate::shutdown::Phase;
 use crate::store::{Admission, NotStored};
-use crate::verify::{HandshakeAnswer, MayAnswer, Refused, Verified};
+use crate::verify::{self, HandshakeAnswer, MayAnswer, Refused, Verified};
 use crate::{budget::Charge, clock};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
@@ -74,7 +74,7 @@ where
 enum MayBe {
     Event,
     /// A vendor's question whether the URL is its own, or an event.
-    Handshake,
+    Handshake(MayAnswer),
 }
 
 /// What can be said before the body is read.
@@ -84,14 +84,11 @@ fn admissible<B>(proof: &Proof, request: &Request<B>) -> Result<MayBe, Rejection
     if method != Method::POST && may_answer.is_none() {
         return Err(Rejection::Method);
     }
-    if may_answer == Some(MayAnswer::Anybody) {
-        return Ok(MayBe::Handshake);
+    if may_answer != Some(MayAnswer::Anybody) {
+        // What only a proven sender is answered needs its proof like an event.
+        proof.verifier.precheck(method, query, headers)?;
     }
-    proof.verifier.precheck(method, query, headers)?;
-    Ok(match may_answer {
-        Some(_) => MayBe::Handshake,
-        None => MayBe::Event,
-    })
+    Ok(may_answer.map_or(MayBe::Event, MayBe::Handshake))
 }
 
 /// An answer that leaves before the body was read: with a body to come, the connection ends with it. (hyper would
@@ -149,17 +146,22 @@ where
         .extensions
         .get::<Peer>()
         .map_or(SocketAddr::from(([0, 0, 0, 0], 0)), |peer| peer.0);
-    if kind == MayBe::Handshake {
-        if let Some(answer) =
-            handshake::answer(receive, source, proof, &head, &body, received_ms).await?
-        {
+    let query = head.uri.query().map(str::to_owned);
+    if kind == MayBe::Handshake(MayAnswer::Anybody) {
+        let request = verify::Request {
+            method: &head.method,
+            query: query.as_deref(),
+            headers: &head.headers,
+            body: &body,
+        };
+        let unproven = Some(&body);
+        let answer = handshake::answer(receive, source, proof, request, unproven, received_ms);
+        if let Some(answer) = answer.await? {
             return Ok(Success::Handshake(answer));
         }
-        if head.method != Method::POST {
-            return Err(Rejection::Method);
-        }
     }
-    let query = head.uri.query().map(str::to_owned);
+    let asks_proven = kind == MayBe::Handshake(MayAnswer::Proven);
+    let kept = asks_proven.then(|| head.headers.clone());
     let verified = proof.verifier.verify(
         &head.method,
         query.as_deref(),
@@ -167,6 +169,19 @@ where
         body,
         received_ms,
     )?;
+    // Only now is the body looked into, and it is the authenticated one.
+    if let Some(headers) = &kept {
+        let request = verify::Request {
+            method: &head.method,
+            query: query.as_deref(),
+            headers,
+            body: verified.body(),
+        };
+        let answer = handshake::answer(receive, source, proof, request, None, received_ms);
+        if let Some(answer) = answer.await? {
+            return Ok(Success::Handshake(answer));
+        }
+    }
     if let Some(secret) = verified.secret() {
         source.metrics.secret_matched(secret);
     }

@@ -8,36 +8,34 @@ use super::source::{Proof, Source};
 use crate::http::Answer;
 use crate::verify::{HandshakeAnswer, Refused, Request};
 use bytes::Bytes;
-use http::{HeaderValue, Response, header, request::Parts};
+use http::{HeaderValue, Method, Response, header};
 use http_body_util::Full;
 
-/// The answer of the source's rules to this request; none if it is no handshake. A rule that asks for a proof answers
-/// nobody without one, and what lacks the thing that is to be answered is refused like a wrong signature.
+/// The answer of the source's rules to this request; none if it is no handshake but may be an event. A rule that asks for a proof answers
+/// nobody without one, and what lacks the thing that is to be answered is refused like a wrong signature. `unproven` is
+/// the body of a request that has proven nothing yet.
 pub(super) async fn answer(
     receive: &Receive,
     source: &Source,
     proof: &Proof,
-    head: &Parts,
-    body: &Bytes,
+    request: Request<'_>,
+    unproven: Option<&Bytes>,
     now_ms: u64,
 ) -> Result<Option<HandshakeAnswer>, Rejection> {
-    let request = Request {
-        method: &head.method,
-        query: head.uri.query(),
-        headers: &head.headers,
-        body,
-    };
     let Some(rule) = proof.handshakes.rule(request) else {
-        return Ok(None);
+        return match *request.method {
+            Method::POST => Ok(None),
+            _ => Err(Rejection::Method),
+        };
     };
-    if rule.verified {
-        proof.verifier.verify(
-            &head.method,
-            head.uri.query(),
-            head.headers.clone(),
-            body.clone(),
-            now_ms,
-        )?;
+    if rule.verified
+        && let Some(body) = unproven
+    {
+        let headers = request.headers.clone();
+        let (method, query) = (request.method, request.query);
+        proof
+            .verifier
+            .verify(method, query, headers, body.clone(), now_ms)?;
     }
     let answer = proof.handshakes.answer(rule, request, now_ms);
     let answer = answer.ok_or(Refused::Bad)?;
@@ -71,7 +69,7 @@ impl Source {
         {
             let names: Vec<&str> = ["POST"]
                 .into_iter()
-                .chain(methods.iter().map(http::Method::as_str))
+                .chain(methods.iter().map(Method::as_str))
                 .collect();
             *allow = HeaderValue::try_from(names.join(", ")).expect("methods are tokens");
         }

@@ -9,6 +9,7 @@ use crate::config::verify::{Condition as Config, Expected, Subject};
 use crate::extract::Field;
 use http::{HeaderMap, Method};
 use std::borrow::Cow;
+use zeroize::Zeroizing;
 
 /// A prepared condition.
 #[derive(Debug)]
@@ -82,6 +83,7 @@ impl Condition {
             (Prepared::Is(_), None) => false,
             (Prepared::Is(content), Some(value)) => content
                 .text(&Given::of(request))
+                .map(Zeroizing::new)
                 .is_some_and(|expected| bool::from(equal(&expected, &value))),
         }
     }

@@ -225,6 +225,12 @@ impl Part {
             }
             Self::Value(base, filters) => (value(base, filters, given), filters),
         };
+        // What stands there twice, or is no text, is not absent: an app, or a key, would take some of it.
+        if let (None, Self::Value(Base::Field(field), _)) = (&value, self)
+            && given.request.has(field)
+        {
+            return None;
+        }
         filtered(value, filters, given.challenge_key).map(Rendered::Bytes)
     }
 }

@@ -66,9 +66,8 @@ impl Elements {
         }
     }
 
-    /// The values where signatures stand, whole.
+    /// The values where signatures stand, whole, of a request that has passed [`Self::precheck`].
     pub(super) fn values<'r>(&self, request: Request<'r>) -> Result<Vec<Cow<'r, [u8]>>, Refused> {
-        self.precheck(request.headers)?;
         let mut values = Vec::with_capacity(1);
         for field in &self.fields {
             match field {

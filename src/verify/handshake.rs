@@ -10,8 +10,8 @@ use crate::config::verify::{Condition as ConfiguredCondition, Expected};
 use crate::config::{
     Secret, Verify,
     handshake::{Handshake as Config, HandshakeBody, HandshakeValue},
-    key,
-    verify::{Algorithm, Hash, KeyForm, Proof, Scheme, Subject, TokenForm},
+    key, takes,
+    verify::{Algorithm, Hash, KeyForm, Proof, Subject},
 };
 use crate::extract::Field;
 use bytes::Bytes;
@@ -64,14 +64,8 @@ impl Brought {
     /// Otherwise a request that nobody has proven could leave a file behind with which no gateway starts.
     pub fn usable(self, verify: &Verify) -> Option<Zeroizing<Vec<u8>>> {
         let Self(secret) = self;
-        let takes = |scheme: &Scheme| match &scheme.proof {
-            Proof::Signature(scheme) => key::decode(&scheme.key, scheme.algorithm, &secret).is_ok(),
-            Proof::Jwt(jwt) => key::decode(&jwt.key, Algorithm::Hmac(jwt.hash), &secret).is_ok(),
-            Proof::Token(token) => token.form != TokenForm::Basic || secret.contains(&b':'),
-        };
         let is_a_word = !secret.is_empty() && secret.iter().all(u8::is_ascii_graphic);
-        let usable =
-            is_a_word && secret.len() <= BROUGHT_BYTES_MAX && verify.schemes().iter().all(takes);
+        let usable = is_a_word && secret.len() <= BROUGHT_BYTES_MAX && takes(verify, &secret);
         usable.then_some(secret)
     }
 }

@@ -133,7 +133,7 @@ impl Scheme {
                 .then(|| Sha256::digest(token.signed).into())
                 .into_iter()
                 .collect(),
-            carried: None,
+            carried: Vec::new(),
             body: super::rewritten(stringified),
         })
     }

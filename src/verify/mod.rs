@@ -65,7 +65,7 @@ impl Verified {
         self.secret.as_ref()
     }
 
-    /// The header that carried the secret itself.
+    /// The header that carried the secret itself; of several the first, and the others are gone for good.
     pub fn secret_header(&self) -> Option<&SecretHeader> {
         self.secret_header.as_ref()
     }
@@ -104,8 +104,8 @@ struct Proven {
     secret: Arc<str>,
     /// The SHA-256 of what was signed, if it is to be remembered.
     signed: Vec<[u8; 32]>,
-    /// The header that carried a secret.
-    carried: Option<SecretHeader>,
+    /// The headers that carried a secret.
+    carried: Vec<SecretHeader>,
     /// The body that was authenticated, where it is not the one that was received.
     body: Option<Bytes>,
 }
@@ -114,7 +114,7 @@ impl Proven {
     /// Takes what another scheme found in the same request.
     fn and(mut self, other: Self) -> Self {
         self.signed.extend(other.signed);
-        self.carried = self.carried.or(other.carried);
+        self.carried.extend(other.carried);
         self
     }
 }
@@ -202,14 +202,14 @@ impl Verifier {
             });
         };
         body = proven.body.unwrap_or(body);
-        if let Some(carried) = &proven.carried {
+        for carried in &proven.carried {
             headers.remove(&carried.header);
         }
         Ok(Verified {
             headers,
             body,
             secret: Some(proven.secret),
-            secret_header: proven.carried,
+            secret_header: proven.carried.into_iter().next(),
             signed: proven.signed,
         })
     }
@@ -294,6 +294,16 @@ impl Way {
     }
 
     fn verify(&self, request: Request<'_>, now_ms: u64, remember: bool) -> Result<Proven, Refused> {
+        let Request {
+            method,
+            query,
+            headers,
+            ..
+        } = request;
+        // What is not to be tried is not computed, as far as that can be told from the head.
+        if !condition::may_hold(&self.when, method, query, headers) {
+            return Err(Refused::Bad);
+        }
         let found = match &self.scheme {
             Scheme::Signature(scheme) => scheme.verify(request, now_ms, remember),
             Scheme::Jwt(scheme) => scheme.verify(request, now_ms, remember),

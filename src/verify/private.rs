@@ -15,6 +15,7 @@ use ring::{
     },
 };
 use std::fmt;
+use zeroize::Zeroizing;
 
 /// A private key.
 pub(super) enum Private {
@@ -95,12 +96,14 @@ impl Private {
 }
 
 /// 32 bytes, maybe with the public key behind.
-fn seed(text: &[u8], form: &KeyForm) -> Option<Vec<u8>> {
+fn seed(text: &[u8], form: &KeyForm) -> Option<Zeroizing<Vec<u8>>> {
     let text = text.trim_ascii();
     let decoded = match (text.strip_prefix(b"whsk_"), form) {
         (Some(rest), _) => STANDARD.decode(rest).ok(),
         (None, KeyForm::Encoded(encoding)) => decode(*encoding, text),
         (None, _) => STANDARD.decode(text).ok(),
     };
-    decoded.filter(|bytes| bytes.len() == 32 || bytes.len() == 64)
+    decoded
+        .map(Zeroizing::new)
+        .filter(|bytes| bytes.len() == 32 || bytes.len() == 64)
 }

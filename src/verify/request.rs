@@ -38,7 +38,7 @@ impl<'a> Request<'a> {
         (!value.is_empty()).then_some(value)
     }
 
-    /// Whether anything that is not empty stands there, however often.
+    /// Whether anything that is not empty stands there, however often, and be it a text that cannot be read.
     pub(super) fn has(&self, field: &Field) -> bool {
         let named = |name: &str, (known, value): (Cow<'_, [u8]>, Cow<'_, [u8]>)| {
             *known == *name.as_bytes() && !value.is_empty()
@@ -53,7 +53,10 @@ impl<'a> Request<'a> {
                 .is_some_and(|query| pairs(query.as_bytes()).any(|pair| named(name, pair))),
             Field::Form(name) => form_pairs(self.headers, self.body)
                 .is_some_and(|mut pairs| pairs.any(|pair| named(name, pair))),
-            Field::Json(_) | Field::Body => self.once(field).is_some(),
+            Field::Json(pointer) => pointer
+                .span(self.body)
+                .is_some_and(|span| !matches!(&self.body[span], b"null" | b"\"\"")),
+            Field::Body => true,
         }
     }
 }

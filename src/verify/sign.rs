@@ -20,6 +20,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header::CONTENT_TYPE};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use serde_json::json;
+use zeroize::Zeroizing;
 
 /// A request on its way out, before and after it is signed.
 #[derive(Clone, Debug)]
@@ -280,7 +281,7 @@ fn carry(token: &Token, secret: &Secret, request: &mut Outgoing) -> Result<(), C
         request.headers.insert(name, value);
         return Ok(());
     }
-    let text = [token.prefix.as_bytes(), secret.expose()].concat();
+    let text = Zeroizing::new([token.prefix.as_bytes(), secret.expose()].concat());
     request.put(&token.field, &text)
 }
 

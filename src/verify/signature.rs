@@ -95,6 +95,14 @@ impl Scheme {
         let values = self.elements.values(request)?;
         let elements = self.elements.split(&values)?;
         let claims = self.elements.claims(&elements);
+        // Who claims nothing is refused before anything is computed for it; what a claim looks like is no secret.
+        if claims.is_empty() {
+            return Err(if elements.is_empty() {
+                Refused::Missing
+            } else {
+                Refused::Bad
+            });
+        }
         let time = self.time(request, &elements)?;
         let named = match &self.named_headers {
             Some(config) => Some(self.named(config, request, &elements)?),
@@ -123,7 +131,7 @@ impl Scheme {
         Ok(Proven {
             secret: Arc::clone(&key.name),
             signed: remember.then(|| identity(&pieces)).into_iter().collect(),
-            carried: None,
+            carried: Vec::new(),
             body: super::rewritten(stringified),
         })
     }
@@ -148,13 +156,15 @@ impl Scheme {
         };
         let mut tried = Vec::with_capacity(self.keys.len());
         let mut matches = Vec::with_capacity(self.keys.len());
+        let fits = |key: &Key, claim: &Claim<'_>| may_be(key, named.as_deref().or(claim.key_id));
         for key in self.keys.iter().filter(|key| key.secret.is_valid(now_ms)) {
+            let mut claims = claims.iter().filter(|claim| fits(key, claim)).peekable();
+            // A key that is called otherwise costs nothing.
+            if claims.peek().is_none() {
+                continue;
+            }
             let expected = key.expects(pieces);
             for claim in claims {
-                let id = named.as_deref().or(claim.key_id);
-                if !may_be(key, id) {
-                    continue;
-                }
                 tried.push(key);
                 matches.push(expected.matches(&message, &claim.signature));
             }

@@ -13,7 +13,8 @@ use crate::extract::Field;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderName};
 use sha2::{Digest, Sha256};
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
+use zeroize::Zeroizing;
 
 /// A prepared token scheme.
 #[derive(Debug)]
@@ -96,8 +97,7 @@ impl Scheme {
     pub(super) fn verify(&self, request: Request<'_>, now_ms: u64) -> Result<Proven, Refused> {
         self.precheck(request.headers)?;
         let value = request.once(&self.field).ok_or(Refused::Missing)?;
-        let claimed = self.claimed(&value).ok_or(Refused::Bad)?;
-        let digest: [u8; 32] = Sha256::digest(&claimed).into();
+        let digest = self.claimed(&value).ok_or(Refused::Bad)?;
         let valid: Vec<&Key> = self
             .keys
             .iter()
@@ -107,10 +107,14 @@ impl Scheme {
         let matched = place(matches).ok_or(Refused::Bad)?;
         let secret = Arc::clone(&valid[matched].secret.name);
         Ok(Proven {
-            carried: self.header().map(|header| SecretHeader {
-                header: header.clone(),
-                secret: Arc::clone(&secret),
-            }),
+            carried: self
+                .header()
+                .map(|header| SecretHeader {
+                    header: header.clone(),
+                    secret: Arc::clone(&secret),
+                })
+                .into_iter()
+                .collect(),
             secret,
             signed: Vec::new(),
             body: None,
@@ -124,14 +128,16 @@ impl Scheme {
         }
     }
 
-    /// What the request says the secret is; none if it says nothing.
-    fn claimed<'v>(&self, value: &'v [u8]) -> Option<Cow<'v, [u8]>> {
+    /// The digest of what the request says the secret is; none if it says nothing.
+    fn claimed(&self, value: &[u8]) -> Option<[u8; 32]> {
         let text = self.prefix.strip(value)?;
+        let decoded;
         let claimed = if self.basic {
-            Cow::Owned(STANDARD.decode(text).ok()?)
+            decoded = Zeroizing::new(STANDARD.decode(text).ok()?);
+            &decoded[..]
         } else {
-            Cow::Borrowed(text)
+            text
         };
-        (!claimed.is_empty()).then_some(claimed)
+        (!claimed.is_empty()).then(|| Sha256::digest(claimed).into())
     }
 }

@@ -86,6 +86,23 @@ fn meta_asks_with_a_token() {
     nothing_came_of_it(&app, &gate, "meta");
 }
 
+/// A question that only a proven sender may ask is no reason to read the body of somebody who proves nothing.
+#[test]
+fn who_must_be_proven_is_refused_before_its_body() {
+    let (app, _home, gate) = source("zoom", "");
+    let mut connection = Connection::open(gate.public);
+    connection.write(b"POST /hooks/zoom HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
+    let reply = connection
+        .read_reply()
+        .expect("an answer")
+        .expect("an answer");
+    assert_eq!(
+        (reply.status, reply.header("connection")),
+        (401, Some("close"))
+    );
+    nothing_came_of_it(&app, &gate, "zoom");
+}
+
 #[test]
 fn without_its_token_metas_question_is_off() {
     let (_app, _home, gate) = source("meta", "");

@@ -115,19 +115,22 @@ fn instead(der: &[u8]) -> BadKey {
 }
 
 /// The DER in a PEM block or in bare base64.
-pub fn der(secret: &[u8]) -> Result<Vec<u8>, BadKey> {
+pub fn der(secret: &[u8]) -> Result<Zeroizing<Vec<u8>>, BadKey> {
     let text = std::str::from_utf8(secret).map_err(|_| BadKey::NotText)?;
-    let text = text.replace("\\r", " ").replace("\\n", " ");
+    // It may be the sender's private key.
+    let text = Zeroizing::new(text.replace("\\r", " "));
+    let text = Zeroizing::new(text.replace("\\n", " "));
     let base64 = match text.split_once("-----BEGIN ") {
         Some((_, block)) => contents(block)?,
         None => &text,
     };
-    let bare: String = base64.split_ascii_whitespace().collect();
+    let mut bare = Zeroizing::new(String::with_capacity(base64.len()));
+    bare.extend(base64.split_ascii_whitespace());
     let der = lenient(&alphabet::STANDARD, bare.as_bytes()).ok_or(BadKey::NotPem)?;
     if der.is_empty() {
         return Err(BadKey::Empty);
     }
-    Ok(der.to_vec())
+    Ok(der)
 }
 
 /// What stands in a PEM block (RFC 7468 2), from its label on.

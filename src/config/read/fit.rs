@@ -62,6 +62,13 @@ pub(super) fn check(source: &Map<'_>, list: &Node<'_>, verify: &Verify, secrets:
     }
 }
 
+/// Whether a configuration takes this secret, which nobody has named: for every scheme that looks at all of a source's.
+pub fn takes(verify: &Verify, secret: &[u8]) -> bool {
+    let shared = |scheme: &&Scheme| scheme.secrets.is_none();
+    let fits = |scheme: &Scheme| misfit(scheme, secret).is_none();
+    !secret.is_empty() && verify.schemes().iter().filter(shared).all(fits)
+}
+
 /// Whether a scheme may be proven with this secret.
 fn is_named(scheme: &Scheme, secret: &Secret) -> bool {
     scheme

@@ -15,6 +15,8 @@ mod secrets;
 mod source;
 mod target;
 
+pub use fit::takes;
+
 use self::source::Reading;
 use super::{
     Config, Target,

@@ -52,6 +52,37 @@ fn every_secret_is_compared_whichever_matches() {
     }
 }
 
+/// What claims nothing, and what is not to be tried, costs no hash of the body.
+#[test]
+fn what_cannot_pass_is_not_computed() {
+    let digests = |door: &Door, request: &Outgoing| {
+        FINISHED.set(0);
+        assert_eq!(door.judge(request), BAD);
+        FINISHED.get()
+    };
+    let wrong = post("b").with("x-signature", "00".repeat(32));
+    let door = Door::new(&by(plain()), &secrets(&["key"]));
+    assert_eq!(digests(&door, &wrong), 1);
+    assert_eq!(
+        digests(&door, &wrong.clone().but("x-signature", "v1=00")),
+        0
+    );
+    let called = Signature {
+        key_id: Some(field("header:x-id")),
+        ..plain()
+    };
+    let door = Door::new(&by(called), &[with_id("a", "one"), with_id("b", "two")]);
+    assert_eq!(digests(&door, &wrong.clone().with("x-id", "b")), 1);
+    assert_eq!(digests(&door, &wrong.clone().with("x-id", "c")), 0);
+    let other = Config {
+        when: vec![when("header:x-version", Some("v1"))],
+        ..scheme(Proof::Signature(plain()))
+    };
+    let door = Door::new(&Verify::Schemes(vec![other]), &secrets(&["key"]));
+    assert_eq!(digests(&door, &wrong.clone().with("x-version", "v1")), 1);
+    assert_eq!(digests(&door, &wrong.with("x-version", "v2")), 0);
+}
+
 /// Each element is compared with each secret, wherever the right one stands.
 #[test]
 fn every_element_is_compared_wherever_the_right_one_stands() {
@@ -152,4 +183,15 @@ fn debug_shows_no_key() {
             }
         }
     }
+}
+
+/// A prepared key is as good as the secret, so its state is zeroed too. This is a feature of each hash's own.
+#[test]
+fn prepared_keys_are_zeroed() {
+    fn is_zeroed<T: zeroize::ZeroizeOnDrop>() {}
+
+    is_zeroed::<sha1::Sha1>();
+    is_zeroed::<sha2::Sha256>();
+    is_zeroed::<sha2::Sha384>();
+    is_zeroed::<sha2::Sha512>();
 }

@@ -299,6 +299,15 @@ fn one_of_a_list_is_enough_with_its_own_secrets() {
         (carried.header.as_str(), &*carried.secret),
         ("x-token", "s3")
     );
+    let twice = Verify::Schemes(vec![
+        scheme(token("header:x-token", "", TokenForm::Plain)),
+        scheme(token("header:x-other", "", TokenForm::Plain)),
+    ]);
+    let sent = post("b").with("x-token", "one").with("x-other", "two");
+    let verified = Door::new(&twice, &secrets(&["one", "two"]))
+        .verified(&sent, NOW_MS)
+        .expect("both pass");
+    assert!(verified.headers().is_empty(), "{:?}", verified.headers());
     let wrong = signed().with("x-token", "thre");
     let verified = door.verified(&wrong, NOW_MS).expect("the first passes");
     assert!(

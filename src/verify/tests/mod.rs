@@ -28,6 +28,8 @@ use std::{cell::Cell, time::Duration};
 thread_local! {
     /// How many comparisons this thread has made with what secrets make.
     pub(super) static COMPARED: Cell<usize> = const { Cell::new(0) };
+    /// How many HMACs it has made.
+    pub(super) static FINISHED: Cell<usize> = const { Cell::new(0) };
 }
 
 /// 2026-01-31T10:30:00Z.

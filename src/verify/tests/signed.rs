@@ -98,6 +98,21 @@ fn what_is_missing_or_there_twice_is_refused() {
     refused("{form|sorted}", &post("t=b"), &BAD);
     refused("{form|php_serialized:x}", &post("t=b"), &BAD);
     refused("{json_stringify}", &post("{"), &BAD);
+    // What stands there twice, or is no text, is not absent: an app would take some of it.
+    for (template, request) in [
+        (
+            "{header:x-id|optional}{body}",
+            post("b").with("x-id", "1").with("x-id", "2"),
+        ),
+        ("{query:q|optional}{body}", post("b").query("q=1&q=2")),
+        ("{query:q|optional}{body}", post("b").query("q=&q=2")),
+        ("{form:t|optional}b", form("t=1&t=2")),
+        ("{json:/t|optional}b", post(r#"{"t":"\ud800"}"#)),
+    ] {
+        refused(template, &request, &BAD);
+    }
+    check("{header:x-id|optional}b", &post("b").with("x-id", ""), "b");
+    check("{json:/a|optional}{json:/e|optional}b", &json, "b");
     // As JSON.parse has it: the last of one name.
     check("{json:/t}", &json, "2");
 }
