@@ -12,7 +12,7 @@ use crate::http::body::{self, BodyLimits};
 use crate::http::{Answer, server::Peer};
 use crate::shutdown::Phase;
 use crate::store::{Admission, NotStored};
-use crate::verify::{HandshakeAnswer, MayAnswer, Refused, Verified};
+use crate::verify::{self, HandshakeAnswer, MayAnswer, Refused, Verified};
 use crate::{budget::Charge, clock};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
@@ -51,7 +51,7 @@ where
         return answer;
     };
     let proof = source.proof();
-    let answer = match admissible(&proof, &request) {
+    let answer = match admissible(source, &proof, &request) {
         Err(rejection) => {
             source.rejected(&rejection);
             let answer = early(&request, &rejection);
@@ -78,11 +78,17 @@ enum MayBe {
 }
 
 /// What can be said before the body is read.
-fn admissible<B>(proof: &Proof, request: &Request<B>) -> Result<MayBe, Rejection> {
+fn admissible<B>(source: &Source, proof: &Proof, request: &Request<B>) -> Result<MayBe, Rejection> {
     let (method, query, headers) = (request.method(), request.uri().query(), request.headers());
     let may_answer = proof.handshakes.may_answer(method, query, headers);
     if method != Method::POST && may_answer.is_none() {
-        return Err(Rejection::Method);
+        let asked = verify::Request {
+            method,
+            query,
+            headers,
+            body: b"",
+        };
+        return Err(handshake::unanswered(source, proof, asked, None));
     }
     if may_answer == Some(MayAnswer::Anybody) {
         return Ok(MayBe::Handshake);
@@ -156,7 +162,13 @@ where
             return Ok(Success::Handshake(answer));
         }
         if head.method != Method::POST {
-            return Err(Rejection::Method);
+            let asked = verify::Request {
+                method: &head.method,
+                query: head.uri.query(),
+                headers: &head.headers,
+                body: &body,
+            };
+            return Err(handshake::unanswered(source, proof, asked, Some(&body[..])));
         }
     }
     let query = head.uri.query().map(str::to_owned);

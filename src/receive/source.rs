@@ -46,6 +46,8 @@ pub(super) struct HandshakeLines {
     pub(super) answered: Quiet,
     pub(super) another: Quiet,
     pub(super) unwritten: Quiet,
+    pub(super) unanswered: Quiet,
+    pub(super) unkept: Quiet,
 }
 
 /// What a source's secrets make.
