@@ -54,6 +54,10 @@ fn warnings_tell_what_a_user_should_know() {
             "sources.a.handshake[0]: handshake 1 is off until params.t is set",
         ),
         (
+            "a: {provider: asana, secret: s, forward: http://a/}",
+            "sources.a.secret: the vendor's handshake brings a secret of its own, and there is no file",
+        ),
+        (
             "a: {provider: chatsvia, secret: s, forward: http://a/}\ntargets: {t: {url: http://a/}}",
             "targets.t: no source forwards to this target",
         ),

@@ -150,7 +150,7 @@ pub(super) fn place(map: &Map<'_>, why: &str) -> Option<Field> {
             None
         }
         (None, None) => {
-            map.node().problem_below(&["header"], why);
+            map.miss("header", why);
             None
         }
     }
