@@ -150,6 +150,7 @@ fn whole(
         verify.as_ref(),
         event_type,
         sender_retries,
+        parts.provider.name(),
     );
     let max_age = map
         .get_some("max_age")

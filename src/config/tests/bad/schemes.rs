@@ -27,6 +27,14 @@ fn signatures() {
                     "verify: [{ hmac: { header: A, signed: \"{timestmp}.{body}\" } }, { hmac: { header: A, signed: \"{body|sha265|hex}\" } }, { hmac: { header: A, signed: \"{what}{body}\" } }, { hmac: { header: A, signed: \"{body|md5}\" } }]\nsecret: ${SECRET}",
                 ),
                 (
+                    "a setting over a preset of several schemes",
+                    "provider: twilio\npublic_url: https://hooks.example.com/\nverify: { hmac: { encoding: hex } }\nsecret: ${SECRET}",
+                ),
+                (
+                    "a token over a preset that remembers signatures",
+                    "provider: github\nverify: { token: { header: X-T } }\nsecret: ${SECRET}",
+                ),
+                (
                     "a preset of several schemes without its public_url",
                     "provider: twilio\nsecret: ${SECRET}",
                 ),
