@@ -57,8 +57,8 @@ fn replays(
     verify: Option<&Verify>,
     provider: Option<&str>,
 ) -> Option<Vec<Replay>> {
-    let replay = |part: &Node<'_>| replay(part, verify, provider);
     const ACCEPTED: &str = "signature, a part of the request, or parts that are joined, such as [[signature, header:X-Topic]]";
+    let replay = |part: &Node<'_>| replay(part, verify, provider);
     if !node.value().is_sequence() {
         return replay(node).map(|replay| vec![replay]);
     }
