@@ -51,7 +51,7 @@ where
         return answer;
     };
     let proof = source.proof();
-    let answer = match admissible(source, &proof, &request) {
+    let answer = match admissible(&proof, &request) {
         Err(rejection) => {
             source.rejected(&rejection);
             let answer = early(&request, &rejection);
@@ -78,7 +78,7 @@ enum MayBe {
 }
 
 /// What can be said before the body is read.
-fn admissible<B>(source: &Source, proof: &Proof, request: &Request<B>) -> Result<MayBe, Rejection> {
+fn admissible<B>(proof: &Proof, request: &Request<B>) -> Result<MayBe, Rejection> {
     let (method, query, headers) = (request.method(), request.uri().query(), request.headers());
     let may_answer = proof.handshakes.may_answer(method, query, headers);
     if method != Method::POST && may_answer.is_none() {
@@ -88,7 +88,7 @@ fn admissible<B>(source: &Source, proof: &Proof, request: &Request<B>) -> Result
             headers,
             body: b"",
         };
-        return Err(handshake::unanswered(source, proof, asked, None));
+        return Err(handshake::unanswered(proof, asked, None));
     }
     if may_answer == Some(MayAnswer::Anybody) {
         return Ok(MayBe::Handshake);
@@ -168,7 +168,7 @@ where
                 headers: &head.headers,
                 body: &body,
             };
-            return Err(handshake::unanswered(source, proof, asked, Some(&body[..])));
+            return Err(handshake::unanswered(proof, asked, Some(&body[..])));
         }
     }
     let query = head.uri.query().map(str::to_owned);

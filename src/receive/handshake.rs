@@ -72,24 +72,9 @@ fn warn_of_unkept(source: &Source, proof: &Proof, secret: Option<&[u8]>) {
 
 /// Why a request that can only be a handshake gets no answer. Of one that some rule nearly answers the log says where
 /// it differs: a verify token that was mistyped leaves no other trace. The sender is told nothing.
-pub(super) fn unanswered(
-    source: &Source,
-    proof: &Proof,
-    request: Request<'_>,
-    body: Option<&[u8]>,
-) -> Rejection {
-    let Some(differing) = proof.handshakes.differing(request, body) else {
-        return Rejection::Method;
-    };
-    if let Some(suppressed) = source.handshakes.unanswered.pass() {
-        tracing::warn!(
-            source = %source.config.name,
-            method = %request.method,
-            suppressed,
-            "a handshake was asked for that no rule answers: {differing} is not as configured"
-        );
-    }
-    Refused::Bad.into()
+pub(super) fn unanswered(proof: &Proof, request: Request<'_>, body: Option<&[u8]>) -> Rejection {
+    let differing = proof.handshakes.differing(request, body);
+    differing.map_or(Rejection::Method, Rejection::Unanswered)
 }
 
 /// The answer as it goes out.

@@ -46,7 +46,6 @@ pub(super) struct HandshakeLines {
     pub(super) answered: Quiet,
     pub(super) another: Quiet,
     pub(super) unwritten: Quiet,
-    pub(super) unanswered: Quiet,
     pub(super) unkept: Quiet,
 }
 
