@@ -286,6 +286,20 @@ mod tests {
     }
 
     #[test]
+    fn a_preset_that_is_mistyped_gets_one_line_of_advice() {
+        for line in [
+            "hookgate providers githb",
+            "hookgate explain a --provider githb",
+            "hookgate run --provider githb --forward-to http://a/",
+        ] {
+            let error = parse(line).err().unwrap_or_else(|| panic!("{line} parsed"));
+            let said = error.to_string();
+            assert!(said.contains("did you mean github?"), "{said}");
+            assert!(!said.contains("adyen"), "{said}");
+        }
+    }
+
+    #[test]
     fn trigger_is_send() {
         assert!(matches!(
             parse("hookgate trigger erp").expect("parses").command,

@@ -4,9 +4,10 @@ use super::Failure;
 use crate::config::{
     self, Config,
     load::{self, Options, Origin},
+    misnamed,
     problem::Problem,
 };
-use clap::builder::PossibleValuesParser;
+use clap::builder::TypedValueParser;
 use std::{net::SocketAddr, path::PathBuf};
 
 /// What to do where there is no file.
@@ -35,9 +36,17 @@ pub(super) fn load(origin: &Origin, options: Options) -> Result<(Config, Vec<Pro
     load::load(origin, options).map_err(Failure::Config)
 }
 
-/// Accepts the names of presets, and suggests the nearest one.
-pub(super) fn provider_names() -> PossibleValuesParser {
-    PossibleValuesParser::new(config::presets().iter().map(|(name, _)| *name))
+/// Accepts the names of presets, and suggests what another one was meant to be, as a file's `provider` does. (clap's own
+/// parser of possible values would print all of them first.)
+pub(super) fn provider_names() -> impl TypedValueParser<Value = String> {
+    |name: &str| {
+        let mut known = config::presets().iter().map(|(name, _)| *name);
+        if known.any(|known| known == name) {
+            return Ok(name.to_owned());
+        }
+        let advice = misnamed::advice(name);
+        Err(format!("{advice} (`hookgate providers` lists all)"))
+    }
 }
 
 /// Reads the URL of an app as a file's `url` is read.

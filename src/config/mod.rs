@@ -19,6 +19,7 @@ pub mod verify;
 // From text to values, in the order in which it happens.
 mod check;
 mod locate;
+pub(crate) mod misnamed;
 mod read;
 mod reader;
 mod report;

@@ -263,6 +263,17 @@ fn merge(over: &Mapping, mut under: Mapping) -> Mapping {
     under
 }
 
+/// Whether `name` takes the signature for what a captured request cannot change.
+pub(crate) fn replays_by_signature(name: &str) -> bool {
+    let replay = named(name).and_then(|preset| preset.get("dedupe")?.get("replay").cloned());
+    replay.is_some_and(|replay| replay.as_str() == Some("signature"))
+}
+
+/// Whether `name` verifies in several ways; a source's own `verify` then takes the place of all of them.
+pub(crate) fn verifies_in_several_ways(name: &str) -> bool {
+    named(name).is_some_and(|preset| preset.get("verify").is_some_and(Value::is_sequence))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -317,9 +317,19 @@ impl<'a> Map<'a> {
     pub(crate) fn need(&self, key: &str, why: &str) -> Option<Node<'a>> {
         let value = self.get(key);
         if value.is_none() {
-            self.node.problem_below(&[key], why);
+            self.miss(key, why);
         }
         value
+    }
+
+    /// Reports that a key is not given, unless it is there and mistyped, which was said.
+    pub(crate) fn miss(&self, key: &str, why: &str) {
+        let is_meant = |(name, _): &(String, Node<'_>)| {
+            !self.keys.contains(&name.as_str()) && suggest::nearest(name, self.keys) == Some(key)
+        };
+        if !self.entries.iter().any(is_meant) {
+            self.node.problem_below(&[key], why);
+        }
     }
 
     /// The typed value of a key, where it is given.

@@ -5,7 +5,7 @@ use super::{
     locate::{self, KeyPath, Side},
     problem::Problem,
 };
-use std::cell::RefCell;
+use std::{cell::RefCell, collections::HashSet};
 
 /// What was found so far. Shared by every part of one reading.
 #[derive(Debug, Default)]
@@ -55,8 +55,20 @@ impl Report {
                 .collect();
             // The sort is stable: at one place the order of discovery stays.
             placed.sort_by_key(|problem| problem.place);
-            placed
+            once(placed)
         };
         (placed(self.problems), placed(self.warnings))
     }
+}
+
+/// What several entries of a preset ask for is missing once, where the source stands.
+fn once(problems: Vec<Problem>) -> Vec<Problem> {
+    let mut said = HashSet::new();
+    let mut is_new = |problem: &Problem| {
+        problem.place.is_none() || said.insert((problem.place, problem.message.clone()))
+    };
+    problems
+        .into_iter()
+        .filter(|problem| is_new(problem))
+        .collect()
 }

@@ -1,19 +1,53 @@
 //! The word that a mistyped one was meant to be.
 
 /// The nearest of `known`, if it is near enough to be meant: about one slip for every three letters, or the only
-/// one that it is a part of.
+/// one that it is a part or the beginning of.
 pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let best = by_distance(word, known).into_iter().next()?;
-    let slips = distance(word, best);
-    let allowed = (best.chars().count() / 3).clamp(1, 3);
-    if slips <= allowed {
+    if distance(word, best) <= allowed(best) {
         return Some(best);
     }
-    // `timeout` where there is but one such: `sender_timeout`.
-    let mut longer = known
-        .iter()
-        .filter(|known| known.split('_').any(|part| part == word));
+    // `timeout` where there is but one such: `sender_timeout`; and `algo`: `algorithm`.
+    let is_part = |known: &str| {
+        let begins = word.len() >= BEGINNING_MIN && known.starts_with(word);
+        begins || known.split('_').any(|part| part == word)
+    };
+    let mut longer = known.iter().filter(|known| is_part(known));
     longer.next().filter(|_| longer.next().is_none()).copied()
+}
+
+/// Letters of an abbreviation that can be told from a word of its own.
+const BEGINNING_MIN: usize = 3;
+
+/// Those of `known` that may be meant, nearest first: near enough, and none is nearer; or with the same letters; or
+/// longer names that begin with this word.
+pub(crate) fn near<'a>(word: &str, known: &[&'a str]) -> Vec<&'a str> {
+    if word.is_empty() {
+        return Vec::new();
+    }
+    let sorted = by_distance(word, known);
+    let least = sorted.first().map_or(0, |best| distance(word, best));
+    let begins = |known: &str| {
+        let rest = known.strip_prefix(word);
+        rest.is_some_and(|rest| rest.starts_with('-'))
+    };
+    let is_near = |known: &&str| {
+        let slips = distance(word, known);
+        (slips <= allowed(known) && slips == least)
+            || letters(word) == letters(known)
+            || begins(known)
+    };
+    sorted.into_iter().filter(is_near).collect()
+}
+
+fn letters(word: &str) -> String {
+    let letters = word.chars().filter(char::is_ascii_alphanumeric);
+    letters.collect::<String>().to_ascii_lowercase()
+}
+
+/// Slips after which a word is still this one.
+fn allowed(known: &str) -> usize {
+    (known.chars().count() / 3).clamp(1, 3)
 }
 
 /// All of `known`, nearest first.
@@ -76,6 +110,9 @@ mod tests {
             ("paths", Some("path")),
             ("order_by", None),
             ("timeout", Some("sender_timeout")),
+            ("send", Some("sender_timeout")),
+            ("se", None),
+            ("sec", None),
             ("", None),
         ];
         for (word, expected) in cases {

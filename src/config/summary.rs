@@ -57,13 +57,8 @@ fn source_lines(source: &Source) -> String {
         rows.push(("public url", public_url.to_string()));
     }
     rows.push(("verify", verify(&source.verify)));
-    if !source.secrets.is_empty() {
-        let names: Vec<String> = source
-            .secrets
-            .iter()
-            .map(|secret| format!("{:?}", secret.name))
-            .collect();
-        rows.push(("secrets", format!("called {}", names.join(", "))));
+    if let Some(secrets) = secrets(source) {
+        rows.push(("secrets", secrets));
     }
     rows.extend(
         source
@@ -168,6 +163,22 @@ fn block(kind: &str, name: &str, replaces: Option<&str>, rows: &[(&str, String)]
     block
 }
 
+/// The names of those that are known, and the file of one that a handshake brings.
+fn secrets(source: &Source) -> Option<String> {
+    let names: Vec<String> = source
+        .secrets
+        .iter()
+        .map(|secret| format!("{:?}", secret.name))
+        .collect();
+    let called = (!names.is_empty()).then(|| format!("called {}", names.join(", ")));
+    let brought = source.learn_to.as_ref().map(|file| {
+        let file = file.display();
+        format!("{file} is brought by the handshake")
+    });
+    let all: Vec<String> = called.into_iter().chain(brought).collect();
+    (!all.is_empty()).then(|| all.join("; "))
+}
+
 fn verify(verify: &Verify) -> String {
     let schemes: Vec<String> = verify.schemes().iter().map(scheme).collect();
     match schemes.as_slice() {
@@ -216,8 +227,16 @@ fn conditions(when: &[Condition]) -> String {
 }
 
 fn handshake(rule: &Handshake) -> String {
-    let answer = match &rule.answer.body {
-        HandshakeBody::Text(text) if text.0.is_empty() => "nothing".to_owned(),
+    let headers: Vec<String> = rule
+        .answer
+        .headers
+        .iter()
+        .map(|(name, value)| format!("with {name}: {value}"))
+        .collect();
+    let body = match &rule.answer.body {
+        HandshakeBody::Text(text) if text.0.is_empty() && headers.is_empty() => {
+            "nothing".to_owned()
+        }
         HandshakeBody::Text(text) => text.to_string(),
         HandshakeBody::Json(entries) => {
             let names: Vec<&str> = entries.iter().map(|(name, _)| name.as_str()).collect();
@@ -225,11 +244,19 @@ fn handshake(rule: &Handshake) -> String {
         }
     };
     let proven = if rule.verified { "" } else { ", not verified" };
-    format!(
-        "if {}{proven}: {} {answer}",
+    let mut line = format!(
+        "if {}{proven}: {}",
         conditions(&rule.when),
         rule.answer.status.as_u16()
-    )
+    );
+    let parts = std::iter::once(&body).chain(&headers);
+    for part in parts.filter(|part| !part.is_empty()) {
+        line += &format!(" {part}");
+    }
+    if let Some(field) = &rule.learn {
+        line += &format!("; the secret is learned from {}", place(field));
+    }
+    line
 }
 
 /// A header by its name, anything else as it is written in a file.

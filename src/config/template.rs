@@ -150,6 +150,38 @@ const BASES: [(&str, Base); 13] = [
     ("atlassian_qsh", Base::AtlassianQsh),
 ];
 
+/// The values and the filters, as a user writes them, for messages.
+pub(crate) fn words(of: Word) -> Vec<&'static str> {
+    match of {
+        Word::Placeholder => {
+            let named = BASES.iter().map(|(name, _)| *name);
+            let fields = [
+                "header:NAME",
+                "query:NAME",
+                "json:/pointer",
+                "form:NAME",
+                "param:NAME",
+            ];
+            named.chain(fields).collect()
+        }
+        Word::Filter => {
+            let named = FILTERS.iter().map(|(name, _)| *name);
+            named
+                .chain(["unescape:CHARS", "php_serialized:NAME"])
+                .collect()
+        }
+    }
+}
+
+/// A kind of word in a template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Word {
+    /// What a placeholder begins with.
+    Placeholder,
+    /// What stands behind a `|`.
+    Filter,
+}
+
 impl std::str::FromStr for Template {
     type Err = BadTemplate;
 

@@ -82,7 +82,13 @@ fn admissible<B>(proof: &Proof, request: &Request<B>) -> Result<MayBe, Rejection
     let (method, query, headers) = (request.method(), request.uri().query(), request.headers());
     let may_answer = proof.handshakes.may_answer(method, query, headers);
     if method != Method::POST && may_answer.is_none() {
-        return Err(Rejection::Method);
+        let asked = verify::Request {
+            method,
+            query,
+            headers,
+            body: b"",
+        };
+        return Err(handshake::unanswered(proof, asked, None));
     }
     if may_answer != Some(MayAnswer::Anybody) {
         // What only a proven sender is answered needs its proof like an event.

@@ -25,7 +25,7 @@ pub(super) async fn answer(
     let Some(rule) = proof.handshakes.rule(request) else {
         return match *request.method {
             Method::POST => Ok(None),
-            _ => Err(Rejection::Method),
+            _ => Err(unanswered(proof, request, Some(request.body))),
         };
     };
     if rule.verified
@@ -39,16 +39,40 @@ pub(super) async fn answer(
     }
     let answer = proof.handshakes.answer(rule, request, now_ms);
     let answer = answer.ok_or(Refused::Bad)?;
-    if let Some(file) = &source.config.learn_to
-        && let Some(brought) = proof.handshakes.brought(rule, request)
-    {
-        let secret = brought.usable(&source.config.verify).ok_or(Refused::Bad)?;
-        learn(receive, source, file.clone(), secret).await?;
+    if let Some(brought) = proof.handshakes.brought(rule, request) {
+        let secret = brought.usable(&source.config.verify);
+        match &source.config.learn_to {
+            Some(file) => {
+                let secret = secret.ok_or(Refused::Bad)?;
+                learn(receive, source, file.clone(), secret).await?;
+            }
+            None => warn_of_unkept(source, proof, secret.as_deref().map(Vec::as_slice)),
+        }
     }
     if let Some(suppressed) = source.handshakes.answered.pass() {
         tracing::info!(source = %source.config.name, suppressed, "handshake answered");
     }
     Ok(Some(answer))
+}
+
+/// A vendor that brings its own secret is content with the answer, and signs with it from then on.
+fn warn_of_unkept(source: &Source, proof: &Proof, secret: Option<&[u8]>) {
+    let known = secret.is_some_and(|secret| proof.handshakes.knows(secret));
+    if !known && let Some(suppressed) = source.handshakes.unkept.pass() {
+        tracing::warn!(
+            source = %source.config.name,
+            suppressed,
+            "a handshake brought a secret that is not the configured one, and there is no file to keep it in: its \
+             events will be refused; write secret: {{ file: PATH }}"
+        );
+    }
+}
+
+/// Why a request that can only be a handshake gets no answer. Of one that some rule nearly answers the log says where
+/// it differs: a verify token that was mistyped leaves no other trace. The sender is told nothing.
+pub(super) fn unanswered(proof: &Proof, request: Request<'_>, body: Option<&[u8]>) -> Rejection {
+    let differing = proof.handshakes.differing(request, body);
+    differing.map_or(Rejection::Method, Rejection::Unanswered)
 }
 
 /// The answer as it goes out.

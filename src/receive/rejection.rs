@@ -21,6 +21,9 @@ pub enum Rejection {
     /// The sender is not proven. The answer is the same for every cause.
     #[error(transparent)]
     Refused(#[from] Refused),
+    /// A handshake that differs from the nearest rule at these places. The answer is that to a wrong signature.
+    #[error("a handshake was asked for that no rule answers: {0} is not as configured")]
+    Unanswered(String),
     /// The body was not read.
     #[error(transparent)]
     Body(#[from] BodyError),
@@ -62,7 +65,7 @@ impl Rejection {
         match self {
             Self::NotFound | Self::Method => Cause::Elsewhere,
             Self::Refused(Refused::Missing) => Cause::Rejected("missing_signature"),
-            Self::Refused(Refused::Bad) => Cause::Rejected("bad_signature"),
+            Self::Refused(Refused::Bad) | Self::Unanswered(_) => Cause::Rejected("bad_signature"),
             Self::Refused(Refused::Stale) => Cause::Rejected("stale"),
             Self::Body(BodyError::TooLarge { .. }) => Cause::Rejected("too_large"),
             Self::Body(BodyError::Timeout(_)) => Cause::Rejected("timeout"),
@@ -82,7 +85,9 @@ impl Rejection {
         let (status, error) = match self {
             Self::NotFound => (StatusCode::NOT_FOUND, "not found"),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method not allowed"),
-            Self::Refused(_) => (StatusCode::UNAUTHORIZED, "invalid signature"),
+            Self::Refused(_) | Self::Unanswered(_) => {
+                (StatusCode::UNAUTHORIZED, "invalid signature")
+            }
             Self::Body(BodyError::TooLarge { .. }) => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "body too large")
             }
@@ -143,9 +148,16 @@ mod tests {
     /// The table of the public contract: status, body, closes, retries.
     #[tokio::test]
     async fn every_rejection_has_its_answer() {
-        let cases: [(Rejection, u16, &str, bool, Option<&str>); 15] = [
+        let cases: [(Rejection, u16, &str, bool, Option<&str>); 16] = [
             (Rejection::NotFound, 404, "not found", false, None),
             (Rejection::Method, 405, "method not allowed", false, None),
+            (
+                Rejection::Unanswered("query:t".into()),
+                401,
+                "invalid signature",
+                false,
+                None,
+            ),
             (
                 Refused::Missing.into(),
                 401,

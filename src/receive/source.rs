@@ -46,6 +46,7 @@ pub(super) struct HandshakeLines {
     pub(super) answered: Quiet,
     pub(super) another: Quiet,
     pub(super) unwritten: Quiet,
+    pub(super) unkept: Quiet,
 }
 
 /// What a source's secrets make.

@@ -67,6 +67,32 @@ pub(super) fn may_hold(
         .all(|condition| condition.holds(request))
 }
 
+/// What these conditions look at that is not as they want it. Without a body (`None`), of those that can be told so.
+pub(super) fn differing<'a>(
+    conditions: &'a [Condition],
+    request: Request<'_>,
+    body: Option<&[u8]>,
+) -> Vec<&'a Subject> {
+    let body_is_known = body.is_some();
+    let request = Request {
+        body: body.unwrap_or_default(),
+        ..request
+    };
+    conditions
+        .iter()
+        .filter(|condition| body_is_known || !condition.needs_body())
+        .filter(|condition| !condition.holds(request))
+        .map(|condition| &condition.subject)
+        .collect()
+}
+
+/// Whether one of them names this method.
+pub(super) fn name_method(conditions: &[Condition], request: Request<'_>) -> bool {
+    let is_method = |condition: &&Condition| matches!(condition.subject, Subject::Method);
+    let mut of_method = conditions.iter().filter(is_method);
+    of_method.any(|condition| condition.holds(request))
+}
+
 impl Condition {
     fn holds(&self, request: Request<'_>) -> bool {
         let value = match &self.subject {

@@ -168,6 +168,23 @@ impl Handshakes {
         self.rules.iter().find(holds)
     }
 
+    /// Where a request that no rule answers is not as the nearest rule wants it: places, never what stands there. None
+    /// if no rule names its method. Without a body (`None`) only what can be told so is looked at.
+    pub fn differing(&self, request: Request<'_>, body: Option<&[u8]>) -> Option<String> {
+        let asked = |rule: &&Handshake| condition::name_method(&rule.when, request);
+        let nearest = self
+            .rules
+            .iter()
+            .filter(asked)
+            .map(|rule| condition::differing(&rule.when, request, body))
+            .min_by_key(Vec::len)?;
+        let places = nearest.iter().map(|subject| match subject {
+            Subject::Method => "method".to_owned(),
+            Subject::Field(field) => field.to_string(),
+        });
+        Some(places.collect::<Vec<_>>().join(", "))
+    }
+
     /// The answer of a rule at `now_ms` (Unix, milliseconds). None if the request lacks what is to be answered, or holds
     /// too much of it.
     pub fn answer(&self, rule: &Handshake, request: Request<'_>, now_ms: u64) -> Option<Answer> {

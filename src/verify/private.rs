@@ -38,6 +38,9 @@ impl Private {
         form: &KeyForm,
     ) -> Result<Option<Self>, CannotSign> {
         let der = || {
+            if let Some(other) = other_form(text) {
+                return Err(CannotSign::BadPrivateKey(other));
+            }
             key::der(text)
                 .map_err(|_| CannotSign::BadPrivateKey("the private key is neither PEM nor base64"))
         };
@@ -95,6 +98,37 @@ impl Private {
     }
 }
 
+/// What a PEM block says of itself, where it holds another form than PKCS #8 and openssl makes one of it.
+fn other_form(text: &[u8]) -> Option<&'static str> {
+    let says = |label: &[u8]| text.windows(label.len()).any(|window| window == label);
+    let forms: [(&[u8], &str); 5] = [
+        (
+            b"-----BEGIN EC PRIVATE KEY",
+            "the private key is in SEC 1 form, and PKCS #8 is needed; convert it: \
+             openssl pkcs8 -topk8 -nocrypt -in KEY.pem -out signing.pem",
+        ),
+        (
+            b"-----BEGIN RSA PRIVATE KEY",
+            "the private key is in PKCS #1 form, and PKCS #8 is needed; convert it: \
+             openssl pkcs8 -topk8 -nocrypt -in KEY.pem -out signing.pem",
+        ),
+        (
+            b"-----BEGIN ENCRYPTED PRIVATE KEY",
+            "the private key is encrypted; decrypt it: openssl pkcs8 -topk8 -nocrypt -in KEY.pem -out signing.pem",
+        ),
+        (
+            b"-----BEGIN OPENSSH PRIVATE KEY",
+            "the private key is in OpenSSH's form, and PKCS #8 is needed; make one with openssl genpkey",
+        ),
+        (
+            b"-----BEGIN PUBLIC KEY",
+            "this is the public half, which is the source's secret; the private half of the pair signs",
+        ),
+    ];
+    let found = forms.iter().find(|(label, _)| says(label));
+    found.map(|(_, why)| *why)
+}
+
 /// 32 bytes, maybe with the public key behind.
 fn seed(text: &[u8], form: &KeyForm) -> Option<Zeroizing<Vec<u8>>> {
     let text = text.trim_ascii();
@@ -106,4 +140,48 @@ fn seed(text: &[u8], form: &KeyForm) -> Option<Zeroizing<Vec<u8>>> {
     decoded
         .map(Zeroizing::new)
         .filter(|bytes| bytes.len() == 32 || bytes.len() == 64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_in_another_form_is_told_how_to_be_converted() {
+        let convert = "openssl pkcs8 -topk8 -nocrypt -in KEY.pem -out signing.pem";
+        let cases = [
+            ("EC PRIVATE KEY", "SEC 1", convert),
+            ("RSA PRIVATE KEY", "PKCS #1", convert),
+            ("ENCRYPTED PRIVATE KEY", "encrypted", convert),
+            ("OPENSSH PRIVATE KEY", "OpenSSH", "openssl genpkey"),
+            ("PUBLIC KEY", "public half", "private half"),
+            ("PRIVATE KEY", "no ", "PKCS #8"),
+        ];
+        let hash = Hash::Sha256;
+        for algorithm in [
+            Algorithm::EcdsaP256,
+            Algorithm::Rsa(hash),
+            Algorithm::Ed25519,
+        ] {
+            for (label, form, next) in cases {
+                // As `openssl ecparam -genkey` writes it: the curve stands before the key.
+                let text = format!(
+                    "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n\
+                     -----BEGIN {label}-----\nMC4CAQ==\n-----END {label}-----\n"
+                );
+                let plain = text.split_once("-----END EC PARAMETERS-----\n");
+                let plain = plain.expect("two blocks").1;
+                let texts = if label == "EC PRIVATE KEY" {
+                    vec![&*text, plain]
+                } else {
+                    vec![plain]
+                };
+                for text in texts {
+                    let read = Private::read(text.as_bytes(), algorithm, &KeyForm::PublicKey);
+                    let why = read.expect_err("no key").to_string();
+                    assert!(why.contains(form) && why.contains(next), "{label}: {why}");
+                }
+            }
+        }
+    }
 }

@@ -38,6 +38,9 @@ pub struct Outgoing {
 /// Why a request cannot be signed.
 #[derive(Debug, thiserror::Error)]
 pub enum CannotSign {
+    /// There is no secret to sign with: the vendor has not brought it yet.
+    #[error("there is no secret to sign with")]
+    NoSecret,
     /// Only the sender has the private key.
     #[error("the scheme signs with a private key, and none is given")]
     NoPrivateKey,
@@ -96,9 +99,6 @@ impl Signer {
 
     /// The request as the sender would send it at `now_ms` (Unix, milliseconds), signed with the secret at `index`: by
     /// the first scheme that then passes.
-    ///
-    /// # Panics
-    /// If there is no secret at `index` where one is needed.
     pub fn sign(
         &self,
         index: usize,
@@ -130,7 +130,7 @@ impl Signer {
         mut request: Outgoing,
         now_ms: u64,
     ) -> Result<Outgoing, CannotSign> {
-        let secret = &self.secrets[index];
+        let secret = self.secrets.get(index).ok_or(CannotSign::NoSecret)?;
         if let Proof::Signature(signature) = &scheme.proof {
             if let Some(field) = &signature.key_id
                 && let Some(id) = &secret.id

@@ -75,9 +75,15 @@ fn meta_asks_with_a_token() {
         "",
     ] {
         let reply = ask(wrong);
-        assert_eq!(reply.status, 405, "{wrong}: {reply:?}");
-        assert_eq!(reply.header("allow"), Some("POST, GET"), "{wrong}");
+        assert_eq!(reply.status, 401, "{wrong}: {reply:?}");
+        assert_eq!(reply.header("allow"), None, "{wrong}");
     }
+    let reply = self::ask(&gate, "PUT", "/hooks/meta", &[]);
+    let allow = reply.header("allow");
+    assert_eq!((reply.status, allow), (405, Some("POST, GET")));
+    let line = "a handshake was asked for that no rule answers: query:hub.verify_token is not as configured";
+    wait_until("the log says where", || gate.log().contains(line));
+    assert!(!gate.log().contains("meatyhamhock"), "{}", gate.log());
     let long = format!(
         "hub.mode=subscribe&hub.verify_token=meatyhamhock&hub.challenge={}",
         "1".repeat(5000)
@@ -262,6 +268,21 @@ fn echoes_of_a_query_a_header_and_a_field() {
 }
 
 /// Asana brings the secret: the first one is kept, used from then on, and survives a restart.
+#[test]
+fn a_secret_that_nothing_keeps_is_warned_about() {
+    let (_app, _home, gate) = source("asana", "");
+    let line = "brought a secret that is not the configured one";
+    for (secret, warned) in [(SECRET, false), ("another-secret", true)] {
+        let hello = Request::new("/hooks/asana", "{}").header("X-Hook-Secret", secret);
+        assert!(!gate.log().contains(line), "{}", gate.log());
+        assert_eq!(gate.send(&hello).status, 200, "{secret}");
+        if warned {
+            wait_until("it is said", || gate.log().contains(line));
+        }
+    }
+    assert!(!gate.log().contains("another-secret"), "{}", gate.log());
+}
+
 #[test]
 fn asana_brings_its_secret_once() {
     let app = App::start();

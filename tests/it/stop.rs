@@ -174,7 +174,9 @@ fn a_hangup_ends_nothing() {
     let home = Home::new(&config(&app, ""));
     let gate = home.start();
     gate.signal("HUP");
-    wait_until("it says so", || gate.log().contains("secrets were read anew"));
+    wait_until("it says so", || {
+        gate.log().contains("secrets were read anew")
+    });
     assert_eq!(gate.send(&event(1)).status, 200);
     app.wait_for(1);
     let (status, log) = gate.stop();

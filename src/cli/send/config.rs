@@ -2,15 +2,21 @@
 
 use super::{Args, post::with_path};
 use crate::{
-    cli::{Failure, healthcheck::reachable, one_source::OneSource, origin},
+    cli::{
+        Failure,
+        healthcheck::reachable,
+        one_source::{OneSource, SECRET_VARIABLE},
+        origin,
+    },
     config::{
-        Config, Source,
+        Config, Secret, Source,
         load::{Options, Origin, find},
         problem::Problem,
     },
 };
 use anyhow::Context as _;
 use http::Uri;
+use std::{ffi::OsStr, io::Write as _, path::Path};
 
 /// What to do where there is no file.
 const WITHOUT_A_FILE: &str = "\
@@ -21,7 +27,17 @@ Name a file with -c FILE, or play a preset without one, with the secret of the g
 pub(super) fn of(args: &Args) -> Result<Config, Failure> {
     // Warnings are `check`'s and `run`'s: they say nothing about sending.
     match (find(args.config.file.as_deref()), &args.to) {
-        (Ok(origin), _) => of_file(&origin, args),
+        (Ok(origin), _) => {
+            let config = of_file(&origin, args)?;
+            if let Origin::File(file) = &origin
+                && let Some(note) =
+                    unused_secret(&config, file, std::env::var_os(SECRET_VARIABLE).as_deref())
+            {
+                // Nobody is left to be told that the terminal is gone.
+                let _ = writeln!(std::io::stderr(), "{note}");
+            }
+            Ok(config)
+        }
         (Err(_), Some(to)) if is_preset(&args.source) => of_preset(args, to),
         (Err(none), _) => Err(Failure::NoConfig(none, WITHOUT_A_FILE)),
     }
@@ -80,6 +96,19 @@ fn of_file(origin: &Origin, args: &Args) -> Result<Config, Failure> {
     } else {
         Err(Failure::Config(missed))
     }
+}
+
+/// What to say where the user gives a secret that no source of the file has: nothing would tell that it is not used.
+fn unused_secret(config: &Config, file: &Path, given: Option<&OsStr>) -> Option<String> {
+    let given = given.filter(|given| !given.is_empty())?;
+    let is_given = |secret: &Secret| secret.expose() == given.as_encoded_bytes();
+    let mut known = config.sources.iter().flat_map(|source| &source.secrets);
+    (!known.any(is_given)).then(|| {
+        format!(
+            "note: the secret is that of {}; {SECRET_VARIABLE} is not used where there is a configuration",
+            file.display()
+        )
+    })
 }
 
 /// The parts of a source that make a request; it is signed with the first secret.
@@ -163,5 +192,28 @@ mod tests {
         }
         assert!(is_needed("listen", "erp", false));
         assert!(!is_needed("listen", "erp", true));
+    }
+
+    #[test]
+    fn a_secret_that_is_not_used_is_told() {
+        let text = "sources: { a: { verify: bearer, secret: one, forward: \"http://a/\" }, \
+                    b: { verify: bearer, secret: two, forward: \"http://a/\" } }";
+        let named = Origin::Text {
+            name: "test".into(),
+            text: text.into(),
+        };
+        let (config, _) = origin::load(&named, Options::default()).expect("valid");
+        let note = |given: Option<&str>| {
+            unused_secret(&config, Path::new("hookgate.yaml"), given.map(OsStr::new))
+        };
+        for used in [None, Some(""), Some("one"), Some("two")] {
+            assert_eq!(note(used), None, "{used:?}");
+        }
+        let note = note(Some("three")).expect("a note");
+        assert!(
+            note.contains("hookgate.yaml") && note.contains("HOOKGATE_SECRET"),
+            "{note}"
+        );
+        assert!(!note.contains("three"), "{note}");
     }
 }

@@ -20,8 +20,10 @@ use crate::{
     http::client::Reply,
     verify::{HandshakeAnswer, Handshakes, Outgoing, Surroundings},
 };
-use http::{Method, header::CONTENT_TYPE};
+use http::{Method, StatusCode, header::CONTENT_TYPE};
 use serde_json::{Map, Value};
+use std::path::PathBuf;
+use zeroize::Zeroizing;
 
 /// A handshake that is to be played, and what the vendor wants to be answered.
 #[derive(Debug)]
@@ -29,6 +31,8 @@ pub(super) struct Asked {
     /// Signed where the rule wants it.
     pub(super) request: Outgoing,
     answer: HandshakeAnswer,
+    /// Where the gateway keeps a secret that this brings.
+    kept_in: Option<PathBuf>,
 }
 
 impl Asked {
@@ -63,7 +67,26 @@ impl Asked {
                 source.name
             ))
         })?;
-        Ok(Self { request, answer })
+        Ok(Self {
+            request,
+            answer,
+            kept_in: rule.learn.as_ref().and(source.learn_to.clone()),
+        })
+    }
+
+    /// What the vendor makes of this answer, where it is not content.
+    pub(super) fn complaint(&self, reply: &Reply) -> String {
+        let mut why = "the vendor would not be content with this answer".to_owned();
+        if let Some(file) = &self.kept_in
+            && reply.status == StatusCode::UNAUTHORIZED
+        {
+            let file = file.display();
+            why += &format!(
+                ": the gateway may know another secret already than this handshake brought; it takes a new one once \
+                 its file {file} is removed"
+            );
+        }
+        why
     }
 
     /// Whether the vendor is content with this answer.
@@ -144,8 +167,26 @@ fn question(source: &Source, rule: &Handshake, mut request: Outgoing) -> Option<
             Subject::Field(field) => wanted.push((field.clone(), value)),
         }
     }
+    if let Some(field) = &rule.learn
+        && let Some(known) = known_secret(source)
+    {
+        wanted.push((field.clone(), known.to_vec()));
+    }
     fill(&wanted, &mut request)?;
     Some(request)
+}
+
+/// The secret that the vendor has brought before. Once one is known, a gateway believes no other, and a vendor that
+/// asks again brings the same.
+fn known_secret(source: &Source) -> Option<Zeroizing<Vec<u8>>> {
+    let Some(file) = &source.learn_to else {
+        let first = source.secrets.first()?;
+        return Some(Zeroizing::new(first.expose().to_vec()));
+    };
+    let text = Zeroizing::new(std::fs::read(file).ok()?);
+    let line = text.strip_suffix(b"\n").unwrap_or(&text);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    Some(Zeroizing::new(line.to_vec()))
 }
 
 /// The text of a template of texts and params alone.

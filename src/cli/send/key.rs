@@ -29,6 +29,9 @@ pub(super) fn read(file: Option<&Path>) -> Result<Option<Zeroizing<Vec<u8>>>, Fa
 /// Why `source` cannot be played, and what to do.
 pub(super) fn failure(source: &Source, cannot: &CannotSign) -> Failure {
     let name = &source.name;
+    if let CannotSign::NoSecret = cannot {
+        return Failure::Failed(anyhow::anyhow!(no_secret(source)));
+    }
     let public = public_key(source);
     Failure::Usage(match (cannot, public) {
         (CannotSign::NoPrivateKey, Some(signature)) => without(name, signature),
@@ -45,10 +48,23 @@ pub(super) fn failure(source: &Source, cannot: &CannotSign) -> Failure {
             "source {name} looks into {place}, and there is no place for it in what is sent: put an empty value \
              there, which signing replaces"
         ),
-        (CannotSign::NoPrivateKey | CannotSign::Rsa1, _) => {
+        (CannotSign::NoSecret | CannotSign::NoPrivateKey | CannotSign::Rsa1, _) => {
             format!("source {name} cannot be played: {cannot}")
         }
     })
+}
+
+/// The vendor chooses the secret, and has not brought it yet.
+fn no_secret(source: &Source) -> String {
+    let name = &source.name;
+    match &source.learn_to {
+        Some(file) => format!(
+            "source {name} has no secret yet: {} is not there; the vendor's handshake brings it \
+             (hookgate send {name} --handshake plays that)",
+            file.display()
+        ),
+        None => format!("source {name} has no secret to sign with"),
+    }
 }
 
 /// The signature with a public key, if the source has one.

@@ -121,7 +121,11 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         signing_key: signing_key.as_ref().map(|key| key.as_slice()),
         query: to.query(),
     };
-    let vendor = Vendor::new(source, script)?;
+    let vendor = if args.handshake {
+        Vendor::asking(source, script)?
+    } else {
+        Vendor::new(source, script)?
+    };
     let post = Post::new(&to, source.sender_timeout);
     match args.count {
         None if args.handshake => runtime()?.block_on(ask(&vendor, &post, &to)),
@@ -200,7 +204,7 @@ async fn ask(vendor: &Vendor, post: &Post, to: &Uri) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::Failed(anyhow::anyhow!(
-        "the vendor would not be content with this answer"
+        asked.complaint(&answered.reply)
     )))
 }
 

@@ -77,20 +77,7 @@ impl Vendor {
     /// not find that event in what is sent, or if nobody could sign it.
     pub(in crate::cli) fn new(source: &Source, script: Script<'_>) -> Result<Self, Failure> {
         let wanted = script.event;
-        if let Some(event) = wanted.filter(|event| !fits_header(event)) {
-            return Err(Failure::Usage(format!(
-                "event type {event:?} has control characters"
-            )));
-        }
-        let around = Surroundings::of(source, SIGNATURES_MAX);
-        let signer = Signer::new(&source.verify, &source.secrets, &around, script.signing_key);
-        let mut vendor = Self {
-            signer: signer.map_err(|cannot| key::failure(source, &cannot))?,
-            payload: payload(source, script.data, wanted)?,
-            source: source.clone(),
-            query: script.query.map(str::to_owned),
-            event: None,
-        };
+        let mut vendor = Self::asking(source, script)?;
         let trial = vendor.next()?;
         let found = type_in(source, &trial);
         match (wanted, &vendor.payload) {
@@ -104,6 +91,25 @@ impl Vendor {
             _ => found,
         };
         Ok(vendor)
+    }
+
+    /// Prepares to ask whether the URL is its own. There need not be a secret for events: the handshake may bring it.
+    pub(super) fn asking(source: &Source, script: Script<'_>) -> Result<Self, Failure> {
+        let wanted = script.event;
+        if let Some(event) = wanted.filter(|event| !fits_header(event)) {
+            return Err(Failure::Usage(format!(
+                "event type {event:?} has control characters"
+            )));
+        }
+        let around = Surroundings::of(source, SIGNATURES_MAX);
+        let signer = Signer::new(&source.verify, &source.secrets, &around, script.signing_key);
+        Ok(Self {
+            signer: signer.map_err(|cannot| key::failure(source, &cannot))?,
+            payload: payload(source, script.data, wanted)?,
+            source: source.clone(),
+            query: script.query.map(str::to_owned),
+            event: None,
+        })
     }
 
     /// The source that is played.

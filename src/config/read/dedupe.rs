@@ -2,7 +2,7 @@
 
 use crate::{
     config::{
-        Dedupe, Patterns, SkipRule, Verify,
+        Dedupe, Patterns, SkipRule, Verify, presets,
         reader::{Node, every},
         source::Replay,
         value::{DURATION, HEADER, HEADER_VALUE, PATTERN, REPLAY},
@@ -22,6 +22,7 @@ pub(super) fn read(
     verify: Option<&Verify>,
     event_type: &KeyExpr,
     sender_retries: Option<Duration>,
+    provider: Option<&str>,
 ) -> Option<Dedupe> {
     let window = sender_retries.map_or(WINDOW, |retries| WINDOW.max(retries));
     let mut dedupe = Dedupe {
@@ -38,7 +39,9 @@ pub(super) fn read(
         let rules = node.list(SKIP_ACCEPTED)?;
         every(rules.iter().map(|rule| skip_rule(rule, verify, event_type)))
     });
-    let replay = map.get_some("replay").map(|node| replays(&node, verify));
+    let replay = map
+        .get_some("replay")
+        .map(|node| replays(&node, verify, provider));
     if let Some(skip) = skip {
         dedupe.skip = skip?;
     }
@@ -49,10 +52,15 @@ pub(super) fn read(
 }
 
 /// One part of the request, or a list in a list: parts that are joined.
-fn replays(node: &Node<'_>, verify: Option<&Verify>) -> Option<Vec<Replay>> {
+fn replays(
+    node: &Node<'_>,
+    verify: Option<&Verify>,
+    provider: Option<&str>,
+) -> Option<Vec<Replay>> {
     const ACCEPTED: &str = "signature, a part of the request, or parts that are joined, such as [[signature, header:X-Topic]]";
+    let replay = |part: &Node<'_>| replay(part, verify, provider);
     if !node.value().is_sequence() {
-        return replay(node, verify).map(|replay| vec![replay]);
+        return replay(node).map(|replay| vec![replay]);
     }
     let alternatives = node.list(ACCEPTED)?;
     let [joined] = alternatives.as_slice() else {
@@ -60,25 +68,29 @@ fn replays(node: &Node<'_>, verify: Option<&Verify>) -> Option<Vec<Replay>> {
         return None;
     };
     if !joined.value().is_sequence() {
-        return replay(joined, verify).map(|replay| vec![replay]);
+        return replay(joined).map(|replay| vec![replay]);
     }
     let parts = joined.list(ACCEPTED)?;
     if parts.is_empty() {
         joined.problem("an empty join names nothing");
         return None;
     }
-    every(parts.iter().map(|part| replay(part, verify)))
+    every(parts.iter().map(replay))
 }
 
 /// The signature is taken as what it says, not as it is written: hex digits have two cases, base64url may be padded,
 /// and each spelling would be another key.
-fn replay(node: &Node<'_>, verify: Option<&Verify>) -> Option<Replay> {
+fn replay(node: &Node<'_>, verify: Option<&Verify>, provider: Option<&str>) -> Option<Replay> {
     match (node.read(&REPLAY)?, verify) {
         (Replay::Signature, Some(verify)) if !verify.signs() => {
-            node.problem(
-                "there is no signature where a token or nothing is verified; name a part of the request, or write \
-                 replay: null",
-            );
+            let by_preset = provider.filter(|provider| presets::replays_by_signature(provider));
+            let by_preset = by_preset.map_or_else(String::new, |provider| {
+                format!(" (the preset {provider} has dedupe: {{ replay: signature }})")
+            });
+            node.problem(format!(
+                "there is no signature where a token or nothing is verified{by_preset}; name a part of the request, or \
+                 write dedupe: {{ replay: null }}"
+            ));
             None
         }
         (Replay::Field(field), Some(verify)) if verify.signs() && is_signature(verify, &field) => {

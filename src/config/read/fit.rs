@@ -55,8 +55,9 @@ pub(super) fn check(source: &Map<'_>, list: &Node<'_>, verify: &Verify, secrets:
             );
         }
         for given in own().filter(|given| !given.stands_in) {
-            if let Some(why) = misfit(scheme, given.secret.expose()) {
-                say(&given.node, why);
+            match misfit(scheme, given.secret.expose()) {
+                Some(why) => say(&given.node, why),
+                None => warn(scheme, given),
             }
         }
     }
@@ -119,6 +120,40 @@ fn misfit(scheme: &Scheme, secret: &[u8]) -> Option<String> {
             Field::Header(_) => unsendable(token, secret),
             _ => None,
         },
+    }
+}
+
+/// Bytes of a key below which it has most likely been cut: Standard Webhooks has 24 to 64, and no vendor that encodes
+/// its keys has fewer than 16.
+const KEY_BYTES_MIN: usize = 16;
+
+/// Says what is strange about a secret that can be used.
+fn warn(scheme: &Scheme, given: &Given<'_>) {
+    let secret = given.secret.expose();
+    let (form, algorithm) = match &scheme.proof {
+        Proof::Signature(signature) => (&signature.key, signature.algorithm),
+        Proof::Jwt(jwt) => (&jwt.key, Algorithm::Hmac(jwt.hash)),
+        Proof::Token(_) => return,
+    };
+    if !matches!(algorithm, Algorithm::Hmac(_) | Algorithm::Hash(_)) {
+        return;
+    }
+    let say = |message: String| {
+        let node = &given.node;
+        node.context().report.warning(node.path(), message);
+    };
+    if secret.trim_ascii() != secret {
+        say("white space at an end of this secret is a part of it; take it away unless the vendor's own has it".to_owned());
+    }
+    if let KeyForm::Encoded(_) | KeyForm::Prefixed(_) = form
+        && let Ok(key) = key::decode(form, algorithm, secret)
+        && key.len() < KEY_BYTES_MIN
+    {
+        let plural = if key.len() == 1 { "" } else { "s" };
+        say(format!(
+            "the key is {} byte{plural} long once decoded, and vendors' have {KEY_BYTES_MIN} at least: it may have been cut",
+            key.len()
+        ));
     }
 }
 

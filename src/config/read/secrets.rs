@@ -71,6 +71,13 @@ pub(super) fn read(source: &Map<'_>, verify: Option<&Verify>, learns: bool) -> O
         return None;
     }
     let learn_to = learns.then(|| nodes.iter().find_map(file)).flatten();
+    if learns && learn_to.is_none() {
+        given.context().report.warning(
+            given.path(),
+            "the vendor's handshake brings a secret of its own, and there is no file to keep it in: unless it is this \
+             one, every event is refused; write secret: { file: PATH }",
+        );
+    }
     let secrets = every(
         nodes
             .iter()

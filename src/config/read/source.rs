@@ -9,9 +9,8 @@ use super::{
 use crate::config::{
     Ack, Limits, Source, Status, Target, Verify,
     locate::KeyPath,
-    presets,
+    misnamed, presets,
     reader::{Map, Node},
-    suggest,
     value::{self, DURATION, DURATION_OR_OFF, duration_text},
 };
 use std::time::Duration;
@@ -151,6 +150,7 @@ fn whole(
         verify.as_ref(),
         event_type,
         sender_retries,
+        parts.provider.name(),
     );
     let max_age = map
         .get_some("max_age")
@@ -244,21 +244,18 @@ impl Provider {
     }
 }
 
-/// Names of presets in a message: there are more than a hundred.
-const NEAREST: usize = 3;
-
 fn provider(source: &Node<'_>) -> Provider {
     let Some(node) = source.child("provider").filter(|node| !node.is_null()) else {
         return Provider::None;
     };
-    let names: Vec<&'static str> = presets::presets().iter().map(|(name, _)| *name).collect();
+    let mut names = presets::presets().iter().map(|(name, _)| *name);
     let Some(text) = node.text(
         "the name of a preset; `hookgate providers` lists all",
         false,
     ) else {
         return Provider::Unknown;
     };
-    if let Some(known) = names.iter().find(|name| **name == text.value) {
+    if let Some(known) = names.find(|name| *name == text.value) {
         return Provider::Known(known);
     }
     if text.unset {
@@ -269,9 +266,9 @@ fn provider(source: &Node<'_>) -> Provider {
         return Provider::Unknown;
     }
     node.problem(format!(
-        "{} is no provider; the nearest are {}, `hookgate providers` lists all; or leave it out and spell out verify",
+        "{} is no provider; {} (`hookgate providers` lists all; or leave it out and spell out verify)",
         text.shown,
-        suggest::by_distance(&text.value, &names)[..NEAREST.min(names.len())].join(", ")
+        misnamed::advice(&text.value)
     ));
     Provider::Unknown
 }

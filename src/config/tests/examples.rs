@@ -227,3 +227,27 @@ targets:
     assert!(!page.contains("hidden"), "{page}");
     insta::assert_snapshot!("summary_kinds", page);
 }
+
+#[test]
+fn the_summary_says_what_a_handshake_brings() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("asana-secret");
+    let page = || {
+        let (config, _) = accepted(&format!(
+            "sources: {{ asana: {{ provider: asana, secret: {{ file: {:?} }}, forward: http://a/ }} }}",
+            file.display().to_string()
+        ));
+        let page = summary(&config).replace(&file.display().to_string(), "./asana-secret");
+        let said = |line: &&str| line.contains("secret");
+        page.lines().filter(said).collect::<Vec<_>>().join("\n")
+    };
+    insta::assert_snapshot!(page(), @r#"
+    secrets    ./asana-secret is brought by the handshake
+    handshake  if x-hook-secret is there and x-hook-signature is not there, not verified: 200 with x-hook-secret: {header:x-hook-secret}; the secret is learned from x-hook-secret
+    "#);
+    std::fs::write(&file, "brought").expect("writable");
+    insta::assert_snapshot!(page(), @r#"
+    secrets    called "1"; ./asana-secret is brought by the handshake
+    handshake  if x-hook-secret is there and x-hook-signature is not there, not verified: 200 with x-hook-secret: {header:x-hook-secret}; the secret is learned from x-hook-secret
+    "#);
+}

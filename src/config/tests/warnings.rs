@@ -54,6 +54,18 @@ fn warnings_tell_what_a_user_should_know() {
             "sources.a.handshake[0]: handshake 1 is off until params.t is set",
         ),
         (
+            "a: {provider: asana, secret: s, forward: http://a/}",
+            "sources.a.secret: the vendor's handshake brings a secret of its own, and there is no file",
+        ),
+        (
+            "a: {verify: {hmac: {header: X}}, secret: 'whsec_abc ', forward: http://a/}",
+            "sources.a.secret: white space at an end of this secret",
+        ),
+        (
+            "a: {verify: {hmac: {header: X, key: whsec}}, secret: whsec_YWJj, forward: http://a/}",
+            "sources.a.secret: the key is 3 bytes long once decoded",
+        ),
+        (
             "a: {provider: chatsvia, secret: s, forward: http://a/}\ntargets: {t: {url: http://a/}}",
             "targets.t: no source forwards to this target",
         ),

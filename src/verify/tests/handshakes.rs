@@ -119,6 +119,65 @@ fn the_first_rule_that_holds_answers() {
 
 /// A body is read for a rule that asks for a proof only where the proof may be there.
 #[test]
+fn what_no_rule_answers_is_told_by_its_places() {
+    let rules = [
+        rule(
+            &[
+                when("method", Some("GET")),
+                when("query:mode", Some("subscribe")),
+                when("query:token", Some("{param:app}")),
+                when("query:gone", None),
+            ],
+            text("ok"),
+        ),
+        rule(
+            &[
+                when("method", Some("PUT")),
+                when("json:/a", Some("b")),
+                when("header:x", Some("*")),
+            ],
+            text("ok"),
+        ),
+        rule(&[when("query:c", Some("*"))], text("ok")),
+    ];
+    let handshakes = prepared(&rules, &secrets(&["key"]));
+    let differing = |method: Method, query: &str, body: Option<&str>| {
+        let headers = HeaderMap::new();
+        let request = Request {
+            method: &method,
+            query: Some(query),
+            headers: &headers,
+            body: b"",
+        };
+        handshakes.differing(request, body.map(str::as_bytes))
+    };
+    let cases = [
+        (
+            Method::GET,
+            "mode=subscribe&token=no",
+            None,
+            Some("query:token"),
+        ),
+        (Method::GET, "mode=subscribe", None, Some("query:token")),
+        (
+            Method::GET,
+            "mode=no&token=no&gone=1",
+            None,
+            Some("query:mode, query:token, query:gone"),
+        ),
+        (Method::PUT, "", None, Some("header:x")),
+        (Method::PUT, "", Some("{}"), Some("json:/a, header:x")),
+        (Method::PUT, "", Some(r#"{"a":"b"}"#), Some("header:x")),
+        (Method::DELETE, "", None, None),
+        (Method::POST, "", None, None),
+    ];
+    for (method, query, body, expected) in cases {
+        let found = differing(method.clone(), query, body);
+        assert_eq!(found.as_deref(), expected, "{method} {query} {body:?}");
+    }
+}
+
+#[test]
 fn one_rule_for_anybody_is_enough_to_read_on() {
     let asks = |verified| Rule {
         verified,

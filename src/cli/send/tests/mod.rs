@@ -1,6 +1,7 @@
 //! Every preset, there and back: its vendor is played with a made-up secret, and the verifier takes what it sends, and
 //! nothing else.
 
+mod learned;
 mod secrets;
 
 use super::handshake::Asked;

@@ -6,6 +6,7 @@ use super::{
     named, template, timestamp, without_timestamp,
 };
 use crate::config::{
+    presets,
     reader::{Map, Node, every},
     template::{Base, Piece, Template, Value},
     value::{ELEMENT, HEADER, PLACE, SIGNATURE_PREFIX},
@@ -81,7 +82,7 @@ const ENCODINGS: [(&str, Encoding); 3] = [
 /// Reads the settings of a signature.
 pub(super) fn read(family: &Family, node: &Node<'_>, around: &Around<'_>) -> Option<Signature> {
     let map = node.map(family.settings)?;
-    let fields = fields(&map, family.word);
+    let fields = fields(&map, family.word, around);
     let repeated = repeated(&map, fields.as_deref());
     let split = optional(&map, "split", |node| node.read(&ELEMENT));
     let is_split = map.get_some("split").is_some();
@@ -150,7 +151,7 @@ pub(super) fn place(map: &Map<'_>, why: &str) -> Option<Field> {
             None
         }
         (None, None) => {
-            map.node().problem_below(&["header"], why);
+            map.miss("header", why);
             None
         }
     }
@@ -159,13 +160,14 @@ pub(super) fn place(map: &Map<'_>, why: &str) -> Option<Field> {
 const SIDE_BY_SIDE: &str = "header and field stand side by side; keep one, with header: null where the other comes from a preset";
 
 /// Where the signature may be: a header, a list of headers, or another field.
-fn fields(map: &Map<'_>, word: &str) -> Option<Vec<Field>> {
+fn fields(map: &Map<'_>, word: &str, around: &Around<'_>) -> Option<Vec<Field>> {
     let Some(list) = map
         .get_some("header")
         .filter(|node| node.value().is_sequence() && map.get_some("field").is_none())
     else {
         let why = format!(
-            "{word} needs header: the name of the header with the signature, {FIELD_OR_HEADER}"
+            "{word} needs header: the name of the header with the signature, {FIELD_OR_HEADER}{}",
+            replaced(around)
         );
         return place(map, &why).map(|field| vec![field]);
     };
@@ -179,6 +181,19 @@ fn fields(map: &Map<'_>, word: &str) -> Option<Vec<Field>> {
             .iter()
             .map(|node| node.read(&HEADER).map(Field::Header)),
     )
+}
+
+/// Why a preset's settings do not stand here.
+fn replaced(around: &Around<'_>) -> String {
+    let several = around
+        .provider
+        .filter(|provider| presets::verifies_in_several_ways(provider));
+    several.map_or_else(String::new, |provider| {
+        format!(
+            " (the preset {provider} verifies in several ways, and this verify takes the place of all of them; \
+             `hookgate providers {provider}` shows them)"
+        )
+    })
 }
 
 /// `repeated`: only a header can be.

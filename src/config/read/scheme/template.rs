@@ -2,8 +2,9 @@
 
 use super::super::params::{Param, Texts};
 use crate::config::{
-    reader::{Node, did_you_mean},
-    template::{Base, Filter, Template, Value},
+    reader::{Node, did_you_mean, show},
+    suggest,
+    template::{self, BadTemplate, Base, Filter, Template, Value, Word},
     value::TEMPLATE,
 };
 
@@ -30,6 +31,10 @@ pub(in crate::config::read) fn template(
     place: Place,
     texts: &Texts,
 ) -> Option<Template> {
+    if let Some(problem) = unknown_word(node) {
+        node.problem(problem);
+        return None;
+    }
     let template = node.read(&TEMPLATE)?;
     let mut problems: Vec<String> = template
         .values()
@@ -50,6 +55,40 @@ pub(in crate::config::read) fn template(
         node.problem(problem);
     }
     problems.is_empty().then_some(template)
+}
+
+/// Which word of a template means nothing, and what it was meant to be. Only of a text that stands in the file as it is:
+/// what comes from the environment is not shown.
+fn unknown_word(node: &Node<'_>) -> Option<String> {
+    let text = node.value().as_str().filter(|text| !text.contains('$'))?;
+    match text.parse::<Template>() {
+        Err(BadTemplate::Unknown(placeholder)) => {
+            let word = placeholder.split('|').next().unwrap_or_default();
+            let known = template::words(Word::Placeholder);
+            Some(match suggest::nearest(word, &known) {
+                Some(meant) => format!(
+                    "{} is no placeholder; did you mean {{{meant}}}?",
+                    show_in_braces(word)
+                ),
+                None => format!(
+                    "{} is no placeholder; accepted: {{{}}}",
+                    show_in_braces(word),
+                    known.join("}, {")
+                ),
+            })
+        }
+        Err(BadTemplate::UnknownFilter(filter)) => Some(format!(
+            "{} is no filter; {}",
+            show(&filter),
+            did_you_mean(&filter, &template::words(Word::Filter))
+        )),
+        _ => None,
+    }
+}
+
+/// A placeholder as it stands in a template.
+fn show_in_braces(word: &str) -> String {
+    show(&format!("{{{word}}}"))
 }
 
 /// Whether the text stands there, and not a variable in its place, which may be unset.

@@ -19,6 +19,26 @@ fn signatures() {
                     "verify: { ecdsa: { header: A, algorithm: sha256, curve: P-256 } }\nsecret: ${SECRET}",
                 ),
                 (
+                    "a mistyped header",
+                    "verify: { hmac: { heder: X-S, algo: sha1 } }\nsecret: ${SECRET}",
+                ),
+                (
+                    "mistyped words of a template",
+                    "verify: [{ hmac: { header: A, signed: \"{timestmp}.{body}\" } }, { hmac: { header: A, signed: \"{body|sha265|hex}\" } }, { hmac: { header: A, signed: \"{what}{body}\" } }, { hmac: { header: A, signed: \"{body|md5}\" } }]\nsecret: ${SECRET}",
+                ),
+                (
+                    "a setting over a preset of several schemes",
+                    "provider: twilio\npublic_url: https://hooks.example.com/\nverify: { hmac: { encoding: hex } }\nsecret: ${SECRET}",
+                ),
+                (
+                    "a token over a preset that remembers signatures",
+                    "provider: github\nverify: { token: { header: X-T } }\nsecret: ${SECRET}",
+                ),
+                (
+                    "a preset of several schemes without its public_url",
+                    "provider: twilio\nsecret: ${SECRET}",
+                ),
+                (
                     "a mistyped kind",
                     "verify: { hmca: { header: A } }\nsecret: ${SECRET}",
                 ),
