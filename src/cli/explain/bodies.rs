@@ -33,9 +33,6 @@ const PASS_ON: &str = "pass the body on byte for byte: something before hookgate
                        captured it) parses it and writes it anew";
 const EDITED: &str = "look at how the request was captured: editors and shells change line ends and the end of a \
                       file; if it arrived so, a proxy changes it";
-const SENDER: &str = "the sender signs another text than it sends; if the bytes really arrive so, ask it to sign what \
-                      it sends, since no setting makes this text";
-
 /// Every body that is another than the one captured, most likely first.
 pub(super) fn altered(capture: &Capture) -> Vec<Altered> {
     let body = &capture.body[..];
@@ -57,7 +54,7 @@ pub(super) fn altered(capture: &Capture) -> Vec<Altered> {
     made.add(
         "as JSON.stringify writes it",
         &|| {
-            Fix::setting("signed", "{json_stringify}").or_action(
+            Fix::stringified(
                 "if it arrived at hookgate as it was captured, sign over {json_stringify} in place of {body}; \
                  otherwise pass it on byte for byte",
             )
@@ -160,7 +157,6 @@ fn replaced(text: &[u8], from: &[u8], to: &[u8]) -> Option<Vec<u8>> {
 
 fn json(made: &mut Made, body: &[u8]) {
     let pass_on = || Fix::action(PASS_ON);
-    let sender = || Fix::action(SENDER);
     let escaped = Some(Unicode::Escaped);
     let plain = Some(Unicode::Plain);
     let compact = Space::Compact;
@@ -192,7 +188,7 @@ fn json(made: &mut Made, body: &[u8]) {
         ),
         (
             "with `/` written `\\/`",
-            &sender,
+            &pass_on,
             Style {
                 slash: Some(true),
                 ..KEPT
@@ -208,7 +204,7 @@ fn json(made: &mut Made, body: &[u8]) {
         ),
         (
             "with characters beyond ASCII written `\\uXXXX`",
-            &sender,
+            &pass_on,
             Style {
                 unicode: escaped,
                 ..KEPT
@@ -224,7 +220,7 @@ fn json(made: &mut Made, body: &[u8]) {
         ),
         (
             "written as PHP does (`\\/` and `\\uXXXX`)",
-            &sender,
+            &pass_on,
             Style {
                 space: compact,
                 slash: Some(true),
@@ -244,7 +240,7 @@ fn json(made: &mut Made, body: &[u8]) {
         ),
         (
             "written without spaces, characters beyond ASCII as `\\uXXXX`",
-            &sender,
+            &pass_on,
             Style {
                 space: compact,
                 unicode: escaped,
@@ -253,7 +249,7 @@ fn json(made: &mut Made, body: &[u8]) {
         ),
         (
             "written without spaces, `/` as `\\/`",
-            &sender,
+            &pass_on,
             Style {
                 space: compact,
                 slash: Some(true),
@@ -262,7 +258,7 @@ fn json(made: &mut Made, body: &[u8]) {
         ),
         (
             "with `<`, `>` and `&` written as `\\u` escapes (Go, Rails)",
-            &sender,
+            &pass_on,
             Style { html: true, ..KEPT },
         ),
         (
