@@ -3,7 +3,7 @@
 
 use super::capture::{Capture, Oddity};
 use super::fix::Fix;
-use super::json_text::{Space, Style, Unicode, write};
+use super::json_bodies;
 use crate::extract::{json_stringify, pairs};
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
@@ -21,13 +21,6 @@ pub(super) struct Altered {
     /// It.
     pub(super) body: Bytes,
 }
-
-const KEPT: Style = Style {
-    space: Space::Kept,
-    slash: None,
-    unicode: None,
-    html: false,
-};
 
 const PASS_ON: &str = "pass the body on byte for byte: something before hookgate (a proxy, a framework, the tool that \
                        captured it) parses it and writes it anew";
@@ -61,7 +54,8 @@ pub(super) fn altered(capture: &Capture) -> Vec<Altered> {
         },
         || json_stringify(body).ok().map(std::borrow::Cow::into_owned),
     );
-    json(&mut made, body);
+    let pass_on = || Fix::action(PASS_ON);
+    json_bodies::write_anew(body, |words, make| made.add(words, &pass_on, make));
     form(&mut made, body);
     made.add(
         "if it is taken as empty",
@@ -153,142 +147,6 @@ fn replaced(text: &[u8], from: &[u8], to: &[u8]) -> Option<Vec<u8>> {
     }
     out.extend_from_slice(rest);
     found.then_some(out)
-}
-
-fn json(made: &mut Made, body: &[u8]) {
-    let pass_on = || Fix::action(PASS_ON);
-    let escaped = Some(Unicode::Escaped);
-    let plain = Some(Unicode::Plain);
-    let compact = Space::Compact;
-    let styles: [(&'static str, &dyn Fn() -> Fix, Style); 15] = [
-        (
-            "written without spaces",
-            &pass_on,
-            Style {
-                space: compact,
-                ..KEPT
-            },
-        ),
-        (
-            "written as Python does (a space after each colon and comma)",
-            &pass_on,
-            Style {
-                space: Space::Spaced,
-                ..KEPT
-            },
-        ),
-        (
-            "written as Python does (a space after each colon and comma, \\u escapes)",
-            &pass_on,
-            Style {
-                space: Space::Spaced,
-                unicode: escaped,
-                ..KEPT
-            },
-        ),
-        (
-            "with `/` written `\\/`",
-            &pass_on,
-            Style {
-                slash: Some(true),
-                ..KEPT
-            },
-        ),
-        (
-            "with `\\/` written `/`",
-            &pass_on,
-            Style {
-                slash: Some(false),
-                ..KEPT
-            },
-        ),
-        (
-            "with characters beyond ASCII written `\\uXXXX`",
-            &pass_on,
-            Style {
-                unicode: escaped,
-                ..KEPT
-            },
-        ),
-        (
-            "with `\\uXXXX` written as the character",
-            &pass_on,
-            Style {
-                unicode: plain,
-                ..KEPT
-            },
-        ),
-        (
-            "written as PHP does (`\\/` and `\\uXXXX`)",
-            &pass_on,
-            Style {
-                space: compact,
-                slash: Some(true),
-                unicode: escaped,
-                html: false,
-            },
-        ),
-        (
-            "with `/` and characters beyond ASCII not escaped, without spaces",
-            &pass_on,
-            Style {
-                space: compact,
-                slash: Some(false),
-                unicode: plain,
-                html: false,
-            },
-        ),
-        (
-            "written without spaces, characters beyond ASCII as `\\uXXXX`",
-            &pass_on,
-            Style {
-                space: compact,
-                unicode: escaped,
-                ..KEPT
-            },
-        ),
-        (
-            "written without spaces, `/` as `\\/`",
-            &pass_on,
-            Style {
-                space: compact,
-                slash: Some(true),
-                ..KEPT
-            },
-        ),
-        (
-            "with `<`, `>` and `&` written as `\\u` escapes (Go, Rails)",
-            &pass_on,
-            Style { html: true, ..KEPT },
-        ),
-        (
-            "written in lines, indented by 2 spaces",
-            &pass_on,
-            Style {
-                space: Space::Lines("  "),
-                ..KEPT
-            },
-        ),
-        (
-            "written in lines, indented by 4 spaces",
-            &pass_on,
-            Style {
-                space: Space::Lines("    "),
-                ..KEPT
-            },
-        ),
-        (
-            "written in lines, indented by tabs",
-            &pass_on,
-            Style {
-                space: Space::Lines("\t"),
-                ..KEPT
-            },
-        ),
-    ];
-    for (words, fix, style) in styles {
-        made.add(words, fix, || write(body, style));
-    }
 }
 
 fn form(made: &mut Made, body: &[u8]) {

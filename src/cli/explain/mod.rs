@@ -11,6 +11,7 @@ mod fix;
 mod forms;
 mod har;
 mod hints;
+mod json_bodies;
 mod json_text;
 mod keys;
 mod readings;
