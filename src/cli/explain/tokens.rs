@@ -9,7 +9,7 @@ use crate::config::verify::{Hash, Proof, Token, TokenForm};
 use crate::extract::Field;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_PAD_INDIFFERENT;
-use http::{HeaderName, header::AUTHORIZATION};
+use http::{HeaderName, HeaderValue, header::AUTHORIZATION};
 
 /// JSON Web Tokens in a header: what stands before one, and its algorithm.
 pub(super) fn jwts(header: &HeaderName, capture: &Capture) -> Vec<(HeaderName, String, Hash)> {
@@ -86,6 +86,22 @@ pub(super) fn jwt_step(
     })
 }
 
+/// The same header without the quotes around what follows the prefix.
+fn unquoted(header: &HeaderName, value: &[u8], prefix: &str) -> Option<Step> {
+    let token = value.get(prefix.len()..)?;
+    let bare = [b'"', b'\'', b'`']
+        .iter()
+        .find_map(|quote| token.strip_prefix(&[*quote])?.strip_suffix(&[*quote]))?;
+    let mut bare = HeaderValue::from_bytes(&[prefix.as_bytes(), bare].concat()).ok()?;
+    bare.set_sensitive(true);
+    let header = header.clone();
+    let words = format!("the token in {header} comes in quotes");
+    let fix = Fix::action("take the quotes out where the sender keeps its token");
+    Some(Step::new(Group::Written, words, fix, move |trial| {
+        trial.headers.insert(&header, bare.clone());
+    }))
+}
+
 /// A token in a header, with each prefix that may stand before it.
 pub(super) fn tokens(token: &Token, header: &HeaderName, capture: &Capture) -> Vec<Step> {
     let Some(value) = capture.headers.get(header) else {
@@ -95,6 +111,7 @@ pub(super) fn tokens(token: &Token, header: &HeaderName, capture: &Capture) -> V
     let is_authorization = *header == AUTHORIZATION;
     let mut steps = Vec::new();
     for prefix in prefixes(value.as_bytes()) {
+        steps.extend(unquoted(header, value.as_bytes(), &prefix));
         let form = match prefix.to_ascii_lowercase().as_str() {
             "basic " => TokenForm::Basic,
             "bearer " if is_authorization => TokenForm::Scheme,
