@@ -157,3 +157,51 @@ fn a_secret_with_or_without_its_prefix() {
     let request = post(&[("Stripe-Signature", &format!("t={NOW},v1={tag}"))], BODY);
     check("secret-with-whsec", &preset("stripe"), &request);
 }
+
+#[test]
+fn a_body_that_another_language_wrote() {
+    let sent = r#"{"id":1,"name":"caf\u00e9 \/ x","list":[1,2.50]}"#;
+    let signed = r#"{"id":1,"name":"caf\u00e9 / x","list":[1,2.5]}"#;
+    check("body-ascii", &preset("stripe"), &stripe(signed, sent));
+    let signed = r#"{"id": 1, "list": [1, 2.5], "name": "caf\u00e9 / x"}"#;
+    check("body-sorted", &preset("stripe"), &stripe(signed, sent));
+}
+
+#[test]
+fn a_hash_puts_its_secret_elsewhere() {
+    use sha2::Digest as _;
+    let tag = hex::encode(Sha256::digest(format!("{BODY}{SECRET}")));
+    let lines = format!(
+        "verify: {{ hash: {{ header: X-Signature, signed: \"{{secret}}{{body}}\" }} }}\nsecret: {SECRET}"
+    );
+    check("hash-order", &lines, &post(&[("X-Signature", &tag)], BODY));
+    // A hash without a secret proves nothing, and is no remedy.
+    let tag = hex::encode(Sha256::digest(BODY));
+    let request = post(&[("X-Signature", &tag)], BODY);
+    let text = explained(&yaml(&lines), &request, At::Now);
+    assert!(text.contains("Nothing that was tried"), "{text}");
+}
+
+#[test]
+fn a_token_comes_in_quotes() {
+    let lines = format!("verify: {{ token: {{ header: X-Token }} }}\nsecret: {SECRET}");
+    let request = post(&[("X-Token", &format!("\"{SECRET}\""))], BODY);
+    check("token-in-quotes", &lines, &request);
+}
+
+/// Of all that sign alike, the one whose own headers are there comes first.
+#[test]
+fn every_preset_in_the_order_of_likeliness() {
+    let tag = hex::encode(sha256(SECRET, BODY));
+    let request = github("X-Hub-Signature-256", &format!("sha256={tag}"));
+    let capture = raw(request.as_bytes()).expect("a request");
+    let secret = crate::config::Secret::new("1", SECRET.as_bytes().to_vec());
+    let report = super::super::every::report(&secret, None, &capture, At::Now, NOW * 1_000);
+    let names: Vec<&str> = report
+        .text
+        .lines()
+        .filter_map(|line| line.strip_suffix(" passes").map(str::trim))
+        .collect();
+    assert_eq!(names.first(), Some(&"github"), "{}", report.text);
+    assert!(names.len() > 1 && names[1..].is_sorted(), "{names:?}");
+}
