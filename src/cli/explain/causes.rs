@@ -13,6 +13,16 @@ use crate::verify::{Refused, Surroundings};
 impl Page<'_> {
     /// What would make it pass, then what is odd; and where nothing would, what was tried.
     pub(super) fn findings(&self) -> (Vec<Finding>, Option<String>) {
+        if let Some(Err(refusal)) = self.handshake() {
+            return (vec![refusal.finding()], None);
+        }
+        if self.awaited().is_some() {
+            let finding = Finding::new(
+                "The vendor's handshake brings the secret, and until then nothing can be proven.",
+                "create the vendor's webhook while the gateway runs, or put the secret into the file",
+            );
+            return (vec![finding], None);
+        }
         let mut tried = Tried::default();
         let url = self.around.public_url.as_deref().map(str::to_owned);
         let url = url

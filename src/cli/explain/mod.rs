@@ -9,6 +9,7 @@ mod entry;
 mod every;
 mod fix;
 mod forms;
+mod handshakes;
 mod har;
 mod hints;
 mod json_bodies;

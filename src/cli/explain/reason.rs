@@ -10,6 +10,13 @@ use crate::verify::Refused;
 impl Page<'_> {
     /// One line that says why not.
     pub(super) fn reason(&self, refused: Refused) -> String {
+        if let Some(file) = self.awaited() {
+            let name = &self.subject.source.name;
+            return format!(
+                "source {name} has no secret yet: {} is not there",
+                file.display()
+            );
+        }
         let of = |wanted: Refused| {
             // What is not tried says little.
             let refused = self

@@ -9,7 +9,7 @@ use super::keys::Known;
 use super::show::Screen;
 use super::subject::Subject;
 use crate::config::{Verify, summary};
-use crate::verify::{Handshakes, Refused, Request, Surroundings, Verifier};
+use crate::verify::{Refused, Surroundings, Verifier};
 
 /// What was found.
 #[derive(Debug)]
@@ -92,9 +92,16 @@ pub(super) struct Page<'a> {
 
 impl Page<'_> {
     fn write(&self) -> Report {
-        if self.handshake() == Some(false) {
-            let first = "passes: it is the vendor's handshake, which is answered without a proof";
-            return self.finish(true, first, &[]);
+        match self.handshake() {
+            None => {}
+            Some(Ok(())) => {
+                let first =
+                    "passes: it is the vendor's handshake, which is answered without a proof";
+                return self.finish(true, first, &[]);
+            }
+            Some(Err(refusal)) => {
+                return self.finish(false, &format!("fails: {}", refusal.words()), &[]);
+            }
         }
         match self.answer() {
             Ok(secret) => {
@@ -115,24 +122,6 @@ impl Page<'_> {
                 self.finish(false, &first, &[])
             }
         }
-    }
-
-    /// Whether a rule of `handshake` answers, and if so whether only when the request is proven.
-    fn handshake(&self) -> Option<bool> {
-        let source = &self.subject.source;
-        let rules = Handshakes::new(
-            &source.handshakes,
-            &source.verify,
-            &source.secrets,
-            &self.around,
-        );
-        let request = Request {
-            method: &self.capture.method,
-            query: self.capture.query.as_deref(),
-            headers: &self.capture.headers,
-            body: &self.capture.body,
-        };
-        rules.rule(request).map(|rule| rule.verified)
     }
 
     /// What the gateway says, and the secret that matches.

@@ -205,3 +205,44 @@ fn every_preset_in_the_order_of_likeliness() {
     assert_eq!(names.first(), Some(&"github"), "{}", report.text);
     assert!(names.len() > 1 && names[1..].is_sorted(), "{names:?}");
 }
+
+/// What the gateway itself answers to a handshake that comes a second time.
+#[test]
+fn a_handshake_brings_a_secret_once() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("secret");
+    let lines = format!(
+        "provider: asana\nsecret: {{ file: {:?} }}",
+        file.display().to_string()
+    );
+    let explained = |request: &str| {
+        let text = explained(&yaml(&lines), request, At::Now);
+        text.replace(&file.display().to_string(), "FILE")
+    };
+    let event = post(&[("X-Hook-Signature", &"0".repeat(64))], "{}");
+    insta::assert_snapshot!("handshake-secret-awaited", explained(&event));
+    let brings = |secret: &str| post(&[("X-Hook-Secret", secret)], "{}");
+    assert!(
+        explained(&brings("made-up-secret-1")).starts_with("passes: it is the vendor's handshake")
+    );
+    std::fs::write(&file, SECRET).expect("a file");
+    insta::assert_snapshot!(
+        "handshake-another-secret",
+        explained(&brings("made-up-secret-2"))
+    );
+    let same = explained(&brings(SECRET));
+    assert!(
+        same.starts_with("passes: it is the vendor's handshake"),
+        "{same}"
+    );
+}
+
+/// Of the elements with the prefix, not of the one with the time.
+#[test]
+fn why_an_element_is_no_signature() {
+    let tag = STANDARD.encode(sha256(SECRET, &format!("{NOW}.{BODY}")));
+    let request = post(&[("Stripe-Signature", &format!("t={NOW},v1={tag}"))], BODY);
+    let text = explained(&yaml(&preset("stripe")), &request, At::Now);
+    let first = "fails: what the request has is no signature of this scheme: its 44 characters are not hex\n";
+    assert!(text.starts_with(first), "{text}");
+}
