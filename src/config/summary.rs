@@ -6,7 +6,8 @@ use super::{
     source::Replay,
     value::{duration_text as duration, size_text as size},
     verify::{
-        Algorithm, Condition, Expected, Proof, Scheme, Signature, Subject, TimePlace, TokenForm,
+        Algorithm, Condition, Expected, Hash, Proof, Scheme, Signature, Subject, TimePlace,
+        TokenForm,
     },
 };
 use crate::extract::{Field, KeyExpr};
@@ -187,6 +188,16 @@ fn verify(verify: &Verify) -> String {
     }
 }
 
+/// A token's algorithm as a configuration names it.
+fn jwt_name(hash: Hash) -> &'static str {
+    match hash {
+        Hash::Sha1 => "HS1",
+        Hash::Sha256 => "HS256",
+        Hash::Sha384 => "HS384",
+        Hash::Sha512 => "HS512",
+    }
+}
+
 /// One scheme in words.
 pub(crate) fn scheme(scheme: &Scheme) -> String {
     let mut line = match &scheme.proof {
@@ -195,7 +206,7 @@ pub(crate) fn scheme(scheme: &Scheme) -> String {
             TokenForm::Scheme => "bearer token".to_owned(),
             TokenForm::Basic => "user and password (basic)".to_owned(),
         },
-        Proof::Jwt(jwt) => format!("JWT ({:?}) in {}", jwt.hash, place(&jwt.field)),
+        Proof::Jwt(jwt) => format!("JWT ({}) in {}", jwt_name(jwt.hash), place(&jwt.field)),
         Proof::Signature(signature) => signature_line(signature),
     };
     if !scheme.covers_body() {

@@ -3,7 +3,7 @@
 
 use super::capture::{Capture, Oddity};
 use super::fix::Fix;
-use super::json_text::{Space, Style, Unicode, write};
+use super::json_bodies;
 use crate::extract::{json_stringify, pairs};
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
@@ -22,20 +22,10 @@ pub(super) struct Altered {
     pub(super) body: Bytes,
 }
 
-const KEPT: Style = Style {
-    space: Space::Kept,
-    slash: None,
-    unicode: None,
-    html: false,
-};
-
 const PASS_ON: &str = "pass the body on byte for byte: something before hookgate (a proxy, a framework, the tool that \
                        captured it) parses it and writes it anew";
 const EDITED: &str = "look at how the request was captured: editors and shells change line ends and the end of a \
                       file; if it arrived so, a proxy changes it";
-const SENDER: &str = "the sender signs another text than it sends; if the bytes really arrive so, ask it to sign what \
-                      it sends, since no setting makes this text";
-
 /// Every body that is another than the one captured, most likely first.
 pub(super) fn altered(capture: &Capture) -> Vec<Altered> {
     let body = &capture.body[..];
@@ -57,14 +47,15 @@ pub(super) fn altered(capture: &Capture) -> Vec<Altered> {
     made.add(
         "as JSON.stringify writes it",
         &|| {
-            Fix::setting("signed", "{json_stringify}").or_action(
+            Fix::stringified(
                 "if it arrived at hookgate as it was captured, sign over {json_stringify} in place of {body}; \
                  otherwise pass it on byte for byte",
             )
         },
         || json_stringify(body).ok().map(std::borrow::Cow::into_owned),
     );
-    json(&mut made, body);
+    let pass_on = || Fix::action(PASS_ON);
+    json_bodies::write_anew(body, |words, make| made.add(words, &pass_on, make));
     form(&mut made, body);
     made.add(
         "if it is taken as empty",
@@ -156,143 +147,6 @@ fn replaced(text: &[u8], from: &[u8], to: &[u8]) -> Option<Vec<u8>> {
     }
     out.extend_from_slice(rest);
     found.then_some(out)
-}
-
-fn json(made: &mut Made, body: &[u8]) {
-    let pass_on = || Fix::action(PASS_ON);
-    let sender = || Fix::action(SENDER);
-    let escaped = Some(Unicode::Escaped);
-    let plain = Some(Unicode::Plain);
-    let compact = Space::Compact;
-    let styles: [(&'static str, &dyn Fn() -> Fix, Style); 15] = [
-        (
-            "written without spaces",
-            &pass_on,
-            Style {
-                space: compact,
-                ..KEPT
-            },
-        ),
-        (
-            "written as Python does (a space after each colon and comma)",
-            &pass_on,
-            Style {
-                space: Space::Spaced,
-                ..KEPT
-            },
-        ),
-        (
-            "written as Python does (a space after each colon and comma, \\u escapes)",
-            &pass_on,
-            Style {
-                space: Space::Spaced,
-                unicode: escaped,
-                ..KEPT
-            },
-        ),
-        (
-            "with `/` written `\\/`",
-            &sender,
-            Style {
-                slash: Some(true),
-                ..KEPT
-            },
-        ),
-        (
-            "with `\\/` written `/`",
-            &pass_on,
-            Style {
-                slash: Some(false),
-                ..KEPT
-            },
-        ),
-        (
-            "with characters beyond ASCII written `\\uXXXX`",
-            &sender,
-            Style {
-                unicode: escaped,
-                ..KEPT
-            },
-        ),
-        (
-            "with `\\uXXXX` written as the character",
-            &pass_on,
-            Style {
-                unicode: plain,
-                ..KEPT
-            },
-        ),
-        (
-            "written as PHP does (`\\/` and `\\uXXXX`)",
-            &sender,
-            Style {
-                space: compact,
-                slash: Some(true),
-                unicode: escaped,
-                html: false,
-            },
-        ),
-        (
-            "with `/` and characters beyond ASCII not escaped, without spaces",
-            &pass_on,
-            Style {
-                space: compact,
-                slash: Some(false),
-                unicode: plain,
-                html: false,
-            },
-        ),
-        (
-            "written without spaces, characters beyond ASCII as `\\uXXXX`",
-            &sender,
-            Style {
-                space: compact,
-                unicode: escaped,
-                ..KEPT
-            },
-        ),
-        (
-            "written without spaces, `/` as `\\/`",
-            &sender,
-            Style {
-                space: compact,
-                slash: Some(true),
-                ..KEPT
-            },
-        ),
-        (
-            "with `<`, `>` and `&` written as `\\u` escapes (Go, Rails)",
-            &sender,
-            Style { html: true, ..KEPT },
-        ),
-        (
-            "written in lines, indented by 2 spaces",
-            &pass_on,
-            Style {
-                space: Space::Lines("  "),
-                ..KEPT
-            },
-        ),
-        (
-            "written in lines, indented by 4 spaces",
-            &pass_on,
-            Style {
-                space: Space::Lines("    "),
-                ..KEPT
-            },
-        ),
-        (
-            "written in lines, indented by tabs",
-            &pass_on,
-            Style {
-                space: Space::Lines("\t"),
-                ..KEPT
-            },
-        ),
-    ];
-    for (words, fix, style) in styles {
-        made.add(words, fix, || write(body, style));
-    }
 }
 
 fn form(made: &mut Made, body: &[u8]) {

@@ -4,6 +4,7 @@ use super::capture::Capture;
 use super::keys::{Candidate, Known, candidates};
 use super::readings::{self, encoding_name, place};
 use super::show::Screen;
+use super::steps;
 use super::times;
 use super::trial::Trial;
 use crate::config::{
@@ -21,6 +22,8 @@ use http::HeaderName;
 pub(super) struct Entry {
     pub(super) trial: Trial,
     secrets: Vec<Secret>,
+    /// Places of the conditions that do not hold; the scheme is not tried if there is one.
+    pub(super) unmet: Vec<usize>,
     /// What the gateway says at the time that is asked about.
     pub(super) answer: Result<(), Refused>,
     /// The secret whose signature is right, whatever its time; only of those that are configured.
@@ -44,6 +47,7 @@ impl Entry {
         Self {
             answer: trial.ask(secrets, known.now_ms),
             secrets: secrets.to_vec(),
+            unmet: steps::unmet(&trial),
             right: right
                 .and_then(|place| all.get(place))
                 .map(|found| found.secret.clone()),
@@ -63,6 +67,33 @@ impl Entry {
             Proof::Signature(signature) => Some(signature),
             Proof::Jwt(_) | Proof::Token(_) => None,
         }
+    }
+
+    /// Whether something stands where the signature or the token should.
+    pub(super) fn has_signature(&self) -> bool {
+        let there = |field: &Field| self.trial.field(field).is_some();
+        match &self.trial.scheme.proof {
+            Proof::Token(token) => there(&token.field),
+            Proof::Jwt(jwt) => there(&jwt.field),
+            Proof::Signature(signature) => signature.fields.iter().any(there),
+        }
+    }
+
+    /// Whether there is a time to be signed, and the request has none.
+    pub(super) fn lacks_time(&self) -> bool {
+        self.signature().is_some_and(|signature| {
+            signature.timestamp.is_some() && self.trial.timestamp(signature).is_none()
+        })
+    }
+
+    /// The conditions that do not hold, as they are written.
+    pub(super) fn unmet_lines(&self) -> String {
+        let conditions = &self.trial.scheme.when;
+        let lines = self
+            .unmet
+            .iter()
+            .map(|place| steps::line(&conditions[*place]));
+        lines.collect::<Vec<_>>().join("; ")
     }
 
     /// What the request does not have, in words.
@@ -123,31 +154,9 @@ impl Entry {
 
     /// Headers that the scheme reads and that stand there more than once.
     pub(super) fn repeated(&self) -> Vec<HeaderName> {
-        let mut read: Vec<&Field> = Vec::new();
-        match &self.trial.scheme.proof {
-            Proof::Token(token) => read.push(&token.field),
-            Proof::Jwt(jwt) => read.push(&jwt.field),
-            Proof::Signature(signature) => {
-                if !signature.repeated {
-                    read.extend(&signature.fields);
-                }
-                if let Some(Timestamp {
-                    place: TimePlace::Field(field),
-                    ..
-                }) = &signature.timestamp
-                {
-                    read.push(field);
-                }
-            }
-        }
-        read.into_iter()
-            .filter_map(|field| match field {
-                Field::Header(name) => Some(name),
-                _ => None,
-            })
-            .filter(|name| self.trial.headers.get_all(*name).iter().count() > 1)
-            .cloned()
-            .collect()
+        let mut names = read_headers(&self.trial.scheme.proof);
+        names.retain(|name| self.trial.headers.get_all(name).iter().count() > 1);
+        names
     }
 
     /// What stands where the signature is, as rows of a label and a text.
@@ -262,10 +271,17 @@ impl Entry {
         (!texts.is_empty()).then(|| texts.join(", "))
     }
 
-    /// Why no element can be a signature of this scheme: the first reason.
+    /// Why no element can be a signature of this scheme: the reason of the first that begins as one, else of the first.
+    /// None where the scheme is not tried.
     pub(super) fn malformed(&self) -> Option<String> {
         let signature = self.signature()?;
-        let elements = self.trial.elements(signature);
+        if !self.unmet.is_empty() {
+            return None;
+        }
+        let mut elements = self.trial.elements(signature);
+        if let Prefix::Text(prefix) = &signature.prefix {
+            elements.sort_by_key(|element| !element.starts_with(prefix.as_bytes()));
+        }
         let mut why = None;
         for element in &elements {
             match fits(signature, element) {
@@ -275,6 +291,32 @@ impl Entry {
         }
         why
     }
+}
+
+/// Headers that the scheme reads and that may stand there once only.
+pub(super) fn read_headers(proof: &Proof) -> Vec<HeaderName> {
+    let mut read: Vec<&Field> = Vec::new();
+    match proof {
+        Proof::Token(token) => read.push(&token.field),
+        Proof::Jwt(jwt) => read.push(&jwt.field),
+        Proof::Signature(signature) => {
+            if !signature.repeated {
+                read.extend(&signature.fields);
+            }
+            if let Some(Timestamp {
+                place: TimePlace::Field(field),
+                ..
+            }) = &signature.timestamp
+            {
+                read.push(field);
+            }
+        }
+    }
+    let headers = read.into_iter().filter_map(|field| match field {
+        Field::Header(name) => Some(name.clone()),
+        _ => None,
+    });
+    headers.collect()
 }
 
 fn timestamp_row(config: &Timestamp, text: &[u8], screen: &Screen, now_ms: u64) -> String {

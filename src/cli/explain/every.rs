@@ -11,6 +11,7 @@ use super::vendors::{self, Vendor};
 use super::{SIGNATURES_MAX, steps, times};
 use crate::config::Secret;
 use crate::verify::{Refused, Surroundings};
+use std::cmp::Reverse;
 
 /// Presets that are looked into when none passes.
 const NEAR_MAX: usize = 6;
@@ -26,13 +27,21 @@ pub(super) fn report(
     let url = url.map(str::to_owned).or_else(|| public_url(capture));
     let (vendors, others) = vendors::all(url.as_deref().unwrap_or(super::NO_URL));
     let (mut right, mut near) = (Vec::new(), Vec::new());
-    let mut passes = false;
-    for vendor in &vendors {
+    let mut passing = 0;
+    // A vendor whose own headers are in the request comes before others that sign alike.
+    let mut vendors: Vec<&Vendor> = vendors.iter().collect();
+    vendors.sort_by_key(|vendor| {
+        (
+            Reverse(vendors::score(&vendor.source, capture)),
+            vendor.name,
+        )
+    });
+    for vendor in vendors.iter().copied() {
         for entry in entries(vendor, secret, capture, now_ms) {
             match verdict(&entry, at, now_ms) {
                 Verdict::Passes => {
-                    passes = true;
-                    right.insert(0, format!("{:<22} passes", vendor.name));
+                    right.insert(passing, format!("{:<22} passes", vendor.name));
+                    passing += 1;
                 }
                 Verdict::Old(words) => {
                     right.push(format!(
@@ -45,6 +54,7 @@ pub(super) fn report(
             }
         }
     }
+    let passes = passing > 0;
     let mut text = match (passes, right.is_empty()) {
         (true, _) => "passes\n".to_owned(),
         (false, false) => "fails: the signature is right, its timestamp is not\n".to_owned(),

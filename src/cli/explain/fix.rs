@@ -9,6 +9,8 @@ pub(super) struct Fix {
     settings: Vec<(&'static str, String)>,
     /// Beside `verify`, as whole lines.
     source: Vec<String>,
+    /// Whether `{json_stringify}` stands where the scheme has `{body}`.
+    stringified: bool,
     /// In words.
     actions: Vec<String>,
 }
@@ -24,6 +26,14 @@ impl Fix {
         Self {
             settings: vec![(key, value)],
             ..Self::default()
+        }
+    }
+
+    /// The body as `JSON.stringify` writes it is signed.
+    pub(super) fn stringified(words: impl Into<String>) -> Self {
+        Self {
+            stringified: true,
+            ..Self::action(words)
         }
     }
 
@@ -55,6 +65,7 @@ impl Fix {
             self.settings.retain(|(known, _)| known != key);
             self.settings.push((key, value.clone()));
         }
+        self.stringified |= other.stringified;
         for line in &other.source {
             if !self.source.contains(line) {
                 self.source.push(line.clone());
@@ -68,12 +79,35 @@ impl Fix {
         self
     }
 
+    /// The settings, with the whole text that is signed where a part of it changes.
+    fn settings_for(&self, scheme: &Scheme) -> Vec<(&'static str, String)> {
+        let mut settings = self.settings.clone();
+        let Proof::Signature(signature) = &scheme.proof else {
+            return settings;
+        };
+        if !self.stringified {
+            return settings;
+        }
+        let place = settings.iter().position(|(key, _)| *key == "signed");
+        let signed = match place {
+            Some(place) => settings.remove(place).1,
+            None => scalar(&signature.signed.to_string()),
+        };
+        let new = signed
+            .replace("{body}", "{json_stringify}")
+            .replace("{body|", "{json_stringify|");
+        if new != signed {
+            settings.push(("signed", new));
+        }
+        settings
+    }
+
     /// Lines to show. `entry` is the scheme's place in a list of them.
     pub(super) fn lines(&self, scheme: &Scheme, entry: Option<usize>) -> Vec<String> {
         let mut lines = Vec::new();
-        if !self.settings.is_empty() {
-            let settings: Vec<String> = self
-                .settings
+        let settings = self.settings_for(scheme);
+        if !settings.is_empty() {
+            let settings: Vec<String> = settings
                 .iter()
                 .map(|(key, value)| format!("{key}: {value}"))
                 .collect();

@@ -3,30 +3,50 @@
 
 use super::capture::{Capture, Oddity};
 use super::entry::Entry;
-use super::report::Finding;
+use super::forms;
+use super::repeated::{self, are_equal};
+use super::report::{Finding, sentence};
 use super::show::Screen;
 use super::subject::Subject;
 use super::vendors::{self, Vendor};
 use crate::config::verify::Proof;
-use http::{Method, header::CONTENT_ENCODING};
+use http::{
+    Method,
+    header::{AUTHORIZATION, CONTENT_ENCODING},
+};
 
-/// All of them, most likely first. After a finding that proves itself only what is about the capture is left.
-pub(super) fn all(
+/// What may well be the cause, most likely first.
+pub(super) fn causes(
     subject: &Subject,
     capture: &Capture,
     entries: &[Entry],
     vendors: &[Vendor],
-    is_proven: bool,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if !is_proven {
+    if entries.iter().any(Entry::has_signature) {
+        findings.extend(entries.iter().find_map(unsigned_parts));
+    } else {
         findings.extend(other_headers(subject, capture, entries, vendors));
-        for entry in entries {
-            findings.extend(repeated(entry));
-            findings.extend(length(entry));
+    }
+    for entry in entries {
+        let form = forms::sent_as_other(&entry.trial).filter(|_| entry.unmet.is_empty());
+        let form = form.map(|why| Finding::new(sentence(&why), forms::FIX));
+        for finding in form
+            .into_iter()
+            .chain(repeated_headers(entry))
+            .chain(length(entry))
+        {
+            if !findings.contains(&finding) {
+                findings.push(finding);
+            }
         }
     }
-    findings.extend(of_the_capture(capture, is_proven));
+    findings
+}
+
+/// What is odd beside the cause.
+pub(super) fn others(subject: &Subject, capture: &Capture, is_proven: bool) -> Vec<Finding> {
+    let mut findings = of_the_capture(capture, is_proven);
     if !is_proven {
         findings.extend(looks_of_secrets(subject));
     }
@@ -34,21 +54,67 @@ pub(super) fn all(
     findings
 }
 
+/// Whether what happened to the request on its way to the file may be the cause.
+pub(super) fn is_damaged(capture: &Capture) -> bool {
+    let is_cut = |oddity: &Oddity| matches!(oddity, Oddity::Cut { .. });
+    capture.oddities.iter().any(is_cut)
+        || capture.body.is_empty() && capture.method == Method::POST
+        || capture.headers.contains_key(CONTENT_ENCODING)
+}
+
+/// The signature is there, and something that is signed with it is not.
+fn unsigned_parts(entry: &Entry) -> Option<Finding> {
+    let lacks = entry.lacks();
+    if !entry.has_signature() || !entry.unmet.is_empty() || lacks.is_empty() {
+        return None;
+    }
+    let what = if entry.lacks_time() {
+        "The signed time is missing"
+    } else {
+        "A part of what is signed is missing"
+    };
+    Some(Finding::new(
+        format!(
+            "{what}: the signature is there, but the request has {}.",
+            lacks.join(" and ")
+        ),
+        "look at what stands before hookgate, and at how the request was captured: something dropped it on the way",
+    ))
+}
+
 /// A sender that puts the secret itself where a signature should be.
-pub(super) fn secret_inside(entry: &Entry, screen: &Screen) -> Option<Finding> {
+pub(super) fn secret_inside(
+    entry: &Entry,
+    screen: &Screen,
+    provider: Option<&str>,
+) -> Option<Finding> {
     let Proof::Signature(_) = entry.trial.scheme.proof else {
         return None;
     };
     let mut headers = entry.trial.headers.iter();
-    let (name, _) = headers.find(|(_, value)| screen.hides(value.as_bytes()))?;
-    Some(Finding::new(
-        format!(
-            "The header {name} holds the secret itself: the sender proves itself with a token, not a signature."
+    let (name, value) = headers.find(|(_, value)| screen.hides(value.as_bytes()))?;
+    let scheme = value.as_bytes().split(|byte| *byte == b' ').next();
+    let scheme = scheme.unwrap_or_default().to_ascii_lowercase();
+    let (what, fix) = match scheme.as_slice() {
+        b"bearer" if name == AUTHORIZATION => ("bearer token", "verify: bearer".to_owned()),
+        b"basic" if name == AUTHORIZATION => ("password", "verify: basic".to_owned()),
+        _ => (
+            "token",
+            format!(
+                "verify: {{ token: {{ header: {name} }} }}     # with `prefix` if something stands before it"
+            ),
         ),
-        format!(
-            "verify: {{ token: {{ header: {name} }} }}     # with `prefix` if something stands before it"
-        ),
-    ))
+    };
+    let words = format!(
+        "The header {name} holds the secret itself: the sender proves itself with a {what}, not a signature."
+    );
+    let mut finding = Finding::new(words, fix);
+    if let Some(provider) = provider {
+        finding.fix.push(format!(
+            "without `provider: {provider}`, whose requests are signed"
+        ));
+    }
+    Some(finding)
 }
 
 /// Nothing stands where the signature should, but something stands elsewhere.
@@ -102,15 +168,20 @@ fn other_headers(
     }
 }
 
-fn repeated(entry: &Entry) -> Vec<Finding> {
+fn repeated_headers(entry: &Entry) -> Vec<Finding> {
     let named = entry.repeated().into_iter();
     named
         .map(|name| {
+            let values = if are_equal(&entry.trial, &name) {
+                " with the same value"
+            } else {
+                ""
+            };
             Finding::new(
                 format!(
-                    "The header {name} stands there more than once, and such a request is refused."
+                    "The header {name} stands there more than once{values}, and such a request is refused."
                 ),
-                "find what adds it: a proxy in front, or a test that sets it beside the vendor",
+                repeated::FIX,
             )
         })
         .collect()

@@ -1,5 +1,5 @@
-//! A JSON text written anew as another library would write it: its tokens, numbers included, stay as they are, and only
-//! the space between them and the escapes in strings change. [`json_stringify`](crate::extract::json_stringify) is the
+//! A JSON text written anew as another library would write it: the space between its tokens and the escapes in strings
+//! change, and numbers where that is asked for. [`json_stringify`](crate::extract::json_stringify) is the
 //! one that changes more.
 
 /// How it is written.
@@ -13,6 +13,8 @@ pub(super) struct Style {
     pub(super) unicode: Option<Unicode>,
     /// Whether `<`, `>` and `&` are written `\u003c` and so on, as Go and Rails do.
     pub(super) html: bool,
+    /// Whether numbers with a point or exponent are written as Python does; otherwise they stay.
+    pub(super) python_numbers: bool,
 }
 
 /// The space between tokens.
@@ -71,7 +73,7 @@ pub(super) fn write(body: &[u8], style: Style) -> Option<Vec<u8>> {
                     .find([',', ':', '}', ']', ' ', '\t', '\n', '\r'])
                     .unwrap_or(rest.len());
                 writer.before_value();
-                writer.out.push_str(&rest[..end]);
+                writer.literal(&rest[..end]);
                 end
             }
         };
@@ -149,6 +151,20 @@ impl Writer {
         }
     }
 
+    /// A number, `true`, `false` or `null`.
+    fn literal(&mut self, text: &str) {
+        match text.parse::<f64>() {
+            Ok(number)
+                if self.style.python_numbers
+                    && number.is_finite()
+                    && text.contains(['.', 'e', 'E']) =>
+            {
+                self.out.push_str(&python_number(number));
+            }
+            _ => self.out.push_str(text),
+        }
+    }
+
     /// A string without its quotes, written in the style.
     fn string(&mut self, text: &str) {
         self.out.push('"');
@@ -211,6 +227,28 @@ impl Writer {
     }
 }
 
+/// A number as Python's `repr` writes it: always with a point or an exponent, and that of two digits.
+fn python_number(number: f64) -> String {
+    let scientific = format!("{number:e}");
+    let Some((digits, exponent)) = scientific.split_once('e') else {
+        return scientific;
+    };
+    match exponent.parse::<i32>() {
+        Ok(exponent) if !(-4..16).contains(&exponent) => {
+            let sign = if exponent < 0 { '-' } else { '+' };
+            format!("{digits}e{sign}{:02}", exponent.abs())
+        }
+        _ => {
+            let plain = number.to_string();
+            if plain.contains('.') {
+                plain
+            } else {
+                plain + ".0"
+            }
+        }
+    }
+}
+
 /// The character of a `\uXXXX`, or of a pair of them, and its length as text.
 fn decoded(text: &str) -> (Option<char>, usize) {
     let unit = |at: usize| {
@@ -242,6 +280,7 @@ mod tests {
         slash: None,
         unicode: None,
         html: false,
+        python_numbers: false,
     };
 
     #[test]
@@ -270,6 +309,7 @@ mod tests {
                     unicode: Some(Unicode::Plain),
                     space: Space::Compact,
                     html: true,
+                    python_numbers: false,
                 },
                 r#"{"a":[1.0,{"b\/c":"d\/éé😀\ud800\n\u003c"},[],{}],"e":null}"#,
             ),

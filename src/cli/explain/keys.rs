@@ -281,11 +281,20 @@ fn other_forms(tried: &mut Tried, secret: &Secret) {
             }
             tried.add_as(form, &name, None, value, Some((words, fix)));
         }
+        if tried.form == KeyForm::Text && !value.starts_with(b"whsec_") {
+            let words = format!("the key is secret {name} with whsec_ before it");
+            let fix = Fix::action("store it with whsec_, the whole text as the vendor shows it");
+            let whole = Zeroizing::new([b"whsec_", value].concat());
+            tried.add_as(&KeyForm::Text, &name, None, &whole, Some((words, fix)));
+        }
         for prefix in ["whsec_", "sk_", "v1_"] {
             if let Some(bare) = value.strip_prefix(prefix.as_bytes()) {
                 let words = format!("the key is secret {name} without {prefix} before it");
-                let fix =
-                    Fix::setting("key", "text").or_action(format!("store it without {prefix}"));
+                let fix = match tried.form {
+                    KeyForm::Text => Fix::default(),
+                    _ => Fix::setting("key", "text"),
+                };
+                let fix = fix.or_action(format!("store it without {prefix}"));
                 tried.add_as(&KeyForm::Text, &name, None, bare, Some((words, fix)));
             }
         }

@@ -4,14 +4,20 @@
 
 mod bodies;
 mod capture;
+mod causes;
 mod entry;
 mod every;
 mod fix;
+mod forms;
+mod handshakes;
 mod har;
 mod hints;
+mod json_bodies;
 mod json_text;
 mod keys;
 mod readings;
+mod reason;
+mod repeated;
 mod report;
 mod search;
 mod show;
@@ -19,6 +25,7 @@ mod steps;
 mod subject;
 mod texts;
 mod times;
+mod tokens;
 mod trial;
 mod vendors;
 

@@ -6,18 +6,10 @@ use super::capture::Capture;
 use super::entry::Entry;
 use super::hints;
 use super::keys::Known;
-use super::search::{Outcome, search};
 use super::show::Screen;
-use super::steps;
-use super::subject::{Subject, public_url};
-use super::times;
-use super::vendors;
-use crate::clock;
-use crate::config::{
-    Verify, summary,
-    verify::{Proof, TimeFormat},
-};
-use crate::verify::{Handshakes, Refused, Request, Surroundings, Verifier};
+use super::subject::Subject;
+use crate::config::{Verify, summary};
+use crate::verify::{Refused, Surroundings, Verifier};
 
 /// What was found.
 #[derive(Debug)]
@@ -29,6 +21,7 @@ pub(super) struct Report {
 }
 
 /// A numbered paragraph.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Finding {
     /// Lines.
     pub(super) words: Vec<String>,
@@ -88,20 +81,27 @@ fn signed(entries: &[Entry]) -> Option<u64> {
     in_order.find_map(Entry::signed_ms)
 }
 
-struct Page<'a> {
-    subject: &'a Subject,
-    capture: &'a Capture,
-    around: Surroundings,
-    screen: Screen,
-    now_ms: u64,
-    entries: Vec<Entry>,
+pub(super) struct Page<'a> {
+    pub(super) subject: &'a Subject,
+    pub(super) capture: &'a Capture,
+    pub(super) around: Surroundings,
+    pub(super) screen: Screen,
+    pub(super) now_ms: u64,
+    pub(super) entries: Vec<Entry>,
 }
 
 impl Page<'_> {
     fn write(&self) -> Report {
-        if self.handshake() == Some(false) {
-            let first = "passes: it is the vendor's handshake, which is answered without a proof";
-            return self.finish(true, first, &[]);
+        match self.handshake() {
+            None => {}
+            Some(Ok(())) => {
+                let first =
+                    "passes: it is the vendor's handshake, which is answered without a proof";
+                return self.finish(true, first, &[]);
+            }
+            Some(Err(refusal)) => {
+                return self.finish(false, &format!("fails: {}", refusal.words()), &[]);
+            }
         }
         match self.answer() {
             Ok(secret) => {
@@ -109,7 +109,12 @@ impl Page<'_> {
                     (_, Verify::None) => "passes: nothing is proven (verify: none)".to_owned(),
                     _ => "passes".to_owned(),
                 };
-                let rows = secret.map(|name| ("matched", format!("secret {name:?}")));
+                let entry = self.entries.iter().position(|entry| entry.answer.is_ok());
+                let entry = entry.filter(|_| self.entries.len() > 1);
+                let entry = entry.map_or_else(String::new, |place| {
+                    format!(", by entry {} of verify", place + 1)
+                });
+                let rows = secret.map(|name| ("matched", format!("secret {name:?}{entry}")));
                 self.finish(true, &first, rows.as_slice())
             }
             Err(refused) => {
@@ -117,24 +122,6 @@ impl Page<'_> {
                 self.finish(false, &first, &[])
             }
         }
-    }
-
-    /// Whether a rule of `handshake` answers, and if so whether only when the request is proven.
-    fn handshake(&self) -> Option<bool> {
-        let source = &self.subject.source;
-        let rules = Handshakes::new(
-            &source.handshakes,
-            &source.verify,
-            &source.secrets,
-            &self.around,
-        );
-        let request = Request {
-            method: &self.capture.method,
-            query: self.capture.query.as_deref(),
-            headers: &self.capture.headers,
-            body: &self.capture.body,
-        };
-        rules.rule(request).map(|rule| rule.verified)
     }
 
     /// What the gateway says, and the secret that matches.
@@ -150,101 +137,6 @@ impl Page<'_> {
                 self.now_ms,
             )
             .map(|verified| verified.secret().map(ToString::to_string))
-    }
-
-    /// One line that says why not.
-    fn reason(&self, refused: Refused) -> String {
-        let of = |wanted: Refused| {
-            let mut entries = self.entries.iter();
-            entries.find(|entry| entry.answer == Err(wanted))
-        };
-        match (refused, of(refused)) {
-            (Refused::Missing, Some(entry)) => {
-                let lacks = entry.lacks();
-                match lacks.as_slice() {
-                    [] => "there is no signature".to_owned(),
-                    lacks => format!("the request has {}", lacks.join(" and ")),
-                }
-            }
-            (Refused::Stale, Some(entry)) => self.staleness(entry),
-            (Refused::Bad, Some(entry)) => self.badness(entry),
-            (refused, None) => refused.to_string(),
-        }
-    }
-
-    fn badness(&self, entry: &Entry) -> String {
-        if let Some(name) = entry.repeated().first() {
-            let times = entry.trial.headers.get_all(name).iter().count();
-            return format!(
-                "the header {name} stands there {times} times, and nobody can say which one counts"
-            );
-        }
-        let unmet = steps::unmet(&entry.trial);
-        if entry.trial.scheme.when.is_empty() || unmet.is_empty() {
-            if let Some(why) = entry.malformed() {
-                return format!("what the request has is no signature of this scheme: {why}");
-            }
-        } else {
-            let lines: Vec<String> = unmet
-                .iter()
-                .map(|place| steps::line(&entry.trial.scheme.when[*place]))
-                .collect();
-            return format!("`when` does not hold: {}", lines.join("; "));
-        }
-        let what = match entry.trial.scheme.proof {
-            Proof::Token(_) => "token",
-            Proof::Signature(_) | Proof::Jwt(_) => "signature",
-        };
-        if matches!(entry.trial.scheme.proof, Proof::Jwt(_)) {
-            return format!(
-                "the token proves nothing with any secret of source {}",
-                self.subject.source.name
-            );
-        }
-        format!(
-            "the {what} matches no secret of source {}",
-            self.subject.source.name
-        )
-    }
-
-    /// A right signature at a wrong time.
-    fn staleness(&self, entry: &Entry) -> String {
-        let Some(signature) = entry.signature() else {
-            let times = entry.jwt_times(self.now_ms).unwrap_or_default();
-            return format!(
-                "the signature is right; the token is outside its time ({times}): normal for a capture, a fault if \
-                 it was just sent"
-            );
-        };
-        let text = entry.trial.timestamp(signature).unwrap_or_default();
-        let (Some(config), Some((format, unix_ms))) = (&signature.timestamp, times::read(&text))
-        else {
-            return "the signature is right; its timestamp is no time that can be read".to_owned();
-        };
-        if format != config.format {
-            return format!(
-                "the signature is right; its timestamp is {}, but `format` is {}",
-                in_words(format),
-                times::format_name(config.format)
-            );
-        }
-        let limit =
-            |limit: Option<std::time::Duration>| times::span(limit.map_or(0, clock::millis));
-        if unix_ms > self.now_ms {
-            format!(
-                "the signature is right; its timestamp is {}, the limit is {}: the sender's clock or the one here is \
-                 off",
-                times::age(unix_ms, self.now_ms),
-                limit(config.future)
-            )
-        } else {
-            format!(
-                "the signature is right; its timestamp is {}, the limit is {}: normal for a capture, a fault if it \
-                 was just sent",
-                times::age(unix_ms, self.now_ms),
-                limit(config.past)
-            )
-        }
     }
 
     fn finish(&self, passes: bool, first: &str, more: &[(&'static str, String)]) -> Report {
@@ -291,9 +183,16 @@ impl Page<'_> {
                 capture.body.len()
             ),
         ));
+        let some_tried = self.entries.iter().any(|entry| entry.unmet.is_empty());
         for entry in &self.entries {
             rows.push(("verify", summary::scheme(&entry.trial.scheme)));
-            rows.extend(entry.rows(&self.screen, self.now_ms));
+            if some_tried && !entry.unmet.is_empty() {
+                rows.push(("", format!("not tried: {}", entry.unmet_lines())));
+                continue;
+            }
+            let mut more = entry.rows(&self.screen, self.now_ms);
+            more.retain(|row| !rows.contains(row));
+            rows.extend(more);
             if entry.answer.is_err()
                 && let Some(name) = &entry.right
             {
@@ -301,130 +200,6 @@ impl Page<'_> {
             }
         }
         rows
-    }
-
-    /// What would make it pass, then what is odd; and where nothing would, what was tried.
-    fn findings(&self) -> (Vec<Finding>, Option<String>) {
-        let mut proven = Vec::new();
-        let mut tried = 0;
-        let mut cut = false;
-        let several = self.entries.len() > 1;
-        for (place, entry) in self.entries.iter().enumerate() {
-            if entry.answer == Err(Refused::Stale) {
-                proven.extend(self.about_time(entry, several.then_some(place)));
-                continue;
-            }
-            let steps = steps::all(&entry.trial, self.capture);
-            let (candidates, configured) = &entry.candidates;
-            let outcome: Outcome = search(&entry.trial, &steps, candidates, *configured);
-            tried += outcome.tried * candidates.len().max(1);
-            cut |= outcome.cut;
-            for found in outcome.found {
-                let fix = found
-                    .fix
-                    .lines(&entry.trial.scheme, several.then_some(place));
-                let mut words: Vec<String> =
-                    found.words.iter().map(|words| sentence(words)).collect();
-                let named = words.iter().any(|words| words.contains(&found.secret));
-                if self.subject.source.secrets.len() > 1 && !named {
-                    words.push(format!("The secret is {}.", found.secret));
-                }
-                if let [_, _, ..] = words.as_slice() {
-                    words.insert(0, "The signature is right if all of this is so:".to_owned());
-                }
-                proven.push(Finding { words, fix });
-            }
-        }
-        let known = Known {
-            own: &self.subject.source.secrets,
-            others: &self.subject.others,
-            now_ms: self.now_ms,
-        };
-        let url = self.around.public_url.as_deref().map(str::to_owned);
-        let url = url
-            .or_else(|| public_url(self.capture))
-            .unwrap_or_else(|| super::NO_URL.to_owned());
-        let (vendors, _) = vendors::all(&url);
-        let own = self.subject.source.provider.as_deref();
-        if proven.is_empty() {
-            for (name, secret) in vendors::right_for(&vendors, own, self.capture, known)
-                .into_iter()
-                .take(3)
-            {
-                proven.push(Finding::new(
-                    format!("The request is signed as {name} signs, with secret {secret}."),
-                    format!("provider: {name}"),
-                ));
-            }
-        }
-        if proven.is_empty() {
-            let inside = self
-                .entries
-                .iter()
-                .find_map(|entry| hints::secret_inside(entry, &self.screen));
-            proven.extend(inside);
-        }
-        let is_proven = !proven.is_empty();
-        proven.extend(hints::all(
-            self.subject,
-            self.capture,
-            &self.entries,
-            &vendors,
-            is_proven,
-        ));
-        let nothing_there = self.entries.iter().all(|entry| !entry.lacks().is_empty())
-            && vendors::signed_headers(self.capture).is_empty();
-        let last = (!is_proven && !nothing_there).then(|| nothing_helps(tried, cut));
-        (proven, last)
-    }
-
-    /// What to do about a right signature at a wrong time.
-    fn about_time(&self, entry: &Entry, place: Option<usize>) -> Vec<Finding> {
-        let Some(signature) = entry.signature() else {
-            return vec![only_old()];
-        };
-        let read = entry
-            .trial
-            .timestamp(signature)
-            .and_then(|text| times::read(&text));
-        let (Some(config), Some((format, unix_ms))) = (&signature.timestamp, read) else {
-            return Vec::new();
-        };
-        if format != config.format {
-            let value = format!("{{ format: {} }}", times::format_name(format));
-            let fix = super::fix::Fix::raw_setting("timestamp", value);
-            return vec![Finding {
-                words: vec![format!("The timestamp is {}.", in_words(format))],
-                fix: fix.lines(&entry.trial.scheme, place),
-            }];
-        }
-        if unix_ms > self.now_ms {
-            return vec![Finding::new(
-                format!(
-                    "The sender's clock is {} ahead of the one that this is held against.",
-                    times::span(unix_ms - self.now_ms)
-                ),
-                "compare both clocks with NTP; `tolerance: { past: 5m, future: 15m }` lets a sender run ahead",
-            )];
-        }
-        vec![only_old()]
-    }
-}
-
-/// A finding about a capture that was right when it was made.
-fn only_old() -> Finding {
-    Finding::new(
-        "Nothing is wrong but the age, and a capture only grows older.",
-        "--at signed takes the signed time as now; a request that was really just sent comes from a clock that is \
-         behind, or waited in a queue",
-    )
-}
-
-fn in_words(format: TimeFormat) -> &'static str {
-    match format {
-        TimeFormat::Unix => "in Unix seconds",
-        TimeFormat::UnixMs => "in Unix milliseconds",
-        TimeFormat::Rfc3339 => "written as RFC 3339",
     }
 }
 
@@ -450,19 +225,4 @@ fn paragraph(number: usize, finding: &Finding, text: &mut String) {
         let label = if place == 0 { "fix:" } else { "    " };
         text.push_str(&format!("   {label} {line}\n"));
     }
-}
-
-fn nothing_helps(tried: usize, cut: bool) -> String {
-    let cut = if cut {
-        " The body is large, so not all of them were tried; a smaller request of the same sender says more."
-    } else {
-        ""
-    };
-    format!(
-        "Nothing that was tried makes it right ({tried} combinations): the secrets of this configuration in every form, \
-         other places,\nprefixes, encodings and hashes, the body as JSON.stringify, Python, PHP and Go write it, line \
-         ends, a byte order mark,\nescapes, other texts around the time, other URLs, and every preset.{cut}\n\
-         At the vendor, check that the secret is that of this very endpoint (test and live mode have their own, and \
-         so does\neach endpoint), that it was not renewed since, and what exactly is signed.\n"
-    )
 }

@@ -22,6 +22,10 @@ pub(super) enum Group {
     Written,
     /// The body.
     Body,
+    /// What the body says it is.
+    Form,
+    /// Which of several lines of a header counts.
+    Repeated,
     /// What is signed beside it, and the time.
     Text,
     /// The public URL.

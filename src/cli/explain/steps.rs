@@ -8,6 +8,7 @@ use super::readings;
 use super::search::{Group, Step};
 use super::texts;
 use super::trial::{Trial, needs_url};
+use super::{forms, repeated};
 use crate::config::{
     Secret, Verify,
     template::{Base, Template},
@@ -19,8 +20,10 @@ use http::{HeaderName, HeaderValue, Method, header::HOST};
 
 /// All of them, most likely first.
 pub(super) fn all(trial: &Trial, capture: &Capture) -> Vec<Step> {
-    let mut steps = readings::steps(trial, capture);
+    let mut steps = repeated::steps(trial);
+    steps.extend(readings::steps(trial, capture));
     steps.extend(when(trial));
+    steps.extend(forms::step(trial));
     steps.extend(bodies::altered(capture).into_iter().map(|altered| {
         let words = format!("the signature is right for the body {}", altered.words);
         let body = altered.body;

@@ -2,12 +2,13 @@
 
 use super::Args;
 use super::capture::Capture;
+use super::trial::{needs_url, templates};
 use crate::cli::{
     Failure,
     one_source::{OneSource, SECRET_VARIABLE},
     origin,
 };
-use crate::config::{Config, Secret, Source, load::Options, problem::Problem};
+use crate::config::{Config, Secret, Source, load::Options, problem::Problem, verify::Scheme};
 use anyhow::Context as _;
 use http::header::HOST;
 use std::sync::Arc;
@@ -15,7 +16,9 @@ use std::sync::Arc;
 /// A source, and what else may explain a signature.
 pub(super) struct Subject {
     pub(super) source: Source,
-    /// Secrets of the other sources.
+    /// The other sources of the configuration.
+    pub(super) sources: Vec<Source>,
+    /// Their secrets, with their names.
     pub(super) others: Vec<(Arc<str>, Secret)>,
     pub(super) signatures_max: usize,
     /// How it was chosen.
@@ -117,7 +120,7 @@ fn choose(
 
 fn split(config: Config, name: &str, how: String) -> Subject {
     let mut source = None;
-    let mut others = Vec::new();
+    let (mut sources, mut others) = (Vec::new(), Vec::new());
     for other in config.sources {
         if *other.name == *name {
             source = Some(other);
@@ -126,9 +129,11 @@ fn split(config: Config, name: &str, how: String) -> Subject {
         for secret in &other.secrets {
             others.push((Arc::clone(&other.name), secret.clone()));
         }
+        sources.push(other);
     }
     Subject {
         source: source.expect("the name is that of a source"),
+        sources,
         others,
         signatures_max: config.limits.signatures,
         how,
@@ -138,10 +143,6 @@ fn split(config: Config, name: &str, how: String) -> Subject {
 
 fn preset(args: &Args, provider: &str, capture: &Capture) -> Result<Subject, Failure> {
     let url = args.public_url.clone().or_else(|| public_url(capture));
-    let how = match (&args.public_url, &url) {
-        (None, Some(url)) => format!("a preset; its public_url is taken to be {url}"),
-        _ => "a preset".to_owned(),
-    };
     let one = OneSource {
         header: args.header.as_deref(),
         secret_file: args.secret_file.as_deref(),
@@ -149,9 +150,20 @@ fn preset(args: &Args, provider: &str, capture: &Capture) -> Result<Subject, Fai
         ..OneSource::new(provider, "http://127.0.0.1/")
     };
     let (config, _) = one.load()?;
-    let mut subject = split(config, provider, how);
+    let mut subject = split(config, provider, "a preset".to_owned());
     subject.has_path = false;
+    let schemes = subject.source.verify.schemes();
+    if let (None, Some(url)) = (&args.public_url, &url)
+        && schemes.iter().any(signs_url)
+    {
+        subject.how = format!("a preset; its public_url is taken to be {url}");
+    }
     Ok(subject)
+}
+
+/// Whether the scheme is made of `public_url`.
+fn signs_url(scheme: &Scheme) -> bool {
+    templates(scheme).any(|template| template.values().any(|value| needs_url(&value.base)))
 }
 
 /// The URL that a vendor was probably given: that of the request, over TLS.

@@ -7,7 +7,7 @@ use super::times;
 use super::trial::Trial;
 use crate::config::{
     template::{Base, Template},
-    verify::{Proof, Signature, TimeFormat, TimePlace, Timestamp},
+    verify::{Algorithm, Proof, Signature, TimeFormat, TimePlace, Timestamp},
 };
 use crate::extract::Field;
 use http::{HeaderName, HeaderValue};
@@ -43,6 +43,17 @@ pub(super) fn texts(trial: &Trial, signature: &Signature) -> Vec<Step> {
             }
         }));
     };
+    if matches!(signature.algorithm, Algorithm::Hash(_)) {
+        for signed in hash_texts(signature) {
+            let own = signature.timestamp.as_ref();
+            add(
+                &signed,
+                own.filter(|_| signed.contains("{timestamp}")),
+                false,
+            );
+        }
+        return steps;
+    }
     let body = if signature.signed.uses(&Base::JsonStringify) {
         "{json_stringify}"
     } else {
@@ -87,6 +98,26 @@ pub(super) fn texts(trial: &Trial, signature: &Signature) -> Vec<Step> {
         add(&format!("{{header:{id}}}.{body}"), None, false);
     }
     steps
+}
+
+/// The secret, the time if there is one, and the body, in every order. Without the secret a hash proves nothing.
+fn hash_texts(signature: &Signature) -> Vec<String> {
+    let (secret, time, body) = ("{secret}", "{timestamp}", "{body}");
+    let mut orders = vec![vec![secret, body], vec![body, secret]];
+    if signature.timestamp.is_some() {
+        for order in [
+            [secret, time, body],
+            [secret, body, time],
+            [time, secret, body],
+            [time, body, secret],
+            [body, secret, time],
+            [body, time, secret],
+        ] {
+            orders.push(order.to_vec());
+        }
+    }
+    let separated = |order: &Vec<&str>| SEPARATORS.map(|separator| order.join(separator));
+    orders.iter().flat_map(separated).collect()
 }
 
 fn text_words(signed: &str, moved: Option<&Timestamp>, signature: &Signature) -> (String, Fix) {

@@ -218,7 +218,18 @@ fn keys_fit(scheme: &Scheme, secrets: &[Secret]) -> bool {
 
 /// Whether templates name only what there is, without which there is no verifier.
 pub(super) fn is_sound(scheme: &Scheme, around: &Surroundings) -> bool {
-    let templates: Vec<&Template> = scheme
+    templates(scheme)
+        .flat_map(Template::values)
+        .all(|value| match &value.base {
+            base if needs_url(base) => around.public_url.is_some(),
+            Base::Param(name) => around.params.iter().any(|(known, _)| known == name),
+            _ => true,
+        })
+}
+
+/// Every template of a scheme and its conditions.
+pub(super) fn templates(scheme: &Scheme) -> impl Iterator<Item = &Template> {
+    scheme
         .when
         .iter()
         .filter_map(|condition| match &condition.expected {
@@ -229,15 +240,6 @@ pub(super) fn is_sound(scheme: &Scheme, around: &Surroundings) -> bool {
             Proof::Signature(signature) => vec![&signature.signed],
             Proof::Jwt(jwt) => jwt.claims.iter().map(|(_, claim)| claim).collect(),
             Proof::Token(_) => Vec::new(),
-        })
-        .collect();
-    templates
-        .iter()
-        .flat_map(|template| template.values())
-        .all(|value| match &value.base {
-            base if needs_url(base) => around.public_url.is_some(),
-            Base::Param(name) => around.params.iter().any(|(known, _)| known == name),
-            _ => true,
         })
 }
 

@@ -2,6 +2,7 @@
 //! signature that its request does not have.
 
 mod findings;
+mod presets;
 mod verdicts;
 
 use super::capture::{Capture, raw};
