@@ -1,10 +1,11 @@
 //! One request, step by step: route, prove, read, verify, dedupe, store, answer.
 
+use super::keys::keys;
 use super::rejection::{Rejection, json};
-use super::source::{Exemption, Proof, Source};
+use super::source::{Proof, Source};
 use super::{Receive, forward, handshake};
-use crate::config::{Ack, source::Replay};
-use crate::dedupe::{Answered, Claim, Ended, Kind, RequestKey, Reservation};
+use crate::config::Ack;
+use crate::dedupe::{Answered, Claim, Ended, Kind, Reservation};
 use crate::deliver::PassError;
 use crate::event::{DedupeKey, Event, EventId, FirstAttempts, TargetId};
 use crate::extract::{Parts, event_time_ms};
@@ -18,8 +19,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body::Body;
 use http_body_util::Full;
-use sha2::{Digest, Sha256};
-use std::{borrow::Cow, net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc};
 use tokio::time::{Instant, timeout_at};
 
 /// Bytes that a request counts for beside its body: its head and the bookkeeping around it.
@@ -221,7 +221,14 @@ async fn proceed(
         source.metrics.events.increment("ignored");
         return Ok(Success::Ignored);
     }
-    let keys = keys(receive, source, event_type.as_deref(), &incoming);
+    let keys = keys(
+        &receive.dedupe,
+        source,
+        event_type.as_deref(),
+        incoming.parts(),
+        incoming.verified.signed(),
+        incoming.received_ms,
+    );
     let body_check = crc32fast::hash(incoming.verified.body());
     let reservation = loop {
         match receive
@@ -297,87 +304,6 @@ fn check_age(source: &Source, incoming: &Incoming) -> Result<(), Refused> {
         incoming.received_ms.saturating_sub(time_ms) <= clock::millis(max_age)
     });
     if young { Ok(()) } else { Err(Refused::Stale) }
-}
-
-/// The keys of one request.
-struct Keys {
-    /// The event's own; none when it is exempt.
-    event: Option<DedupeKey>,
-    /// Those that are claimed.
-    claimed: Vec<RequestKey>,
-}
-
-fn keys(receive: &Receive, source: &Source, event_type: Option<&str>, incoming: &Incoming) -> Keys {
-    let parts = incoming.parts();
-    let name = source.config.key_name();
-    let body_key = || DedupeKey::new(name, [Sha256::digest(parts.body).as_slice()]);
-    let exempt = match source.exemption(event_type, parts) {
-        Exemption::None => false,
-        Exemption::Signed => true,
-        // Anybody can add an unsigned mark to a captured request, so it exempts no body that came without it.
-        Exemption::Unsigned => {
-            let key = body_key();
-            let knows = |kind| {
-                receive
-                    .dedupe
-                    .knows(source.id, RequestKey { kind, key }, incoming.received_ms)
-            };
-            !knows(Kind::Body) && !knows(Kind::Event) && source.may_exempt()
-        }
-    };
-    if exempt {
-        return Keys {
-            event: None,
-            claimed: Vec::new(),
-        };
-    }
-    let (event, is_body) = source.config.event_id.key(name, parts);
-    let mut claimed = vec![RequestKey {
-        kind: Kind::Event,
-        key: event,
-    }];
-    claimed.extend(replay_keys(source, name, incoming));
-    if source.has_unsigned_skip() && !is_body {
-        claimed.push(RequestKey {
-            kind: Kind::Body,
-            key: body_key(),
-        });
-    }
-    Keys {
-        event: Some(event),
-        claimed,
-    }
-}
-
-/// What a captured request cannot change when it comes again: for each scheme that passes a key, so that it is known
-/// again without the signature of one of them. A part that is missing counts as empty, or leaving it out would make
-/// another key; without any of them there is none.
-fn replay_keys(source: &Source, name: &str, incoming: &Incoming) -> Vec<RequestKey> {
-    let replay = &source.config.dedupe.replay;
-    let signed = incoming.verified.signed();
-    let key = |signed: Option<&[u8; 32]>| {
-        let value = |replay: &Replay| match replay {
-            Replay::Signature => signed.map(|signed| Cow::Owned(signed.to_vec())),
-            Replay::Field(field) => field.bytes(incoming.parts()),
-        };
-        let values: Vec<Option<Cow<'_, [u8]>>> = replay.iter().map(value).collect();
-        let is_there = values.iter().any(Option::is_some);
-        let values = values
-            .iter()
-            .map(|value| value.as_deref().unwrap_or_default());
-        is_there.then(|| RequestKey {
-            kind: Kind::Replay,
-            key: DedupeKey::new(name, values),
-        })
-    };
-    if replay.contains(&Replay::Signature) && !signed.is_empty() {
-        signed
-            .iter()
-            .filter_map(|signed| key(Some(signed)))
-            .collect()
-    } else {
-        key(None).into_iter().collect()
-    }
 }
 
 fn duplicate(source: &Source, id: EventId, conflict: bool) -> Success {

@@ -5,6 +5,7 @@
 mod forward;
 mod handler;
 mod handshake;
+mod keys;
 mod learn;
 pub mod rejection;
 pub mod service;
