@@ -271,3 +271,14 @@ fn a_handshake_with_another_verify_token() {
         "{text}"
     );
 }
+
+#[test]
+fn a_token_in_the_query_under_another_name() {
+    let lines = format!("verify: {{ token: {{ field: \"query:key\" }} }}\nsecret: {SECRET}");
+    let request = post(&[], "{}").replace("/hooks/erp", &format!("/hooks/erp?a=b&kei={SECRET}"));
+    let capture = raw(request.as_bytes()).expect("a request");
+    let subject = subject(&yaml(&lines), Some("erp"), &capture);
+    let text = report::report(&subject, &capture, At::Now, NOW * 1_000).text;
+    assert_gives_nothing_away(&text, &request, &subject);
+    insta::assert_snapshot!("token-in-the-query", text);
+}
