@@ -16,6 +16,9 @@ impl Page<'_> {
         if let Some(Err(refusal)) = self.handshake() {
             return (vec![refusal.finding()], None);
         }
+        if let Some(finding) = self.about_nearly() {
+            return (vec![finding], None);
+        }
         if self.awaited().is_some() {
             let finding = Finding::new(
                 "The vendor's handshake brings the secret, and until then nothing can be proven.",

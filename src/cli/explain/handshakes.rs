@@ -1,7 +1,11 @@
 //! A request as the vendor's handshake: what the gateway answers without a proof, and what it refuses even so.
 
+use super::entry::Entry;
 use super::report::{Finding, Page};
+use super::steps;
+use crate::config::verify::{Condition, Expected, Subject};
 use crate::verify::{Handshakes, Request};
+use http::Method;
 use std::path::{Path, PathBuf};
 
 /// Why a handshake that needs no proof is refused.
@@ -92,5 +96,42 @@ impl Page<'_> {
             .learn_to
             .as_deref()
             .filter(|_| source.secrets.is_empty())
+    }
+
+    /// Where the request has no signature and one value more would make it a handshake that needs none: the place of
+    /// the rule, from 1, and the line of `when` that the value differs from.
+    pub(super) fn nearly(&self) -> Option<(usize, String)> {
+        let trial = &self.entries.first()?.trial;
+        if self.entries.iter().any(Entry::has_signature) {
+            return None;
+        }
+        let rules = self.subject.source.handshakes.iter().enumerate();
+        let mut open = rules.filter(|(_, rule)| !rule.verified && rule.when.len() > 1);
+        open.find_map(|(place, rule)| {
+            let is_method = |condition: &Condition| condition.subject == Subject::Method;
+            if trial.method != Method::POST && !rule.when.iter().any(is_method) {
+                return None;
+            }
+            let unmet = steps::unmet_of(&rule.when, trial);
+            let [only] = unmet.as_slice() else {
+                return None;
+            };
+            let condition = &rule.when[*only];
+            match (&condition.subject, &condition.expected) {
+                (Subject::Field(field), Expected::Is(_)) if trial.field(field).is_some() => {
+                    Some((place + 1, steps::line(condition)))
+                }
+                _ => None,
+            }
+        })
+    }
+
+    /// What to do about that.
+    pub(super) fn about_nearly(&self) -> Option<Finding> {
+        let (place, line) = self.nearly()?;
+        Some(Finding::new(
+            format!("All of `handshake` {place} holds but one line: {line}."),
+            "write the same text at the vendor's and here",
+        ))
     }
 }

@@ -305,7 +305,12 @@ fn address(subject: &Subject, capture: &Capture) -> Vec<Finding> {
                 "The method is {}, which is answered with 405.",
                 capture.method
             ),
-            "events come as POST; look at what made another method of it",
+            if capture.method == Method::GET {
+                "where a vendor asks so whether the URL is its own, a `handshake` answers; one that needs `params` is off \
+                 until they are set"
+            } else {
+                "events come as POST; look at what made another method of it"
+            },
         ));
     }
     if capture.body.len() as u64 > source.body_limit_bytes {

@@ -4,7 +4,7 @@
 use super::capture::Capture;
 use super::fix::{Fix, scalar};
 use super::search::{Group, Step};
-use super::tokens::{jwt_step, jwts, tokens};
+use super::tokens::{in_query, jwt_step, jwts, tokens};
 use super::trial::{Trial, split};
 use crate::config::verify::{Algorithm, Encoding, Hash, Prefix, Proof, Signature};
 use crate::extract::Field;
@@ -45,6 +45,7 @@ pub(super) fn steps(trial: &Trial, capture: &Capture) -> Vec<Step> {
         Proof::Token(token) => headers(std::iter::once(&token.field), capture)
             .into_iter()
             .flat_map(|header| tokens(token, &header, capture))
+            .chain(in_query(token, capture))
             .collect(),
     };
     steps.into_iter().take(STEPS_MAX).collect()

@@ -17,6 +17,9 @@ impl Page<'_> {
                 file.display()
             );
         }
+        if let Some((_, line)) = self.nearly() {
+            return format!("it is nearly a handshake, but {line}");
+        }
         let of = |wanted: Refused| {
             // What is not tried says little.
             let refused = self

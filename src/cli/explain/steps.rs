@@ -214,8 +214,13 @@ fn when(trial: &Trial) -> Option<Step> {
     }))
 }
 
-/// Places of the conditions that do not hold. The gateway's verifier says so: a scheme that always passes is given each.
+/// Places of the scheme's conditions that do not hold.
 pub(super) fn unmet(trial: &Trial) -> Vec<usize> {
+    unmet_of(&trial.scheme.when, trial)
+}
+
+/// Places of the conditions that do not hold for this request. The gateway's verifier says so: a scheme that always passes is given each.
+pub(super) fn unmet_of(conditions: &[Condition], trial: &Trial) -> Vec<usize> {
     let name = HeaderName::from_static("hookgate-explain");
     let mut headers = trial.headers.clone();
     headers.insert(&name, HeaderValue::from_static("1"));
@@ -243,7 +248,7 @@ pub(super) fn unmet(trial: &Trial) -> Vec<usize> {
             )
             .is_ok()
     };
-    let conditions = trial.scheme.when.iter().enumerate();
+    let conditions = conditions.iter().enumerate();
     conditions
         .filter(|(_, condition)| !holds(condition))
         .map(|(place, _)| place)

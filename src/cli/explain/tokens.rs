@@ -6,10 +6,13 @@ use super::readings::{hash_name, place, prefixes};
 use super::search::{Group, Step};
 use super::trial::Trial;
 use crate::config::verify::{Hash, Proof, Token, TokenForm};
-use crate::extract::Field;
+use crate::extract::{Field, pairs};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_PAD_INDIFFERENT;
 use http::{HeaderName, HeaderValue, header::AUTHORIZATION};
+
+/// Pairs of a query that are tried.
+const QUERY_PAIRS_MAX: usize = 16;
 
 /// JSON Web Tokens in a header: what stands before one, and its algorithm.
 pub(super) fn jwts(header: &HeaderName, capture: &Capture) -> Vec<(HeaderName, String, Hash)> {
@@ -84,6 +87,35 @@ pub(super) fn jwt_step(
             }
         })
     })
+}
+
+/// A token in the query under another name.
+pub(super) fn in_query(token: &Token, capture: &Capture) -> Vec<Step> {
+    let query = capture.query.as_deref().unwrap_or_default();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let mut steps = Vec::new();
+    for (name, _) in pairs(query.as_bytes()).take(QUERY_PAIRS_MAX) {
+        let Ok(name) = std::str::from_utf8(&name) else {
+            continue;
+        };
+        let Ok(field) = format!("query:{name}").parse::<Field>() else {
+            continue;
+        };
+        if field == token.field || !name.bytes().all(is_plain) {
+            continue;
+        }
+        let words = format!("the token is in {field}, not in {}", place(&token.field));
+        let fix = Fix::line(format!("verify: {{ token: {{ field: \"{field}\" }} }}"));
+        let new = Token {
+            field,
+            prefix: String::new(),
+            form: TokenForm::Plain,
+        };
+        steps.push(Step::new(Group::Written, words, fix, move |trial| {
+            trial.scheme.proof = Proof::Token(new.clone());
+        }));
+    }
+    steps
 }
 
 /// The same header without the quotes around what follows the prefix.

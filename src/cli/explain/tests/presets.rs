@@ -246,3 +246,39 @@ fn why_an_element_is_no_signature() {
     let first = "fails: what the request has is no signature of this scheme: its 44 characters are not hex\n";
     assert!(text.starts_with(first), "{text}");
 }
+
+#[test]
+fn a_handshake_with_another_verify_token() {
+    let request = |token: &str| {
+        format!(
+            "GET /hooks/erp?hub.mode=subscribe&hub.verify_token={token}&hub.challenge=1 HTTP/1.1\r\n\r\n"
+        )
+    };
+    let lines = format!(
+        "{}\nparams: {{ verify_token: canary-of-meta }}",
+        preset("meta")
+    );
+    check("handshake-nearly", &lines, &request("abc"));
+    let text = explained(&yaml(&preset("meta")), &request("abc"), At::Now);
+    assert!(
+        text.contains("one that needs `params` is off until they are set"),
+        "{text}"
+    );
+    // An event without its signature is no handshake.
+    let text = explained(&yaml(&lines), &post(&[], "{}"), At::Now);
+    assert!(
+        text.starts_with("fails: the request has no header"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_token_in_the_query_under_another_name() {
+    let lines = format!("verify: {{ token: {{ field: \"query:key\" }} }}\nsecret: {SECRET}");
+    let request = post(&[], "{}").replace("/hooks/erp", &format!("/hooks/erp?a=b&kei={SECRET}"));
+    let capture = raw(request.as_bytes()).expect("a request");
+    let subject = subject(&yaml(&lines), Some("erp"), &capture);
+    let text = report::report(&subject, &capture, At::Now, NOW * 1_000).text;
+    assert_gives_nothing_away(&text, &request, &subject);
+    insta::assert_snapshot!("token-in-the-query", text);
+}
