@@ -147,6 +147,9 @@ fn target_lines(target: &Target) -> String {
             format!("up to {}, {full}", size(target.max_backlog_bytes)),
         ),
     ];
+    if let Some(key) = expression(&target.order_by) {
+        rows.push(("order", format!("one after the other by {key}")));
+    }
     if target.sign.is_some() {
         rows.push(("sign", "Standard Webhooks".to_owned()));
     }

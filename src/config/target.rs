@@ -1,6 +1,7 @@
 //! A target: where events go, how they are retried, and how many may wait.
 
 use crate::backoff::Backoff;
+use crate::extract::KeyExpr;
 use http::Uri;
 use std::{sync::Arc, time::Duration};
 use zeroize::Zeroizing;
@@ -26,6 +27,8 @@ pub struct Target {
     pub max_backlog_bytes: u64,
     /// What happens to an event that no longer fits.
     pub when_full: WhenFull,
+    /// Events with the same key are delivered one after the other; empty: in any order.
+    pub order_by: KeyExpr,
     /// Key of a Standard Webhooks signature.
     pub sign: Option<SigningKey>,
 }

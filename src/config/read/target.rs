@@ -1,6 +1,6 @@
 //! A target: one under `targets`, or the one that a URL in `forward` makes.
 
-use super::replaced;
+use super::{event, replaced};
 use crate::{
     backoff::Backoff,
     config::{
@@ -9,6 +9,7 @@ use crate::{
         target::SigningKey,
         value::{self, DURATION, DURATION_OR_ZERO, Share, count_kind, duration_text, size_text},
     },
+    extract::KeyExpr,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::Uri;
@@ -21,6 +22,7 @@ const KEYS: &[&str] = &[
     "retry",
     "max_backlog",
     "when_full",
+    "order_by",
     "sign",
     "replaces",
 ];
@@ -59,6 +61,7 @@ pub(super) fn read(name: &str, node: &Node<'_>, store_max_bytes: u64) -> Option<
         give_up_after,
         max_backlog_bytes: backlog(&map, store_max_bytes).unwrap_or(made.max_backlog_bytes),
         when_full: map.choose_or("when_full", &full, made.when_full),
+        order_by: event::expression(map.get_some("order_by"), true).unwrap_or_default(),
         sign: map.get_some("sign").and_then(|node| sign(&node)),
         ..made
     })
@@ -80,6 +83,7 @@ pub(super) fn from_url(name: &str, url: Uri, store_max_bytes: u64) -> Target {
         give_up_after: Duration::from_hours(72),
         max_backlog_bytes: percent(BACKLOG_PERCENT, store_max_bytes),
         when_full: WhenFull::Refuse,
+        order_by: KeyExpr::default(),
         sign: None,
     }
 }

@@ -187,6 +187,7 @@ fn the_whole_examples_targets() {
     assert_eq!(orders.give_up_after, secs(72 * 3_600));
     assert_eq!(orders.max_backlog_bytes, (10 << 30) / 4);
     assert_eq!(orders.when_full, WhenFull::Refuse);
+    assert_eq!(orders.order_by, KeyExpr::default(), "in any order");
     let key = orders.sign.as_ref().expect("a key").expose();
     assert_eq!(key.len(), 24);
     assert_eq!(key[..3], [0x31, 0xf2, 0x90]);
@@ -220,7 +221,7 @@ sources:
   liv: { provider: live-chat, secret: hidden-secret, max_age: 2h, forward: http://a/ }
   non: { verify: none, event: { type: query:t }, dedupe: { skip: [{ event: [a, b] }] }, forward: [{ to: vow2, events: \"!x\" }] }
 targets:
-  vow2: { url: http://c/, when_full: dead_letter, timeout: 1s, replaces: old }
+  vow2: { url: http://c/, when_full: dead_letter, timeout: 1s, replaces: old, order_by: [json:/data/conversation_id, [json:/a, header:X-B]] }
 ",
     );
     let page = summary(&config);
