@@ -141,6 +141,18 @@ impl Lanes {
         self.freed.push_back(lane);
     }
 
+    /// Nothing waits but what is queued or out: no lane has a next.
+    pub(super) fn forget_freed(&mut self) {
+        self.freed.clear();
+        self.is_freed.clear();
+    }
+
+    /// Takes this one out, if it is queued.
+    pub(super) fn discard(&mut self, seq: Seq) -> Option<Job> {
+        let place = self.queue.iter().position(|job| job.seq == seq)?;
+        self.queue.remove(place)
+    }
+
     /// Whether more lanes were freed than are remembered: once nothing is queued or out, all has to be read anew.
     /// Asked once for each time.
     pub(super) fn overflowed(&mut self) -> bool {

@@ -15,6 +15,7 @@ mod fixture;
 mod fresh;
 mod headers;
 mod job;
+mod lanes;
 mod log;
 #[cfg(test)]
 mod model;
@@ -32,7 +33,7 @@ use crate::config;
 use crate::event::{Event, TargetId};
 use crate::metrics::TargetMetrics;
 use crate::shutdown::Listener as Stop;
-use crate::store::{Abandoned, Backlog, Feed, Settlement, Store};
+use crate::store::{Abandoned, Backlog, Destination, Feed, Settlement, Store};
 use bytes::Bytes;
 use http::HeaderMap;
 use parking_lot::RwLock;
@@ -173,9 +174,9 @@ pub enum PassError {
 }
 
 impl Feed for Deliver {
-    fn admitted(&self, target: TargetId, event: &Arc<Event>) {
-        match self.targets.get(&target) {
-            Some(target) => target.admitted(event),
+    fn admitted(&self, destination: Destination, event: &Arc<Event>) {
+        match self.targets.get(&destination.target) {
+            Some(target) => target.admitted(event, destination.lane),
             None => job::tell(event, false),
         }
     }

@@ -133,7 +133,7 @@ impl World {
             ..Backlog::default()
         };
         let memory = Budget::new(memory * weight);
-        let mut scheduler = Scheduler::new(CONCURRENCY, RETRY, &found, memory);
+        let mut scheduler = Scheduler::new(CONCURRENCY, RETRY, false, &found, memory);
         scheduler.start();
         Self {
             scheduler,
@@ -252,7 +252,7 @@ impl World {
     fn announce(&mut self) -> bool {
         match self.announcements.pop_front() {
             Some(Announcement::Admitted(event)) => {
-                if !self.scheduler.admitted(&event, event.weight()) {
+                if !self.scheduler.admitted(&event, event.weight(), None) {
                     job::tell(&event, false);
                 }
             }
@@ -305,6 +305,7 @@ impl World {
                     self.passed_ms + u64::try_from(most.as_millis()).expect("short") + 1
                 });
             }
+            Plan::ReadInOrder(_) | Plan::ReadHeads(_) => panic!("it keeps no order"),
             Plan::Stop => panic!("it was not stopped"),
         }
         true
@@ -312,7 +313,7 @@ impl World {
 
     fn arrive(&mut self) -> bool {
         match self.reading.take() {
-            Some(Reading::Fresh(page, rows)) => self.scheduler.fill_fresh(page, rows),
+            Some(Reading::Fresh(page, rows)) => self.scheduler.fill_fresh(page, rows, None),
             Some(Reading::Due(_, rows, next_ms)) => self.scheduler.fill_due(rows, next_ms),
             None => return false,
         }
@@ -649,7 +650,7 @@ fn a_stop_lets_go_of_what_is_queued() {
         "workers leave"
     );
     assert!(
-        !world.scheduler.admitted(&event(99), 1),
+        !world.scheduler.admitted(&event(99), 1, None),
         "nothing is queued any more"
     );
     world.assert_told_once();

@@ -2,7 +2,7 @@
 //! targets every few seconds.
 
 use super::removed::Estate;
-use super::scheduler::Plan;
+use super::scheduler::{Plan, Scheduler};
 use super::shift::Running;
 use super::target::Target;
 use crate::shutdown::{Listener as Stop, Phase};
@@ -22,7 +22,28 @@ pub(super) async fn read(target: Arc<Target>, mut running: Running) {
         let read = match target.plan() {
             Plan::ReadFresh(page) => {
                 let rows = running.store.fresh(target.id, page.after, page.most).await;
-                rows.map(|rows| target.fill(|scheduler| scheduler.fill_fresh(page, rows)))
+                rows.map(|rows| target.fill(|scheduler| scheduler.fill_fresh(page, rows, None)))
+            }
+            Plan::ReadInOrder(page) => {
+                let rows = running
+                    .store
+                    .fresh_in_order(target.id, page.after, page.most)
+                    .await;
+                if rows.is_err() {
+                    target.fill(Scheduler::unread);
+                }
+                rows.map(|(rows, looked_to)| {
+                    target.fill(|scheduler| scheduler.fill_fresh(page, rows, looked_to));
+                })
+            }
+            Plan::ReadHeads(lanes) => {
+                let heads = running.store.heads(target.id, lanes.clone()).await;
+                if heads.is_err() {
+                    target.fill(Scheduler::unread);
+                }
+                heads.map(|(heads, looked_at)| {
+                    target.fill(|scheduler| scheduler.fill_heads(&lanes[..looked_at], heads));
+                })
             }
             Plan::ReadDue(mut page) => {
                 let out = std::mem::take(&mut page.out);

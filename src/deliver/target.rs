@@ -13,7 +13,7 @@ use super::sign::Signer;
 use super::{PresentSecrets, Setup, worker};
 use crate::budget::Budget;
 use crate::clock;
-use crate::event::{Event, TargetId};
+use crate::event::{Event, Lane, TargetId};
 use crate::http::client::Client;
 use crate::metrics::TargetMetrics;
 use crate::store::{DeadReason, Outcome, Settlement};
@@ -64,7 +64,8 @@ impl Target {
             backlog,
             metrics,
         } = setup;
-        let scheduler = Scheduler::new(config.concurrency, config.retry, &backlog, memory);
+        let ordered = !config.order_by.0.is_empty();
+        let scheduler = Scheduler::new(config.concurrency, config.retry, ordered, &backlog, memory);
         metrics.pending.set(gauge(backlog.deliveries));
         metrics.dead.set(gauge(backlog.dead));
         metrics.state(scheduler.state());
@@ -105,7 +106,7 @@ impl Target {
     }
 
     /// The writer announces an event.
-    pub(super) fn admitted(self: &Arc<Self>, event: &Arc<Event>) {
+    pub(super) fn admitted(self: &Arc<Self>, event: &Arc<Event>, lane: Option<Lane>) {
         self.metrics.pending.increment(1.0);
         let weight = event.weight();
         let (queued, summon, reader) = {
@@ -115,7 +116,7 @@ impl Target {
                 let age = clock::age_seconds(event.received_ms, clock::unix_ms());
                 self.metrics.oldest_pending.set(age);
             }
-            let queued = scheduler.admitted(event, weight);
+            let queued = scheduler.admitted(event, weight, lane);
             let summon = if queued { scheduler.summon() } else { None };
             (queued, summon, scheduler.wants_reader())
         };
@@ -160,7 +161,7 @@ impl Target {
 
     /// A settlement changed nothing, since its delivery was discarded meanwhile.
     pub(super) fn in_vain(self: &Arc<Self>, settlement: &Settlement) {
-        self.change(|scheduler| scheduler.in_vain(settlement.seq));
+        self.change(|scheduler| scheduler.in_vain(settlement.lane, settlement.seq));
     }
 
     /// An operator's replay waits.

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::dedupe::{Dedupe, Kind, Restored, Windows};
 use crate::deliver::Deliver;
 use crate::event::{Seq, SourceId, TargetId};
+use crate::extract::KeyExpr;
 use crate::http::server;
 use crate::metrics::{Metrics, ProcessMetrics};
 use crate::receive::{Learned, Receive, Source, service};
@@ -102,9 +103,12 @@ impl Gateway {
             }
         }
         let (setups, removed) = setups(&config, opened.targets(), &metrics);
-        let target_ids: HashMap<&str, TargetId> = setups
+        let targets: HashMap<&str, (TargetId, KeyExpr)> = setups
             .iter()
-            .map(|setup| (&*setup.config.name, setup.id))
+            .map(|setup| {
+                let order_by = setup.config.order_by.clone();
+                (&*setup.config.name, (setup.id, order_by))
+            })
             .collect();
         let receive_sources: HashMap<String, Source> = config
             .sources
@@ -117,13 +121,13 @@ impl Gateway {
                         source.clone(),
                         id,
                         Arc::clone(&source_metrics[&id]),
-                        &target_ids,
+                        &targets,
                         config.limits.signatures,
                     ),
                 )
             })
             .collect();
-        drop(target_ids);
+        drop(targets);
 
         let abandoning = removed
             .iter()

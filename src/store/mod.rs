@@ -262,8 +262,8 @@ pub struct Known<Id> {
 
 /// Hears of what became durable. Called on the writer's thread after the commit, in order: keep it short.
 pub trait Feed: Send + Sync + 'static {
-    /// An event is durable and waits for `target`. Called once for each target of an event, in order of `seq`.
-    fn admitted(&self, target: TargetId, event: &Arc<Event>);
+    /// An event is durable and waits at its destination. Called once for each target of an event, in order of `seq`.
+    fn admitted(&self, destination: Destination, event: &Arc<Event>);
     /// Settlements are durable.
     fn settled(&self, settlements: &[Settlement]);
     /// Settlements changed nothing: an operator had discarded these deliveries meanwhile. If one was replayed

@@ -209,12 +209,7 @@ impl<'c> Reader<'c> {
         self.page(found)
     }
 
-    fn in_order(
-        &mut self,
-        target: TargetId,
-        after: Seq,
-        most: usize,
-    ) -> rusqlite::Result<InOrder> {
+    fn in_order(&mut self, target: TargetId, after: Seq, most: usize) -> rusqlite::Result<InOrder> {
         let key = params![target.0, after.0.cast_signed(), limit(LOOKED_AT_MAX)];
         let found: Vec<Found> = self
             .fresh

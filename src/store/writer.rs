@@ -415,7 +415,7 @@ impl Durable {
 
     fn feed(&self, feed: &dyn Feed) {
         for destination in &self.waits_for {
-            feed.admitted(destination.target, &self.event);
+            feed.admitted(*destination, &self.event);
         }
         for target in &self.refused_by {
             feed.refused(*target, &self.event);

@@ -97,6 +97,7 @@ fn target(name: &str) -> config::Target {
         give_up_after: PATIENCE,
         max_backlog_bytes: u64::MAX,
         when_full: WhenFull::Refuse,
+        order_by: crate::extract::KeyExpr::default(),
         sign: None,
     }
 }
@@ -329,7 +330,7 @@ impl Heard {
 }
 
 impl Feed for Heard {
-    fn admitted(&self, target: TargetId, event: &Arc<Event>) {
+    fn admitted(&self, Destination { target, .. }: Destination, event: &Arc<Event>) {
         self.hear(|heard| heard.admitted.push((target, Arc::clone(event))));
     }
     fn settled(&self, settlements: &[Settlement]) {

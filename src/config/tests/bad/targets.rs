@@ -121,7 +121,10 @@ fn targets() {
                     "url: http://a/\nsign: { secret: whsec_aHVudGVyMg== }",
                 ),
                 ("sign is text", "url: http://a/\nsign: whsec_hunter2"),
-                ("order by nothing known", "url: http://a/\norder_by: conversation_id"),
+                (
+                    "order by nothing known",
+                    "url: http://a/\norder_by: conversation_id",
+                ),
                 ("order by an empty join", "url: http://a/\norder_by: [[]]"),
                 ("replaces what is there", "url: http://a/\nreplaces: orders"),
             ],
