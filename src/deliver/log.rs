@@ -126,6 +126,7 @@ pub(super) fn abandoned(delivery: &Abandoned, target: &str, attempts: u32, reaso
 pub(super) fn word(reason: DeadReason) -> &'static str {
     match reason {
         DeadReason::Expired => "expired",
+        DeadReason::Attempts => "attempts",
         DeadReason::Corrupt => "corrupt",
         DeadReason::Backlog => "backlog",
         DeadReason::Removed => "removed",

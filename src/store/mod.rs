@@ -110,6 +110,8 @@ pub struct Delivery {
 pub enum DeadReason {
     /// Failed at `give_up_after`.
     Expired,
+    /// Failed `max_attempts` times.
+    Attempts,
     /// Its row fails its checksum.
     Corrupt,
     /// `max_backlog` with `when_full: dead_letter`.
@@ -120,8 +122,9 @@ pub enum DeadReason {
 
 impl DeadReason {
     /// All of them, as metrics name them.
-    pub const ALL: [(Self, &'static str); 4] = [
+    pub const ALL: [(Self, &'static str); 5] = [
         (Self::Expired, "expired"),
+        (Self::Attempts, "attempts"),
         (Self::Corrupt, "corrupt"),
         (Self::Backlog, "backlog"),
         (Self::Removed, "removed"),

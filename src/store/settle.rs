@@ -379,6 +379,7 @@ impl DeadReason {
     fn word(self) -> &'static str {
         match self {
             Self::Expired => "expired",
+            Self::Attempts => "attempts",
             Self::Corrupt => "corrupt",
             Self::Backlog => "backlog",
             Self::Removed => "removed",
