@@ -434,19 +434,20 @@ impl World {
         });
         job.tell(retry_ms.is_none());
         let reach = match end {
-            End::Delivered | End::Refused(_) => Reach::Answered,
-            End::Failing => Reach::Failing,
-            End::Unclear => Reach::Unclear,
-            End::Fell => {
-                self.workers[index].1 = Worker::Gone;
-                self.scheduler.fell(job.probe);
-                return true;
-            }
+            End::Delivered | End::Refused(_) => Some(Reach::Answered),
+            End::Failing => Some(Reach::Failing),
+            End::Unclear => Some(Reach::Unclear),
+            End::Fell => None,
         };
         if let Some((answers, since)) = &mut self.since_closed {
-            *answers += usize::from(reach == Reach::Answered);
+            *answers += usize::from(reach == Some(Reach::Answered));
             since.remove(&job.seq);
         }
+        let Some(reach) = reach else {
+            self.workers[index].1 = Worker::Gone;
+            self.scheduler.fell(job.probe);
+            return true;
+        };
         if let Some((change, gone)) = self.scheduler.ended(reach, job.probe, self.now()) {
             tell_all(&gone);
             self.since_closed = (change == Change::Closed).then(Default::default);

@@ -73,6 +73,7 @@ fn an_app_that_is_up_again_gets_one_two_four_at_a_time() {
         ..LIMITS
     };
     let mut world = World::limited(1_000, 10_000, usize::MAX, wide);
+    turn(&mut world);
     work(&mut world, End::Failing);
     assert_eq!(world.scheduler.state(), "open");
     while world.run(&Op::Commit) || world.run(&Op::Announce) {}
@@ -103,6 +104,7 @@ fn hastened_retries_are_made_at_once() {
 
 /// Delivers everything that can be taken without time passing.
 fn work_all(world: &mut World) -> usize {
+    turn(world);
     let before = world.rows.len();
     while begun(world) > 0 {
         world.run(&Op::End(0, End::Delivered));
