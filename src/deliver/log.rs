@@ -63,7 +63,7 @@ impl Failures {
 }
 
 /// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -126,10 +126,11 @@ pub(super) fn abandoned(delivery: &Abandoned, target: &str, attempts: u32, reaso
 pub(super) fn word(reason: DeadReason) -> &'static str {
     match reason {
         DeadReason::Expired => "expired",
-        DeadReason::Attempts => "attempts",
         DeadReason::Corrupt => "corrupt",
         DeadReason::Backlog => "backlog",
         DeadReason::Removed => "removed",
+        DeadReason::Attempts => "attempts",
+        DeadReason::Discarded => "discarded",
     }
 }
 

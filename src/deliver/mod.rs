@@ -194,10 +194,11 @@ impl Deliver {
         }
     }
 
-    /// Looks for retries of `target` that the store has made due now, and asks now whether its app is up.
+    /// Asks now whether the app of `target` is up. Retries that wait come earlier by the store's word:
+    /// [`crate::store::Command::Hasten`].
     pub fn retry_now(&self, target: TargetId) {
         if let Some(target) = self.targets.get(&target) {
-            target.hasten();
+            target.ask_now();
         }
     }
 
@@ -243,6 +244,36 @@ impl Feed for Deliver {
             if let Some(target) = self.targets.get(&run[0].target) {
                 target.settled(run);
             }
+        }
+    }
+
+    fn in_vain(&self, settlements: &[Settlement]) {
+        for settlement in settlements {
+            if let Some(target) = self.targets.get(&settlement.target) {
+                target.in_vain(settlement);
+            }
+        }
+    }
+
+    fn replayed(&self, target: TargetId, bytes: u64, due_ms: u64) {
+        if let Some(target) = self.targets.get(&target) {
+            target.replayed(bytes, due_ms);
+        }
+    }
+
+    fn discarded(&self, settlements: &[Settlement]) {
+        for settlement in settlements {
+            if let Some(target) = self.targets.get(&settlement.target) {
+                target.discarded(settlement);
+            } else if let Some(removed) = self.removed.get(&settlement.target) {
+                removed.discarded(settlement);
+            }
+        }
+    }
+
+    fn hastened(&self, target: TargetId, due_ms: u64) {
+        if let Some(target) = self.targets.get(&target) {
+            target.hastened(due_ms);
         }
     }
 

@@ -431,6 +431,9 @@ impl World {
             was_due_ms: job.due_ms,
             bytes: job.weight,
             outcome,
+            replay: job.replay,
+            lane: job.lane,
+            attempt: None,
         });
         job.tell(retry_ms.is_none());
         let reach = match end {
@@ -492,7 +495,10 @@ impl World {
             *due_ms = due_ms.map(|due_ms| due_ms.min(self.wall_ms));
         }
         let now = self.now();
-        self.scheduler.hasten(self.wall_ms, now);
+        if self.rows.values().any(|(_, due_ms)| due_ms.is_some()) {
+            self.scheduler.hastened(self.wall_ms);
+        }
+        self.scheduler.ask_now(now);
         true
     }
 

@@ -5,7 +5,7 @@ use super::{TargetStatus, log, target::gauge};
 use crate::clock;
 use crate::event::TargetId;
 use crate::metrics::TargetMetrics;
-use crate::store::{Abandoned, Backlog, DeadReason, NotStored, Outcome, Store};
+use crate::store::{Abandoned, Backlog, DeadReason, NotStored, Outcome, Settlement, Store};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -63,6 +63,17 @@ impl Estate {
         self.metrics.dead.increment(1.0);
         self.metrics.dead_total.increment(log::word(reason));
         log::abandoned(delivery, &self.name, attempts, DeadReason::Removed);
+    }
+
+    /// A delivery is given up by an operator.
+    pub(super) fn discarded(&self, settlement: &Settlement) {
+        self.pending.fetch_sub(1, Ordering::Relaxed);
+        self.pending_bytes
+            .fetch_sub(settlement.bytes, Ordering::Relaxed);
+        self.metrics.pending.decrement(1.0);
+        self.metrics.dead.increment(1.0);
+        let word = log::word(DeadReason::Discarded);
+        self.metrics.dead_total.increment(word);
     }
 
     /// Dead letters are kept no longer.

@@ -121,7 +121,7 @@ impl Scheduler {
             running: 0,
             breaker: Breaker::new(limits.breaker, concurrency),
             rate: Rate::new(limits.rate),
-            paused: false,
+            paused: backlog.paused,
             crew: Crew::new(concurrency),
             duty: Duty::Before,
             pending: Pending {
@@ -163,12 +163,9 @@ impl Scheduler {
         std::mem::take(&mut self.paused)
     }
 
-    /// Retries may have become due at `now_ms`, earlier than was announced; and an app that is down is asked now.
-    pub(super) fn hasten(&mut self, now_ms: u64, now: Instant) {
+    /// An app that is down is asked now.
+    pub(super) fn ask_now(&mut self, now: Instant) {
         self.breaker.ask_now(now);
-        if self.is_pending() {
-            self.due.expect(now_ms);
-        }
         self.reader_wanted = true;
     }
 
@@ -194,6 +191,36 @@ impl Scheduler {
                 self.pending.bytes = self.pending.bytes.saturating_sub(settlement.bytes);
             }
         }
+    }
+
+    /// A settlement changed nothing: an operator had discarded the delivery while it was attempted. A replay of it
+    /// may wait since, and was passed over as long as it was out.
+    pub(super) fn in_vain(&mut self, seq: Seq) {
+        self.out.remove(&seq);
+        self.reader_wanted |= self.due.expect(0);
+    }
+
+    /// An operator's replay waits in the store.
+    pub(super) fn replayed(&mut self, bytes: u64, due_ms: u64) {
+        self.pending.deliveries += 1;
+        self.pending.bytes += bytes;
+        self.reader_wanted |= self.due.expect(due_ms);
+    }
+
+    /// An operator has given a delivery up. If it is queued it is not attempted any more, and whoever waits for it has
+    /// to be told; if it is out, its settlement is still to come.
+    pub(super) fn discarded(&mut self, settlement: &Settlement) -> Option<Job> {
+        self.pending.deliveries = self.pending.deliveries.saturating_sub(1);
+        self.pending.bytes = self.pending.bytes.saturating_sub(settlement.bytes);
+        self.due.settled(settlement.seq);
+        let fresh = self.fresh.discard(settlement.seq);
+        self.reader_wanted |= fresh.is_some();
+        fresh.or_else(|| self.due.discard(settlement.seq))
+    }
+
+    /// Retries that wait in the store are due earlier than they were.
+    pub(super) fn hastened(&mut self, due_ms: u64) {
+        self.reader_wanted |= self.due.expect(due_ms);
     }
 
     /// One more worker, if there is something for it to take. Call again until there is none.
