@@ -4,7 +4,7 @@
 
 mod steered;
 
-use super::breaker::{Change, Reach};
+use super::breaker::{Change, Ended, Reach};
 use super::crew::Summon;
 use super::due::DuePage;
 use super::fixture::{event, retry_row, row, watched};
@@ -451,7 +451,12 @@ impl World {
             self.scheduler.fell(job.probe);
             return true;
         };
-        if let Some((change, gone)) = self.scheduler.ended(reach, job.probe, self.now()) {
+        let ended = Ended {
+            reach,
+            probe: job.probe,
+            first: job.due_ms.is_none(),
+        };
+        if let Some((change, gone)) = self.scheduler.ended(ended, self.now()) {
             tell_all(&gone);
             self.since_closed = (change == Change::Closed).then(Default::default);
         }
@@ -668,7 +673,12 @@ fn the_next_event_of_a_half_open_target_is_its_probe() {
     for _ in 0..5 {
         // As `passthrough` reports it: nothing of the store's is involved.
         let now = world.now();
-        world.scheduler.heard(Reach::Failing, false, now);
+        let ended = Ended {
+            reach: Reach::Failing,
+            probe: false,
+            first: true,
+        };
+        world.scheduler.heard(ended, now);
     }
     world.run(&Op::Pass(6_001));
     while world.run(&Op::Plan) {}
