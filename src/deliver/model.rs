@@ -118,7 +118,7 @@ struct World {
     reader_at_ms: Option<u64>,
     reader_rung: bool,
     watchers: Vec<(Arc<Event>, oneshot::Receiver<bool>)>,
-    rate: Option<target::Rate>,
+    limits: Limits,
     paused: bool,
     /// Due times were changed behind what is taken.
     hastened: bool,
@@ -182,7 +182,7 @@ impl World {
             reader_at_ms: None,
             reader_rung: true,
             watchers: Vec::new(),
-            rate: limits.rate,
+            limits,
             paused: false,
             hastened: false,
             since_closed: None,
@@ -236,7 +236,7 @@ impl World {
                 .iter()
                 .filter(|(_, worker)| alive(worker))
                 .count()
-                <= CONCURRENCY
+                <= self.limits.concurrency
         );
         done
     }
@@ -466,7 +466,7 @@ impl World {
     /// What was taken keeps the rate and the ramp.
     fn took(&mut self, seq: Seq) {
         self.taken_ms.push(self.passed_ms);
-        if let Some(rate) = self.rate {
+        if let Some(rate) = self.limits.rate {
             // One second's worth at once, and what came since: in any second at most twice as much.
             let from = self
                 .taken_ms
