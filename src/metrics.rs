@@ -3,6 +3,7 @@
 //! Each gateway has a recorder of its own, so that several can live in one process. Labels are only source,
 //! target, secret name and fixed words.
 
+use crate::clock;
 use metrics::{Counter, Gauge, Histogram, Unit, with_local_recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use parking_lot::Mutex;
@@ -123,14 +124,15 @@ struct Requests {
 }
 
 impl SourceMetrics {
-    /// `events_total{source,result="accepted"}`: an event was accepted that was received at `received_ms`.
+    /// `events_total{source,result="accepted"}`: an event was accepted. `last_event_timestamp_seconds` is compared with
+    /// the clock of whoever reads it, and so goes by the machine's.
     #[expect(
         clippy::cast_precision_loss,
         reason = "milliseconds since 1970 fit a double for 285,000 years"
     )]
-    pub fn accepted(&self, received_ms: u64) {
+    pub fn accepted(&self) {
         self.events.increment("accepted");
-        self.last_event.set(received_ms as f64 / 1e3);
+        self.last_event.set(clock::wall_ms() as f64 / 1e3);
     }
 
     /// `secret_matches_total{source,secret}`

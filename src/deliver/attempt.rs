@@ -1,6 +1,7 @@
 //! One attempt: the event is dressed, sent, and what comes back is judged. The same for waiting events and for
 //! `passthrough`, which hands the app's answer on.
 
+use super::breaker::Ended;
 use super::classify::{self, Ending, TIMED_OUT};
 use super::target::Target;
 use super::{PassError, PassReply};
@@ -42,7 +43,7 @@ impl Target {
         answer_bytes: usize,
     ) -> Posted {
         let begun = Instant::now();
-        let headers = || self.outfit.headers(event, attempt, clock::unix_ms());
+        let headers = || self.outfit.headers(event, attempt, clock::wall_ms());
         let answer = self.client.post(headers, &event.body, answer_bytes);
         let result = timeout_at(deadline, answer).await.ok();
         let ending = match &result {
@@ -97,7 +98,11 @@ impl Target {
         } else {
             self.log_failure(event, ATTEMPT, &posted);
         }
-        self.reached(posted.ending.reach, false);
+        self.heard(Ended {
+            reach: posted.ending.reach,
+            probe: false,
+            first: true,
+        });
         posted.into_reply()
     }
 }

@@ -1,17 +1,20 @@
 //! The scheduler against a model of the store, its writer, the workers and the reader, in random interleavings:
-//! commits are visible before they are announced, pages are read before they arrive, clocks jump, apps go away.
+//! commits are visible before they are announced, pages are read before they arrive, clocks jump, apps go away, and
+//! operators pause and hasten.
 
-use super::breaker::Reach;
+mod steered;
+
+use super::breaker::{Change, Ended, Reach};
 use super::crew::Summon;
 use super::due::DuePage;
-use super::fixture::{event, retry_row, row, watched};
+use super::fixture::{self, event, watched};
 use super::fresh::FreshPage;
 use super::job::{self, Job};
-use super::scheduler::{Plan, Scheduler, Step};
-use crate::backoff::Backoff;
+use super::scheduler::{Limits, Plan, Scheduler, Step};
 use crate::budget::Budget;
-use crate::event::{Event, FirstAttempts, Seq, TargetId};
-use crate::store::{Backlog, Delivery, Outcome, Settlement};
+use crate::config::target;
+use crate::event::{Event, FirstAttempts, Lane, Seq, TargetId};
+use crate::store::{Backlog, DeadReason, Delivery, Outcome, Settlement};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::{sync::Arc, time::Duration};
@@ -19,11 +22,45 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 const CONCURRENCY: usize = 3;
-const RETRY: Backoff = Backoff {
-    first: Duration::from_secs(1),
-    factor: 2.0,
-    max: Duration::from_mins(1),
+const LIMITS: Limits = Limits {
+    concurrency: CONCURRENCY,
+    rate: None,
+    breaker: Some(target::Breaker {
+        failures: 5,
+        rate_percent: 100,
+        min_attempts: 1_000,
+        window: Duration::from_secs(30),
+        hold: Duration::from_secs(5),
+    }),
+    delay_max: Duration::from_mins(1),
+    ordered: false,
 };
+
+/// A row without an attempt, in its lane.
+fn row(seq: u64) -> Delivery {
+    Delivery {
+        lane: lane(seq),
+        ..fixture::row(seq)
+    }
+}
+
+/// A row that waits for its retry, in its lane.
+fn retry_row(seq: u64, attempts: u32, due_ms: u64) -> Delivery {
+    Delivery {
+        attempts,
+        due_ms: Some(due_ms),
+        ..row(seq)
+    }
+}
+
+/// Rows that a page in order looks at here.
+const LOOKED_AT_MAX: usize = 5;
+
+/// What an event waits in: a few lanes, and some events wait in none.
+fn lane(seq: u64) -> Option<Lane> {
+    let key = seq * 7 % 11 % 5;
+    (key > 0).then_some(Lane(key))
+}
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -47,13 +84,21 @@ enum Op {
     Pass(u64),
     /// The wall clock is set, milliseconds.
     Jump(i64),
+    /// An operator gives up the nth delivery that waits.
+    Discard(usize),
+    /// An operator pauses the target.
+    Pause,
+    /// And ends that.
+    Resume,
+    /// And has every retry made now.
+    Hasten,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum End {
     Delivered,
     Refused(u64),
-    Absent,
+    Failing,
     Unclear,
     /// The worker panics.
     Fell,
@@ -63,11 +108,15 @@ enum End {
 enum Announcement {
     Admitted(Arc<Event>),
     Settled(Settlement),
+    /// It changed nothing: the delivery was discarded before.
+    InVain(Settlement),
+    Discarded(Settlement),
 }
 
 #[derive(Debug)]
 enum Reading {
-    Fresh(FreshPage, Vec<Delivery>),
+    Fresh(FreshPage, Vec<Delivery>, Option<Seq>),
+    Heads(Vec<Lane>, Vec<Delivery>),
     Due(DuePage, Vec<Delivery>, Option<u64>),
 }
 
@@ -102,6 +151,16 @@ struct World {
     reader_at_ms: Option<u64>,
     reader_rung: bool,
     watchers: Vec<(Arc<Event>, oneshot::Receiver<bool>)>,
+    limits: Limits,
+    paused: bool,
+    /// Due times were changed behind what is taken.
+    hastened: bool,
+    /// Something was discarded at some time: what is queued then may be taken in vain.
+    discards: bool,
+    /// Answers since the breaker was closed the last time, and what was taken since.
+    since_closed: Option<(usize, HashSet<Seq>)>,
+    /// When something was taken, milliseconds.
+    taken_ms: Vec<u64>,
 }
 
 impl World {
@@ -112,16 +171,22 @@ impl World {
 
     /// The same with events so large that `page_rows` of them fill a page.
     fn with_pages(backlog: u64, memory: u64, page_rows: usize) -> Self {
+        Self::limited(backlog, memory, page_rows, LIMITS)
+    }
+
+    /// The same at a target with other limits.
+    fn limited(backlog: u64, memory: u64, page_rows: usize, limits: Limits) -> Self {
+        let is_head =
+            |seq: u64| lane(seq).is_none() || (1..seq).all(|other| lane(other) != lane(seq));
         let rows: BTreeMap<u64, (u32, Option<u64>)> = (1..=backlog)
             .map(|seq| {
-                (
-                    seq,
-                    if seq % 3 == 0 {
-                        (1, Some(10 * seq))
-                    } else {
-                        (0, None)
-                    },
-                )
+                let is_tried = seq % 3 == 0 && (!limits.ordered || is_head(seq));
+                let row = if is_tried {
+                    (1, Some(10 * seq))
+                } else {
+                    (0, None)
+                };
+                (seq, row)
             })
             .collect();
         let weight = event(1).weight();
@@ -133,7 +198,7 @@ impl World {
             ..Backlog::default()
         };
         let memory = Budget::new(memory * weight);
-        let mut scheduler = Scheduler::new(CONCURRENCY, RETRY, false, &found, memory);
+        let mut scheduler = Scheduler::new(limits, &found, memory);
         scheduler.start();
         Self {
             scheduler,
@@ -153,7 +218,19 @@ impl World {
             reader_at_ms: None,
             reader_rung: true,
             watchers: Vec::new(),
+            limits,
+            paused: false,
+            hastened: false,
+            discards: false,
+            since_closed: None,
+            taken_ms: Vec::new(),
         }
+    }
+
+    /// Whether another delivery of its lane waits before this one.
+    fn is_blocked(&self, seq: u64) -> bool {
+        let mut before = self.rows.range(..seq);
+        lane(seq).is_some() && before.any(|(other, _)| lane(*other) == lane(seq))
     }
 
     fn now(&self) -> Instant {
@@ -170,6 +247,7 @@ impl World {
             Op::Arrive => self.arrive(),
             Op::Unreadable => self.unreadable(),
             Op::Look(nth) => self.look(nth),
+            Op::Discard(nth) => self.discard(nth),
             Op::End(nth, end) => self.end(nth, end),
             Op::Pass(ms) => {
                 self.passed_ms += ms;
@@ -180,9 +258,15 @@ impl World {
                 self.wall_ms = self.wall_ms.saturating_add_signed(ms);
                 true
             }
+            Op::Pause => self.pause(),
+            Op::Resume => {
+                self.paused = false;
+                self.scheduler.resume()
+            }
+            Op::Hasten => self.hasten(),
         };
         self.reader_rung |= self.scheduler.wants_reader();
-        while let Some(summon) = self.scheduler.summon() {
+        while let Some(summon) = self.scheduler.summon(self.now()) {
             match summon {
                 Summon::Hire => self
                     .workers
@@ -196,7 +280,7 @@ impl World {
                 .iter()
                 .filter(|(_, worker)| alive(worker))
                 .count()
-                <= CONCURRENCY
+                <= self.limits.concurrency
         );
         done
     }
@@ -234,9 +318,14 @@ impl World {
         }
         for settlement in self.settling.drain(..) {
             match settlement.outcome {
+                _ if !self.rows.contains_key(&settlement.seq.0) => {
+                    self.announcements
+                        .push_back(Announcement::InVain(settlement));
+                    continue;
+                }
                 Outcome::Retry { attempts, due_ms } => {
                     let row = self.rows.get_mut(&settlement.seq.0).expect("it waits");
-                    assert_eq!(row.1, settlement.was_due_ms);
+                    assert!(row.1 == settlement.was_due_ms || self.hastened);
                     *row = (attempts, Some(due_ms));
                 }
                 Outcome::Delivered | Outcome::Dead { .. } => {
@@ -249,16 +338,65 @@ impl World {
         true
     }
 
+    /// The writer gives up what waits, commits, and announces.
+    fn discard(&mut self, nth: usize) -> bool {
+        let nth = nth % self.rows.len().max(1);
+        let Some(seq) = self.rows.keys().copied().nth(nth) else {
+            return false;
+        };
+        let seq = Seq(seq);
+        // Neither announced nor settled, it is beyond an operator's reach for the moment.
+        let on_its_way = self
+            .announcements
+            .iter()
+            .any(|announcement| match announcement {
+                Announcement::Admitted(event) => event.seq == seq,
+                Announcement::Settled(settlement)
+                | Announcement::InVain(settlement)
+                | Announcement::Discarded(settlement) => settlement.seq == seq,
+            });
+        if on_its_way {
+            return false;
+        }
+        self.rows.remove(&seq.0);
+        self.discards = true;
+        self.announcements
+            .push_back(Announcement::Discarded(Settlement {
+                target: TargetId(1),
+                seq,
+                was_due_ms: None,
+                bytes: event(seq.0).weight(),
+                outcome: Outcome::Dead {
+                    reason: DeadReason::Discarded,
+                    attempts: 0,
+                },
+                replay: 0,
+                lane: lane(seq.0),
+                attempt: None,
+            }));
+        true
+    }
+
     fn announce(&mut self) -> bool {
         match self.announcements.pop_front() {
             Some(Announcement::Admitted(event)) => {
-                if !self.scheduler.admitted(&event, event.weight(), None) {
+                let lane = lane(event.seq.0);
+                if !self.scheduler.admitted(&event, event.weight(), lane) {
                     job::tell(&event, false);
                 }
             }
             Some(Announcement::Settled(settlement)) => {
                 self.out.remove(&settlement.seq);
                 self.scheduler.settled(&settlement);
+            }
+            Some(Announcement::InVain(settlement)) => {
+                self.out.remove(&settlement.seq);
+                self.scheduler.in_vain(settlement.lane, settlement.seq);
+            }
+            Some(Announcement::Discarded(settlement)) => {
+                if let Some(job) = self.scheduler.discarded(&settlement) {
+                    job.tell(false);
+                }
             }
             None => return false,
         }
@@ -280,7 +418,38 @@ impl World {
                 let rows = self.rows.range(page.after.0 + 1..);
                 let rows = rows.filter(|(_, (_, due_ms))| due_ms.is_none());
                 let rows = rows.take(page.most).map(|(seq, _)| row(*seq)).collect();
-                self.reading = Some(Reading::Fresh(page, rows));
+                self.reading = Some(Reading::Fresh(page, rows, None));
+            }
+            Plan::ReadInOrder(page) => {
+                let mut rows = Vec::new();
+                let mut looked_to = None;
+                let fresh = self.rows.range(page.after.0 + 1..);
+                let mut fresh = fresh.filter(|(_, (_, due_ms))| due_ms.is_none());
+                for (seq, _) in fresh.by_ref().take(LOOKED_AT_MAX) {
+                    looked_to = Some(Seq(*seq));
+                    if !self.is_blocked(*seq) {
+                        rows.push(row(*seq));
+                    }
+                    if rows.len() >= page.most {
+                        break;
+                    }
+                }
+                let all = rows.len() < page.most && fresh.next().is_none();
+                self.reading = Some(Reading::Fresh(page, rows, looked_to.filter(|_| !all)));
+            }
+            Plan::ReadHeads(lanes) => {
+                let first = |lane_of: &Lane| {
+                    let mut rows = self.rows.iter();
+                    rows.find(|(seq, _)| lane(**seq) == Some(*lane_of))
+                };
+                let heads = lanes.iter().filter_map(first);
+                let heads = heads.map(|(seq, (attempts, due_ms))| Delivery {
+                    attempts: *attempts,
+                    due_ms: *due_ms,
+                    ..row(*seq)
+                });
+                let heads = heads.collect();
+                self.reading = Some(Reading::Heads(lanes, heads));
             }
             Plan::ReadDue(page) => {
                 let mut due: Vec<_> = self
@@ -305,7 +474,6 @@ impl World {
                     self.passed_ms + u64::try_from(most.as_millis()).expect("short") + 1
                 });
             }
-            Plan::ReadInOrder(_) | Plan::ReadHeads(_) => panic!("it keeps no order"),
             Plan::Stop => panic!("it was not stopped"),
         }
         true
@@ -313,7 +481,10 @@ impl World {
 
     fn arrive(&mut self) -> bool {
         match self.reading.take() {
-            Some(Reading::Fresh(page, rows)) => self.scheduler.fill_fresh(page, rows, None),
+            Some(Reading::Fresh(page, rows, looked_to)) => {
+                self.scheduler.fill_fresh(page, rows, looked_to);
+            }
+            Some(Reading::Heads(lanes, heads)) => self.scheduler.fill_heads(&lanes, heads),
             Some(Reading::Due(_, rows, next_ms)) => self.scheduler.fill_due(rows, next_ms),
             None => return false,
         }
@@ -323,7 +494,7 @@ impl World {
 
     fn unreadable(&mut self) -> bool {
         match self.reading.take() {
-            Some(Reading::Fresh(..)) => {}
+            Some(Reading::Fresh(..) | Reading::Heads(..)) => self.scheduler.unread(),
             Some(Reading::Due(page, ..)) => self.scheduler.unread_due(&page),
             None => return false,
         }
@@ -352,12 +523,22 @@ impl World {
         *worker = match self.scheduler.step(bell, summoned, now, now) {
             Step::Attempt(job) => {
                 assert!(self.out.insert(job.seq), "taken twice: {:?}", job.seq);
-                assert!(self.rows.contains_key(&job.seq.0), "it is not settled");
-                if job.due_ms.is_none() {
+                let is_waiting = self.rows.contains_key(&job.seq.0);
+                assert!(is_waiting || self.discards, "it is not settled");
+                assert!(!self.paused, "taken in a pause");
+                if job.due_ms.is_none() && !self.limits.ordered {
                     assert!(self.last_fresh < job.seq.0, "first attempts keep the order");
                     self.last_fresh = job.seq.0;
                 }
-                Worker::Busy(job)
+                let seq = job.seq;
+                *worker = Worker::Busy(job);
+                self.took(seq);
+                if self.limits.ordered && lane(seq.0).is_some() {
+                    assert!(!self.is_blocked(seq.0), "another one is before {seq:?}");
+                    let of_lane = self.out.iter().filter(|other| lane(other.0) == lane(seq.0));
+                    assert_eq!(of_lane.count(), 1, "one after the other");
+                }
+                return true;
             }
             Step::Wait => Worker::Parked,
             Step::Leave => Worker::Gone,
@@ -376,7 +557,7 @@ impl World {
         let retry_ms = match end {
             End::Delivered => None,
             End::Refused(ms) => Some(ms),
-            End::Absent | End::Unclear | End::Fell => Some(500),
+            End::Failing | End::Unclear | End::Fell => Some(500),
         };
         let outcome = retry_ms.map_or(Outcome::Delivered, |ms| Outcome::Retry {
             attempts: job.attempts + 1,
@@ -394,23 +575,79 @@ impl World {
         });
         job.tell(retry_ms.is_none());
         let reach = match end {
-            End::Delivered | End::Refused(_) => Reach::Answered,
-            End::Absent => Reach::Absent,
-            End::Unclear => Reach::Unclear,
-            End::Fell => {
-                self.workers[index].1 = Worker::Gone;
-                self.scheduler.fell(job.probe);
-                return true;
-            }
+            End::Delivered | End::Refused(_) => Some(Reach::Answered),
+            End::Failing => Some(Reach::Failing),
+            End::Unclear => Some(Reach::Unclear),
+            End::Fell => None,
         };
-        if let Some((_, gone)) = self.scheduler.ended(reach, job.probe, self.now()) {
-            tell_all(&gone);
+        if let Some((answers, since)) = &mut self.since_closed {
+            *answers += usize::from(reach == Some(Reach::Answered));
+            since.remove(&job.seq);
         }
+        let Some(reach) = reach else {
+            self.workers[index].1 = Worker::Gone;
+            self.scheduler.fell(job.probe);
+            return true;
+        };
+        let ended = Ended {
+            reach,
+            probe: job.probe,
+            first: job.due_ms.is_none(),
+        };
+        if let Some((change, gone)) = self.scheduler.ended(ended, self.now()) {
+            tell_all(&gone);
+            self.since_closed = (change == Change::Closed).then(Default::default);
+        }
+        true
+    }
+
+    /// What was taken keeps the rate and the ramp.
+    fn took(&mut self, seq: Seq) {
+        self.taken_ms.push(self.passed_ms);
+        if let Some(rate) = self.limits.rate {
+            // One second's worth at once, and what came since: in any second at most twice as much.
+            let from = self
+                .taken_ms
+                .partition_point(|ms| ms + 1_000 < self.passed_ms);
+            let taken = self.taken_ms.len() - from;
+            assert_eq!(rate.per, Duration::from_secs(1));
+            let most = usize::try_from(2 * rate.attempts).expect("small");
+            assert!(taken <= most, "{taken} within a second");
+        }
+        if let Some((answers, since)) = &mut self.since_closed {
+            since.insert(seq);
+            assert!(since.len() <= 1 + *answers, "no ramp: {} run", since.len());
+        }
+    }
+
+    fn pause(&mut self) -> bool {
+        let gone = self.scheduler.pause();
+        assert_eq!(gone.is_none(), self.paused);
+        self.paused = true;
+        let Some(gone) = gone else {
+            return false;
+        };
+        tell_all(&gone);
+        true
+    }
+
+    /// The store makes every retry due, durably, and then it is said.
+    fn hasten(&mut self) -> bool {
+        self.hastened = true;
+        for (_, due_ms) in self.rows.values_mut() {
+            *due_ms = due_ms.map(|due_ms| due_ms.min(self.wall_ms));
+        }
+        let now = self.now();
+        if self.rows.values().any(|(_, due_ms)| due_ms.is_some()) {
+            self.scheduler.hastened(self.wall_ms);
+        }
+        self.scheduler.ask_now(now);
         true
     }
 
     /// The app takes everything from now on: nothing may be left after a while.
     fn settle_down(&mut self) {
+        self.run(&Op::Resume);
         let steps = [
             Op::Commit,
             Op::Announce,
@@ -456,7 +693,7 @@ fn any_op() -> impl Strategy<Value = Op> {
     let any_end = prop_oneof![
         4 => Just(End::Delivered),
         2 => (0u64..5_000).prop_map(End::Refused),
-        4 => Just(End::Absent),
+        4 => Just(End::Failing),
         1 => Just(End::Unclear),
         1 => Just(End::Fell),
     ];
@@ -471,20 +708,29 @@ fn any_op() -> impl Strategy<Value = Op> {
         10 => (0usize..8, any_end).prop_map(|(nth, end)| Op::End(nth, end)),
         4 => (0u64..3_000).prop_map(Op::Pass),
         1 => (-500_000i64..500_000).prop_map(Op::Jump),
+        1 => (0usize..300).prop_map(Op::Discard),
+        1 => Just(Op::Pause),
+        2 => Just(Op::Resume),
+        1 => Just(Op::Hasten),
     ]
 }
 
 proptest! {
     /// Everything is delivered, nothing is taken twice while it is unsettled, first attempts keep their order and
-    /// each is reported once, no wake is lost.
+    /// each is reported once, no wake is lost; pauses, the rate and the ramp are kept, and with `order_by` each lane's
+    /// order: nothing is attempted while another one of its lane waits before it.
     #[test]
     fn every_event_is_delivered_whatever_happens(
         backlog in 0u64..200,
         memory in prop_oneof![Just(0u64), Just(3), Just(10_000)],
         page_rows in prop_oneof![Just(1usize), Just(2), Just(usize::MAX)],
+        rate in proptest::option::of(3u32..20),
+        ordered in any::<bool>(),
         ops in proptest::collection::vec(any_op(), 0..600),
     ) {
-        let mut world = World::with_pages(backlog, memory, page_rows);
+        let per = Duration::from_secs(1);
+        let rate = rate.map(|attempts| target::Rate { attempts, per });
+        let mut world = World::limited(backlog, memory, page_rows, Limits { rate, ordered, ..LIMITS });
         for op in &ops {
             world.run(op);
         }
@@ -532,7 +778,7 @@ fn unsettled_deliveries_are_bounded() {
 #[test]
 fn an_app_that_is_not_there_gets_one_probe_at_a_time() {
     let mut world = announced(1_000);
-    work(&mut world, End::Absent);
+    work(&mut world, End::Failing);
     let burnt = world.settling.len();
     assert!(burnt < 5 + CONCURRENCY, "{burnt} attempts");
     assert_eq!(world.scheduler.state(), "open");
@@ -540,7 +786,7 @@ fn an_app_that_is_not_there_gets_one_probe_at_a_time() {
         while world.run(&Op::Commit) || world.run(&Op::Announce) {}
         world.run(&Op::Pass(6_001));
         while world.run(&Op::Plan) && world.run(&Op::Arrive) {}
-        assert_eq!(work(&mut world, End::Absent), 1, "probe {probe}");
+        assert_eq!(work(&mut world, End::Failing), 1, "probe {probe}");
         assert_eq!(world.scheduler.state(), "open");
     }
     let retried = world
@@ -568,7 +814,12 @@ fn the_next_event_of_a_half_open_target_is_its_probe() {
     for _ in 0..5 {
         // As `passthrough` reports it: nothing of the store's is involved.
         let now = world.now();
-        world.scheduler.ended(Reach::Absent, false, now);
+        let ended = Ended {
+            reach: Reach::Failing,
+            probe: false,
+            first: true,
+        };
+        world.scheduler.heard(ended, now);
     }
     world.run(&Op::Pass(6_001));
     while world.run(&Op::Plan) {}
@@ -639,7 +890,7 @@ fn a_stop_lets_go_of_what_is_queued() {
     tell_all(&gone);
     let now = world.now();
     assert!(matches!(world.scheduler.plan(0, now).0, Plan::Stop));
-    assert!(world.scheduler.summon().is_none());
+    assert!(world.scheduler.summon(now).is_none());
     world.run(&Op::End(0, End::Delivered));
     while world.run(&Op::Look(0)) {}
     assert!(

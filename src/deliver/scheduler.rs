@@ -3,17 +3,18 @@
 //!
 //! Invariants: fresh and due are served in turn while both have something; a delivery that was taken is not
 //! taken again before it is durably settled; at most `concurrency` and one batch are taken and not settled; nothing is
-//! taken before the start, while the breaker is open, or once the stop drains.
+//! taken before the start, while the target is paused or its breaker open, beyond its rate, or once the stop drains.
 
-use super::breaker::{Breaker, Change, Reach};
+use super::breaker::{Breaker, Change, Ended};
 use super::crew::{Crew, Summon};
 use super::due::{Due, DuePage};
 use super::fresh::{Fresh, FreshPage};
 use super::job::Job;
 use super::lanes::Lanes;
-use crate::backoff::Backoff;
+use super::rate::Rate;
 use crate::budget::Budget;
 use crate::clock;
+use crate::config::target;
 use crate::event::{Event, Lane, Seq};
 use crate::store::{Backlog, Delivery, Outcome, Settlement};
 use std::collections::{HashSet, VecDeque};
@@ -29,8 +30,8 @@ const PAGE_ROWS: usize = 64;
 /// Bytes of a page, by the mean weight of what waits: pages of large events are shorter.
 const PAGE_BYTES: u64 = 4 * 1024 * 1024;
 
-/// The longest wait for a retry before the wall clock is read again: so late may a retry be if the clock is
-/// set forward. (Set back, it makes retries wait for `retry.max` at the most: see [`super::due`].)
+/// The longest wait for a retry before the clock is read again: so late may a retry be when a clock that could not be
+/// right at the start is set. (Stored by a clock that was wrong, it waits for the longest delay at the most: see [`super::due`].)
 const CLOCK_CHECK: Duration = Duration::from_secs(2);
 
 /// Whether deliveries are taken.
@@ -71,9 +72,24 @@ pub(super) enum Step {
 
 /// What waits for the target, queued or not.
 #[derive(Clone, Copy, Debug, Default)]
-struct Pending {
-    deliveries: u64,
-    bytes: u64,
+pub(super) struct Pending {
+    pub(super) deliveries: u64,
+    pub(super) bytes: u64,
+}
+
+/// What bounds a target.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Attempts at one time.
+    pub(super) concurrency: usize,
+    /// Attempts that begin.
+    pub(super) rate: Option<target::Rate>,
+    /// When it counts as down.
+    pub(super) breaker: Option<target::Breaker>,
+    /// The longest delay of a retry.
+    pub(super) delay_max: Duration,
+    /// Whether the events of a lane are delivered one after the other.
+    pub(super) ordered: bool,
 }
 
 /// The state of one target.
@@ -85,10 +101,14 @@ pub(super) struct Scheduler {
     due_turn: bool,
     /// Taken and not durably settled.
     out: HashSet<Seq>,
-    /// How many of them were discarded meanwhile: they wait no more, and their settlement is still to come.
-    out_discarded: usize,
+    /// Those of them that were discarded meanwhile: they wait no more, and their settlement is still to come.
+    out_discarded: HashSet<Seq>,
     out_most: usize,
+    /// Attempts that run.
+    running: usize,
     breaker: Breaker,
+    rate: Rate,
+    paused: bool,
     crew: Crew,
     duty: Duty,
     pending: Pending,
@@ -98,24 +118,22 @@ pub(super) struct Scheduler {
 }
 
 impl Scheduler {
-    /// A target that `backlog` waits for already. `ordered`: the events of a lane are delivered one after the other. `memory` is shared by all of them.
-    pub(super) fn new(
-        concurrency: usize,
-        retry: Backoff,
-        ordered: bool,
-        backlog: &Backlog,
-        memory: Budget,
-    ) -> Self {
+    /// A target that `backlog` waits for already. `memory` is shared by all of them.
+    pub(super) fn new(limits: Limits, backlog: &Backlog, memory: Budget) -> Self {
+        let concurrency = limits.concurrency;
         let last = backlog.last.filter(|_| backlog.deliveries > 0);
         Self {
             fresh: Fresh::new(last),
-            due: Due::new(backlog.next_due_ms, clock::millis(retry.max)),
-            lanes: Lanes::new(ordered),
+            due: Due::new(backlog.next_due_ms, clock::millis(limits.delay_max)),
+            lanes: Lanes::new(limits.ordered),
             due_turn: false,
             out: HashSet::new(),
-            out_discarded: 0,
+            out_discarded: HashSet::new(),
             out_most: concurrency.saturating_add(UNSETTLED_MAX),
-            breaker: Breaker::new(retry),
+            running: 0,
+            breaker: Breaker::new(limits.breaker, concurrency),
+            rate: Rate::new(limits.rate),
+            paused: backlog.paused,
             crew: Crew::new(concurrency),
             duty: Duty::Before,
             pending: Pending {
@@ -141,13 +159,36 @@ impl Scheduler {
         self.let_go()
     }
 
+    /// Nothing is taken until [`Self::resume`]; what runs may finish. Lets go of the queues; whoever waits for one of
+    /// these jobs has to be told. `None` if it was paused before.
+    pub(super) fn pause(&mut self) -> Option<VecDeque<Job>> {
+        if std::mem::replace(&mut self.paused, true) {
+            return None;
+        }
+        self.reader_wanted = true;
+        Some(self.let_go())
+    }
+
+    /// Ends a pause. True if there was one.
+    pub(super) fn resume(&mut self) -> bool {
+        self.reader_wanted |= self.paused;
+        std::mem::take(&mut self.paused)
+    }
+
+    /// An app that is down is asked now.
+    pub(super) fn ask_now(&mut self, now: Instant) {
+        self.breaker.ask_now(now);
+        self.reader_wanted = true;
+    }
+
     /// The writer announces an event. True if it was queued; otherwise its first attempt has to wait.
     pub(super) fn admitted(&mut self, event: &Arc<Event>, weight: u64, lane: Option<Lane>) -> bool {
         let is_free = self.lanes.may_queue(lane, self.is_all_here());
         self.pending.deliveries += 1;
         self.pending.bytes += weight;
         let was_live = self.fresh.is_live();
-        let may_queue = self.duty != Duty::Over && self.breaker.is_closed() && is_free;
+        let may_queue =
+            self.duty != Duty::Over && !self.paused && self.breaker.is_closed() && is_free;
         let queued = self
             .fresh
             .admitted(event, weight, lane, may_queue, &self.memory);
@@ -186,7 +227,7 @@ impl Scheduler {
 
     /// Whether everything that waits is queued or out.
     fn is_all_here(&self) -> bool {
-        let here = (self.queued() + self.out.len()).saturating_sub(self.out_discarded);
+        let here = self.queued() + self.out.len() - self.out_discarded.len();
         self.pending.deliveries == here as u64
     }
 
@@ -194,7 +235,7 @@ impl Scheduler {
     /// may wait since, and was passed over as long as it was out.
     pub(super) fn in_vain(&mut self, lane: Option<Lane>, seq: Seq) {
         self.out.remove(&seq);
-        self.out_discarded = self.out_discarded.saturating_sub(1);
+        self.out_discarded.remove(&seq);
         self.leave_lane(lane, seq, true);
         self.reader_wanted |= self.due.expect(0);
     }
@@ -218,7 +259,7 @@ impl Scheduler {
             .or_else(|| self.due.discard(settlement.seq))
             .or_else(|| self.lanes.discard(settlement.seq));
         if self.out.contains(&settlement.seq) {
-            self.out_discarded += 1;
+            self.out_discarded.insert(settlement.seq);
         } else {
             self.leave_lane(settlement.lane, settlement.seq, true);
         }
@@ -231,17 +272,14 @@ impl Scheduler {
     }
 
     /// One more worker, if there is something for it to take. Call again until there is none.
-    pub(super) fn summon(&mut self) -> Option<Summon> {
-        if !self.may_take() {
-            return None;
-        }
-        let room = self.out_most - self.out.len();
-        let ready = self.queued().min(room);
-        self.crew.summon(if self.breaker.is_closed() {
-            ready
+    pub(super) fn summon(&mut self, now: Instant) -> Option<Summon> {
+        let queued = self.queued();
+        let ready = if queued == 0 {
+            0
         } else {
-            ready.min(1)
-        })
+            queued.min(self.free(now))
+        };
+        self.crew.summon(ready)
     }
 
     /// A worker looks. `summoned`: its bell rang or it was just hired. If it is told to wait, its bell will ring.
@@ -255,7 +293,7 @@ impl Scheduler {
         if summoned {
             self.crew.arrived();
         }
-        if let Some(job) = self.take() {
+        if let Some(job) = self.take(now) {
             return Step::Attempt(job);
         }
         if self.duty == Duty::Over {
@@ -269,25 +307,32 @@ impl Scheduler {
         }
     }
 
-    /// An attempt has ended. If that opened the breaker, the queues are let go of: whoever waits for one of these
+    /// An attempt that was taken here has ended. If that opened the breaker, the queues are let go of: whoever waits for one of these
     /// jobs has to be told.
-    pub(super) fn ended(
-        &mut self,
-        reach: Reach,
-        probe: bool,
-        now: Instant,
-    ) -> Option<(Change, VecDeque<Job>)> {
-        let change = self.breaker.ended(reach, probe, now)?;
+    pub(super) fn ended(&mut self, ended: Ended, now: Instant) -> Option<(Change, VecDeque<Job>)> {
+        self.running = self.running.saturating_sub(1);
+        self.heard(ended, now)
+    }
+
+    /// The same of an attempt that was not taken here (`passthrough`).
+    pub(super) fn heard(&mut self, ended: Ended, now: Instant) -> Option<(Change, VecDeque<Job>)> {
+        let change = self.breaker.ended(ended, now)?;
         self.reader_wanted = true;
         let gone = match change {
             Change::Opened => self.let_go(),
-            Change::HalfOpened | Change::Closed => VecDeque::new(),
+            Change::HeldOn | Change::HalfOpened | Change::Closed => VecDeque::new(),
         };
         Some((change, gone))
     }
 
+    /// Whether an attempt that ends may let others begin beside the one that takes its place.
+    pub(super) fn is_ramping(&self) -> bool {
+        self.breaker.is_ramping()
+    }
+
     /// A taken job held nothing to attempt.
     pub(super) fn unused(&mut self, probe: bool) {
+        self.running = self.running.saturating_sub(1);
         if probe {
             self.breaker.probe_unused();
             self.reader_wanted = true;
@@ -303,19 +348,24 @@ impl Scheduler {
     /// What to read next, and whether the breaker became half open.
     pub(super) fn plan(&mut self, now_ms: u64, now: Instant) -> (Plan, Option<Change>) {
         self.reader_wanted = false;
+        if self.duty == Duty::Over {
+            return (Plan::Stop, None);
+        }
+        if self.paused {
+            return (Plan::Wait(None), None);
+        }
         let change = self.breaker.tick(now);
         (self.next_read(now_ms, now), change)
     }
 
     fn next_read(&mut self, now_ms: u64, now: Instant) -> Plan {
-        if self.duty == Duty::Over {
-            return Plan::Stop;
-        }
         if let Some(until) = self.breaker.open_until() {
             return Plan::Wait(Some(until.saturating_duration_since(now)));
         }
+        // Nobody else rings when the next attempt may begin.
+        let token_in = self.rate.wait(now);
         if self.room() == 0 {
-            return Plan::Wait(None);
+            return Plan::Wait(token_in);
         }
         if self.queued() == 0 && self.out.is_empty() && self.lanes.overflowed() {
             self.fresh.restart();
@@ -342,7 +392,8 @@ impl Scheduler {
             let page = self.due.page(now_ms, self.page_rows(), self.out.clone());
             return Plan::ReadDue(page);
         }
-        Plan::Wait(due_in_ms.map(|ms| Duration::from_millis(ms).min(CLOCK_CHECK)))
+        let due_in = due_in_ms.map(|ms| Duration::from_millis(ms).min(CLOCK_CHECK));
+        Plan::Wait(due_in.into_iter().chain(token_in).min())
     }
 
     /// The page was read. `looked_to`: how far was looked for it, if not at all there is.
@@ -398,14 +449,33 @@ impl Scheduler {
         std::mem::take(&mut self.reader_wanted)
     }
 
+    /// What waits, queued or not.
+    pub(super) fn pending(&self) -> Pending {
+        self.pending
+    }
+
     /// Whether anything waits, queued or not.
     pub(super) fn is_pending(&self) -> bool {
         self.pending.deliveries > 0
     }
 
-    /// The breaker's state, as `target_state` names it.
+    /// Its state, as `target_state` names it.
     pub(super) fn state(&self) -> &'static str {
-        self.breaker.word()
+        if self.paused {
+            "paused"
+        } else {
+            self.breaker.word()
+        }
+    }
+
+    /// Whether it is paused.
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Failures in a row.
+    pub(super) fn failures(&self) -> u32 {
+        self.breaker.failures()
     }
 
     /// Parked workers that should leave.
@@ -422,18 +492,26 @@ impl Scheduler {
         self.fresh.len() + self.due.len() + self.lanes.len()
     }
 
-    fn may_take(&self) -> bool {
-        self.duty == Duty::On && self.out.len() < self.out_most && self.breaker.allows()
+    /// How many deliveries may be taken now.
+    fn free(&self, now: Instant) -> usize {
+        if self.duty != Duty::On || self.paused {
+            return 0;
+        }
+        let unsettled = self.out_most.saturating_sub(self.out.len());
+        let running = self.breaker.free(self.running);
+        unsettled.min(running).min(self.rate.tokens(now))
     }
 
     /// How many more rows a page may bring; half open it is one probe.
     fn room(&self) -> usize {
-        if self.duty == Duty::Over || !self.breaker.allows() {
+        if self.duty == Duty::Over || self.paused {
             0
         } else if self.breaker.is_closed() {
             usize::MAX
         } else {
-            1usize.saturating_sub(self.queued())
+            self.breaker
+                .free(self.running)
+                .saturating_sub(self.queued())
         }
     }
 
@@ -446,8 +524,8 @@ impl Scheduler {
         usize::try_from(rows).map_or(PAGE_ROWS, |rows| rows.clamp(1, PAGE_ROWS))
     }
 
-    fn take(&mut self) -> Option<Job> {
-        if !self.may_take() {
+    fn take(&mut self, now: Instant) -> Option<Job> {
+        if self.free(now) == 0 {
             return None;
         }
         let mut job = if self.due_turn {
@@ -457,7 +535,10 @@ impl Scheduler {
         }?;
         self.due_turn = job.due_ms.is_none();
         self.out.insert(job.seq);
+        self.running += 1;
         job.probe = self.breaker.begin();
+        self.rate.take(now);
+        self.reader_wanted |= self.rate.tokens(now) == 0;
         let last_due = job.due_ms.is_some() && self.due.len() == 0;
         self.reader_wanted |= last_due || self.fresh.wants_page();
         Some(job)
