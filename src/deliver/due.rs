@@ -181,7 +181,7 @@ mod tests {
     fn fill(due: &mut Due, seqs: &[u64], next_ms: Option<u64>, out: &[u64], room: usize) {
         let rows = seqs.iter().map(|seq| retry_row(*seq, 1, 100 + seq));
         let out = out.iter().map(|seq| Seq(*seq)).collect();
-        let lanes = &mut Lanes::new(false);
+        let lanes = &mut Lanes::new(false, false);
         due.fill((rows.collect(), next_ms), &out, lanes, room, &memory());
     }
 
@@ -271,7 +271,7 @@ mod tests {
         let mut due = due(Some(100));
         due.page(200, 8, HashSet::new());
         fill(&mut due, &[1, 2], Some(900), &[], 99);
-        due.let_go(&mut Lanes::new(false));
+        due.let_go(&mut Lanes::new(false, false));
         assert_eq!((due.len(), due.wait_ms(0)), (0, Some(101)));
     }
 }

@@ -164,6 +164,8 @@ impl Fresh {
                 };
                 lanes.occupy(lane, seq);
                 self.queue.push_back(job);
+            } else {
+                lanes.left_in_store();
             }
             self.cursor = seq;
             passed += 1;
@@ -171,6 +173,8 @@ impl Fresh {
         if passed < read {
             return;
         }
+        // A page in order does not tell what it passed by.
+        lanes.left_in_store();
         if let Some(seq) = looked_to {
             self.cursor = self.cursor.max(seq);
         } else if read < page.most {
@@ -201,7 +205,7 @@ mod tests {
     }
 
     fn unordered() -> Lanes {
-        Lanes::new(false)
+        Lanes::new(false, false)
     }
 
     fn announce(fresh: &mut Fresh, seq: u64) -> bool {

@@ -36,13 +36,16 @@ pub(super) struct Lanes {
     overflowed: bool,
     /// The next of freed lanes, to be taken with the fresh.
     queue: VecDeque<Job>,
+    /// Whether something may wait in the store that is neither queued nor out, nor behind the cursor of the fresh: what
+    /// the cursor has passed by, and retries. Known to be false at a moment when nothing waits.
+    more: bool,
     /// What was settled while a page is being read, which may hold it nevertheless; `None` if none is.
     settled: Option<HashSet<Seq>>,
 }
 
 impl Lanes {
-    /// No lane yet.
-    pub(super) fn new(ordered: bool) -> Self {
+    /// No lane yet. `more`: something waits already.
+    pub(super) fn new(ordered: bool, more: bool) -> Self {
         Self {
             ordered,
             occupied: HashMap::new(),
@@ -50,6 +53,7 @@ impl Lanes {
             is_freed: HashSet::new(),
             overflowed: false,
             queue: VecDeque::new(),
+            more,
             settled: None,
         }
     }
@@ -74,10 +78,36 @@ impl Lanes {
         self.queue.pop_front()
     }
 
-    /// Whether an event that is announced may be queued without asking the store. `all_here`: everything that waits
-    /// for the target is queued or out.
-    pub(super) fn may_queue(&self, lane: Option<Lane>, all_here: bool) -> bool {
-        !self.ordered || (all_here && lane.is_none_or(|lane| !self.occupied.contains_key(&lane)))
+    /// Whether an event that is announced may be queued without asking the store. `live`: the fresh have nothing to read.
+    pub(super) fn may_queue(&self, lane: Option<Lane>, live: bool) -> bool {
+        let is_free = lane.is_none_or(|lane| !self.occupied.contains_key(&lane));
+        !self.ordered || (live && !self.more && is_free)
+    }
+
+    /// Whether something may wait in the store alone.
+    pub(super) fn has_more(&self) -> bool {
+        self.more
+    }
+
+    /// Something waits in the store alone, for a retry or behind another one.
+    pub(super) fn left_in_store(&mut self) {
+        self.more = true;
+    }
+
+    /// Nothing waits at all.
+    pub(super) fn nothing_waits(&mut self) {
+        self.more = false;
+    }
+
+    /// An event of `lane` is announced that the cursor has passed: the page may have seen it before it could be told
+    /// that its lane was free. True if the next of the lane is to be asked for.
+    pub(super) fn passed(&mut self, lane: Option<Lane>) -> bool {
+        let Some(lane) = lane.filter(|lane| self.ordered && !self.occupied.contains_key(lane))
+        else {
+            return false;
+        };
+        self.free(lane);
+        true
     }
 
     /// A job of `lane` is queued.
@@ -159,29 +189,36 @@ impl Lanes {
         std::mem::take(&mut self.overflowed)
     }
 
-    /// The lanes to ask the store for the next of.
-    pub(super) fn wanted(&self) -> Vec<Lane> {
-        if self.queue.is_empty() {
-            self.freed.iter().take(HEADS_MAX).copied().collect()
-        } else {
-            Vec::new()
+    /// The lanes to ask the store for the next of. One that is freed while they are read is asked for again. Ends with
+    /// [`Self::fill`] or [`Self::unread`].
+    pub(super) fn wanted(&mut self) -> Vec<Lane> {
+        if !self.queue.is_empty() {
+            return Vec::new();
+        }
+        let most = HEADS_MAX.min(self.freed.len());
+        let lanes: Vec<Lane> = self.freed.drain(..most).collect();
+        for lane in &lanes {
+            self.is_freed.remove(lane);
+        }
+        lanes
+    }
+
+    /// These were not looked at.
+    pub(super) fn unread(&mut self, lanes: &[Lane]) {
+        for lane in lanes {
+            self.free(*lane);
         }
     }
 
-    /// Queues the heads that the store gave for `asked`. What lies behind `cursor` comes with a page of the fresh, and
+    /// Queues the heads that the store gave. What lies behind `cursor` comes with a page of the fresh, and
     /// what has been attempted before with a page of the due: the earliest such time is returned.
     pub(super) fn fill(
         &mut self,
-        asked: &[Lane],
         heads: Vec<Delivery>,
         cursor: Seq,
         room: usize,
         memory: &Budget,
     ) -> Option<u64> {
-        for lane in asked {
-            self.is_freed.remove(lane);
-        }
-        self.freed.retain(|lane| self.is_freed.contains(lane));
         let mut next_due_ms: Option<u64> = None;
         for head in heads {
             let (lane, seq) = (head.lane, head.seq);
@@ -221,6 +258,7 @@ impl Lanes {
 
     /// Lets go of the queue: these lanes have to be asked for again.
     pub(super) fn let_go(&mut self) {
+        self.more = true;
         for job in std::mem::take(&mut self.queue) {
             self.vacate(&job);
             if let Some(lane) = job.lane {

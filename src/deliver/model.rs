@@ -484,7 +484,7 @@ impl World {
             Some(Reading::Fresh(page, rows, looked_to)) => {
                 self.scheduler.fill_fresh(page, rows, looked_to);
             }
-            Some(Reading::Heads(lanes, heads)) => self.scheduler.fill_heads(&lanes, heads),
+            Some(Reading::Heads(_, heads)) => self.scheduler.fill_heads(heads, &[]),
             Some(Reading::Due(_, rows, next_ms)) => self.scheduler.fill_due(rows, next_ms),
             None => return false,
         }
@@ -494,7 +494,8 @@ impl World {
 
     fn unreadable(&mut self) -> bool {
         match self.reading.take() {
-            Some(Reading::Fresh(..) | Reading::Heads(..)) => self.scheduler.unread(),
+            Some(Reading::Fresh(..)) => self.scheduler.unread_fresh(),
+            Some(Reading::Heads(lanes, _)) => self.scheduler.unread_heads(&lanes),
             Some(Reading::Due(page, ..)) => self.scheduler.unread_due(&page),
             None => return false,
         }

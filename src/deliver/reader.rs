@@ -30,7 +30,7 @@ pub(super) async fn read(target: Arc<Target>, mut running: Running) {
                     .fresh_in_order(target.id, page.after, page.most)
                     .await;
                 if rows.is_err() {
-                    target.fill(Scheduler::unread);
+                    target.fill(Scheduler::unread_fresh);
                 }
                 rows.map(|(rows, looked_to)| {
                     target.fill(|scheduler| scheduler.fill_fresh(page, rows, looked_to));
@@ -39,10 +39,10 @@ pub(super) async fn read(target: Arc<Target>, mut running: Running) {
             Plan::ReadHeads(lanes) => {
                 let heads = running.store.heads(target.id, lanes.clone()).await;
                 if heads.is_err() {
-                    target.fill(Scheduler::unread);
+                    target.fill(|scheduler| scheduler.unread_heads(&lanes));
                 }
                 heads.map(|(heads, looked_at)| {
-                    target.fill(|scheduler| scheduler.fill_heads(&lanes[..looked_at], heads));
+                    target.fill(|scheduler| scheduler.fill_heads(heads, &lanes[looked_at..]));
                 })
             }
             Plan::ReadDue(mut page) => {

@@ -101,8 +101,6 @@ pub(super) struct Scheduler {
     due_turn: bool,
     /// Taken and not durably settled.
     out: HashSet<Seq>,
-    /// Those of them that were discarded meanwhile: they wait no more, and their settlement is still to come.
-    out_discarded: HashSet<Seq>,
     out_most: usize,
     /// Attempts that run.
     running: usize,
@@ -125,10 +123,9 @@ impl Scheduler {
         Self {
             fresh: Fresh::new(last),
             due: Due::new(backlog.next_due_ms, clock::millis(limits.delay_max)),
-            lanes: Lanes::new(limits.ordered),
+            lanes: Lanes::new(limits.ordered, backlog.deliveries > 0),
             due_turn: false,
             out: HashSet::new(),
-            out_discarded: HashSet::new(),
             out_most: concurrency.saturating_add(UNSETTLED_MAX),
             running: 0,
             breaker: Breaker::new(limits.breaker, concurrency),
@@ -183,7 +180,7 @@ impl Scheduler {
 
     /// The writer announces an event. True if it was queued; otherwise its first attempt has to wait.
     pub(super) fn admitted(&mut self, event: &Arc<Event>, weight: u64, lane: Option<Lane>) -> bool {
-        let is_free = self.lanes.may_queue(lane, self.is_all_here());
+        let is_free = self.lanes.may_queue(lane, self.fresh.is_live());
         self.pending.deliveries += 1;
         self.pending.bytes += weight;
         let was_live = self.fresh.is_live();
@@ -194,6 +191,8 @@ impl Scheduler {
             .admitted(event, weight, lane, may_queue, &self.memory);
         if queued {
             self.lanes.occupy(lane, event.seq);
+        } else if event.seq <= self.fresh.cursor() {
+            self.reader_wanted |= self.lanes.passed(lane);
         }
         self.reader_wanted |= was_live && !self.fresh.is_live();
         queued
@@ -211,6 +210,11 @@ impl Scheduler {
             }
         }
         let for_good = !matches!(settlement.outcome, Outcome::Retry { .. });
+        if !for_good {
+            self.lanes.left_in_store();
+        } else if self.pending.deliveries == 0 {
+            self.lanes.nothing_waits();
+        }
         self.leave_lane(settlement.lane, settlement.seq, for_good);
     }
 
@@ -225,17 +229,15 @@ impl Scheduler {
         }
     }
 
-    /// Whether everything that waits is queued or out.
+    /// Whether everything that waits and was announced is queued or out.
     fn is_all_here(&self) -> bool {
-        let here = self.queued() + self.out.len() - self.out_discarded.len();
-        self.pending.deliveries == here as u64
+        self.fresh.is_live() && !self.lanes.has_more()
     }
 
     /// A settlement changed nothing: an operator had discarded the delivery while it was attempted. A replay of it
     /// may wait since, and was passed over as long as it was out.
     pub(super) fn in_vain(&mut self, lane: Option<Lane>, seq: Seq) {
         self.out.remove(&seq);
-        self.out_discarded.remove(&seq);
         self.leave_lane(lane, seq, true);
         self.reader_wanted |= self.due.expect(0);
     }
@@ -244,6 +246,7 @@ impl Scheduler {
     pub(super) fn replayed(&mut self, bytes: u64, due_ms: u64) {
         self.pending.deliveries += 1;
         self.pending.bytes += bytes;
+        self.lanes.left_in_store();
         self.reader_wanted |= self.due.expect(due_ms);
     }
 
@@ -258,9 +261,7 @@ impl Scheduler {
         let queued = fresh
             .or_else(|| self.due.discard(settlement.seq))
             .or_else(|| self.lanes.discard(settlement.seq));
-        if self.out.contains(&settlement.seq) {
-            self.out_discarded.insert(settlement.seq);
-        } else {
+        if !self.out.contains(&settlement.seq) {
             self.leave_lane(settlement.lane, settlement.seq, true);
         }
         queued
@@ -422,11 +423,12 @@ impl Scheduler {
         self.lanes.end_read();
     }
 
-    /// The first deliveries of the `asked` lanes were read.
-    pub(super) fn fill_heads(&mut self, asked: &[Lane], heads: Vec<Delivery>) {
+    /// The first deliveries of lanes were read; these lanes were `left` out.
+    pub(super) fn fill_heads(&mut self, heads: Vec<Delivery>, left: &[Lane]) {
+        self.lanes.unread(left);
         let room = self.room();
         let cursor = self.fresh.cursor();
-        let due_ms = self.lanes.fill(asked, heads, cursor, room, &self.memory);
+        let due_ms = self.lanes.fill(heads, cursor, room, &self.memory);
         self.lanes.end_read();
         if let Some(due_ms) = due_ms {
             self.reader_wanted |= self.due.expect(due_ms);
@@ -439,8 +441,14 @@ impl Scheduler {
         self.lanes.end_read();
     }
 
-    /// The page could not be read, nor could lanes.
-    pub(super) fn unread(&mut self) {
+    /// The page could not be read.
+    pub(super) fn unread_fresh(&mut self) {
+        self.lanes.end_read();
+    }
+
+    /// These lanes could not be read.
+    pub(super) fn unread_heads(&mut self, lanes: &[Lane]) {
+        self.lanes.unread(lanes);
         self.lanes.end_read();
     }
 
