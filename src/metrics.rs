@@ -124,15 +124,16 @@ struct Requests {
 }
 
 impl SourceMetrics {
-    /// `events_total{source,result="accepted"}`: an event was accepted. `last_event_timestamp_seconds` is compared with
-    /// the clock of whoever reads it, and so goes by the machine's.
+    /// `events_total{source,result="accepted"}`: an event was accepted that was received at `received_ms`.
+    /// `last_event_timestamp_seconds` is compared with the clock of whoever reads it, and so goes by the machine's.
     #[expect(
         clippy::cast_precision_loss,
         reason = "milliseconds since 1970 fit a double for 285,000 years"
     )]
-    pub fn accepted(&self) {
+    pub fn accepted(&self, received_ms: u64) {
         self.events.increment("accepted");
-        self.last_event.set(clock::wall_ms() as f64 / 1e3);
+        let received_ms = clock::by_the_wall(received_ms);
+        self.last_event.set(received_ms as f64 / 1e3);
     }
 
     /// `secret_matches_total{source,secret}`

@@ -154,8 +154,8 @@ fn attempts_begin_at_the_rate() {
     });
     for concurrency in [1, 3, 64] {
         let limits = Limits {
-            rate,
             concurrency,
+            rate,
             ..LIMITS
         };
         let mut world = World::limited(0, 10_000, usize::MAX, limits);
