@@ -141,6 +141,12 @@ impl Gateway {
             secret_headers(&config.sources),
             config.limits.in_flight_bytes,
         );
+        let known_sources = opened.sources().to_vec();
+        let known_targets = opened
+            .targets()
+            .iter()
+            .map(|(target, _)| target.clone())
+            .collect();
         let store = opened.start(
             Arc::clone(&deliver) as Arc<dyn store::Feed>,
             metrics.store(),
@@ -161,6 +167,8 @@ impl Gateway {
                     .collect(),
             ),
             sources: facts,
+            known_sources,
+            known_targets,
         });
         api.open(rooms.clone());
         let receive = Arc::new(Receive {

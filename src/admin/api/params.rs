@@ -187,7 +187,7 @@ impl Params {
     }
 
     /// Whether nothing is left that nobody asked for.
-    pub fn finish(self) -> Result<(), Refused> {
+    pub fn finish(&self) -> Result<(), Refused> {
         let Some((unknown, _)) = self.given.first() else {
             return Ok(());
         };
