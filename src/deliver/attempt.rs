@@ -42,7 +42,7 @@ impl Target {
         answer_bytes: usize,
     ) -> Posted {
         let begun = Instant::now();
-        let headers = || self.outfit.headers(event, attempt, clock::unix_ms());
+        let headers = || self.outfit.headers(event, attempt, clock::wall_ms());
         let answer = self.client.post(headers, &event.body, answer_bytes);
         let result = timeout_at(deadline, answer).await.ok();
         let ending = match &result {
@@ -97,7 +97,7 @@ impl Target {
         } else {
             self.log_failure(event, ATTEMPT, &posted);
         }
-        self.reached(posted.ending.reach, false);
+        self.heard(posted.ending.reach);
         posted.into_reply()
     }
 }

@@ -112,7 +112,10 @@ fn early<B: Body>(request: &Request<B>, rejection: &Rejection) -> Answer {
 struct Incoming {
     verified: Verified,
     charge: Charge,
+    /// By the steady clock, which everything that is kept goes by.
     received_ms: u64,
+    /// The same moment by the machine's.
+    wall_ms: u64,
     query: Option<String>,
     peer: SocketAddr,
     deadline: Instant,
@@ -148,6 +151,8 @@ where
     let (body, charge) = body::read(body, limits, &receive.budget, REQUEST_OVERHEAD_BYTES).await?;
     let last_byte = Instant::now();
     let received_ms = clock::unix_ms();
+    // What the sender and its vendor say about time is meant by everybody's clock.
+    let wall_ms = clock::wall_ms();
     let peer = head
         .extensions
         .get::<Peer>()
@@ -161,20 +166,17 @@ where
             body: &body,
         };
         let unproven = Some(&body);
-        let answer = handshake::answer(receive, source, proof, request, unproven, received_ms);
+        let answer = handshake::answer(receive, source, proof, request, unproven, wall_ms);
         if let Some(answer) = answer.await? {
             return Ok(Success::Handshake(answer));
         }
     }
     let asks_proven = kind == MayBe::Handshake(MayAnswer::Proven);
     let kept = asks_proven.then(|| head.headers.clone());
-    let verified = proof.verifier.verify(
-        &head.method,
-        query.as_deref(),
-        head.headers,
-        body,
-        received_ms,
-    )?;
+    let verified =
+        proof
+            .verifier
+            .verify(&head.method, query.as_deref(), head.headers, body, wall_ms)?;
     // Only now is the body looked into, and it is the authenticated one.
     if let Some(headers) = &kept {
         let request = verify::Request {
@@ -183,7 +185,7 @@ where
             headers,
             body: verified.body(),
         };
-        let answer = handshake::answer(receive, source, proof, request, None, received_ms);
+        let answer = handshake::answer(receive, source, proof, request, None, wall_ms);
         if let Some(answer) = answer.await? {
             return Ok(Success::Handshake(answer));
         }
@@ -195,6 +197,7 @@ where
         verified,
         charge,
         received_ms,
+        wall_ms,
         query,
         peer,
         deadline,
@@ -300,9 +303,8 @@ fn check_age(source: &Source, incoming: &Incoming) -> Result<(), Refused> {
         .event_time
         .text(incoming.parts())
         .and_then(|time| event_time_ms(&time));
-    let young = time_ms.is_some_and(|time_ms| {
-        incoming.received_ms.saturating_sub(time_ms) <= clock::millis(max_age)
-    });
+    let young = time_ms
+        .is_some_and(|time_ms| incoming.wall_ms.saturating_sub(time_ms) <= clock::millis(max_age));
     if young { Ok(()) } else { Err(Refused::Stale) }
 }
 
@@ -432,7 +434,7 @@ async fn pass(
     let taken = answered.status.is_success();
     reservation.answered(answered.clone(), taken, received_ms);
     if taken {
-        source.metrics.accepted(received_ms);
+        source.metrics.accepted();
         event.log_accepted();
     } else {
         source.metrics.events.increment("unavailable");

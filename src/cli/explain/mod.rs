@@ -146,7 +146,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let bytes = read(&args.capture)?;
     let capture = parse(&bytes, args.entry).map_err(|error| Failure::Usage(error.to_string()))?;
     let at = args.at.unwrap_or(At::Now);
-    let now_ms = clock::unix_ms();
+    let now_ms = clock::wall_ms();
     let report = if args.all {
         let secret = subject::secret(args)?;
         every::report(&secret, args.public_url.as_deref(), &capture, at, now_ms)

@@ -9,7 +9,7 @@ mod speed;
 mod survival;
 
 use super::*;
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, Schedule};
 use crate::budget::Budget;
 use crate::config::{self, WhenFull};
 use crate::dedupe::{Claim, Dedupe, RequestKey, Windows};
@@ -89,12 +89,15 @@ fn target(name: &str) -> config::Target {
         url: http::Uri::from_static("http://127.0.0.1:1/"),
         timeout: PATIENCE,
         concurrency: 1,
-        retry: Backoff {
+        rate: None,
+        retry: Schedule::Growing(Backoff {
             first: Duration::from_secs(1),
             factor: 2.0,
             max: Duration::from_mins(10),
-        },
+        }),
         give_up_after: PATIENCE,
+        max_attempts: None,
+        breaker: None,
         max_backlog_bytes: u64::MAX,
         when_full: WhenFull::Refuse,
         sign: None,
