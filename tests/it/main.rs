@@ -8,6 +8,8 @@
     reason = "a test whose helper thread panicked has failed: poisoning says so"
 )]
 
+mod answers;
+mod connecting;
 mod crash;
 mod dedupe;
 mod delivery;
@@ -19,6 +21,7 @@ mod lookalikes;
 mod malformed;
 mod operate;
 mod oracles;
+mod passthrough;
 mod secrets;
 mod send;
 mod slow;
@@ -27,5 +30,6 @@ mod stringify;
 mod support;
 mod tamper;
 mod tidy;
+mod tls;
 mod vectors;
 mod vendors;

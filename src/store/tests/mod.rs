@@ -86,6 +86,8 @@ fn target(name: &str) -> config::Target {
         replaces: None,
         url: http::Uri::from_static("http://127.0.0.1:1/"),
         timeout: PATIENCE,
+        connect_timeout: PATIENCE,
+        connection_max_age: PATIENCE,
         concurrency: 1,
         retry: Backoff {
             first: Duration::from_secs(1),
@@ -95,7 +97,8 @@ fn target(name: &str) -> config::Target {
         give_up_after: PATIENCE,
         max_backlog_bytes: u64::MAX,
         when_full: WhenFull::Refuse,
-        sign: None,
+        sign: Vec::new(),
+        format: config::target::Format::Plain,
     }
 }
 
