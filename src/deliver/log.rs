@@ -129,6 +129,8 @@ pub(super) fn word(reason: DeadReason) -> &'static str {
         DeadReason::Corrupt => "corrupt",
         DeadReason::Backlog => "backlog",
         DeadReason::Removed => "removed",
+        DeadReason::Attempts => "attempts",
+        DeadReason::Discarded => "discarded",
     }
 }
 
