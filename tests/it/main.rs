@@ -8,7 +8,9 @@
     reason = "a test whose helper thread panicked has failed: poisoning says so"
 )]
 
+mod answers;
 mod clock;
+mod connecting;
 mod crash;
 mod dedupe;
 mod delivery;
@@ -20,6 +22,7 @@ mod lookalikes;
 mod malformed;
 mod operate;
 mod oracles;
+mod passthrough;
 mod secrets;
 mod send;
 mod slow;
@@ -29,5 +32,6 @@ mod support;
 mod tamper;
 mod targets;
 mod tidy;
+mod tls;
 mod vectors;
 mod vendors;
