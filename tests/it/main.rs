@@ -9,6 +9,7 @@
 )]
 
 mod answers;
+mod api;
 mod clock;
 mod connecting;
 mod crash;

@@ -91,7 +91,7 @@ impl Tally {
 struct Ended {
     tally: Tally,
     /// Where to go on; `None`: all is done.
-    pub(super) cursor: Option<String>,
+    cursor: Option<String>,
     failure: Option<Failure>,
 }
 
