@@ -447,7 +447,7 @@ impl Durable {
         } = admitted;
         reservation.durable(event.seq, event.received_ms, event.id);
         // Here and not by the request, which may have been answered at its deadline or be gone.
-        metrics.accepted();
+        metrics.accepted(event.received_ms);
         // Whoever has gone away needs no answer.
         let _ = reply.send(Ok(event.id));
         Self {
