@@ -95,7 +95,11 @@ impl Target {
         let slot = slot.map_err(|_| PassError::Timeout)?;
         let mut posted = self.post(event, ATTEMPT, deadline, PASSED_BYTES_MAX).await;
         drop(slot);
-        posted.ending.delivered &= posted.is_whole();
+        if posted.ending.delivered && !posted.is_whole() {
+            // The app has taken it, but its answer is longer than can be handed on, so the connection was cut.
+            posted.ending.delivered = false;
+            posted.ending.reason = "closed";
+        }
         self.count(event, &posted);
         if posted.ending.delivered {
             super::log::delivered(event, &self.name, ATTEMPT.number, &posted.ending);

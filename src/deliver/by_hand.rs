@@ -9,6 +9,7 @@ use crate::clock;
 use crate::config::target::{Format, Target};
 use crate::event::Event;
 use crate::http::client::{Client, ClientError, Limits};
+use crate::store::ANSWER_KEPT_BYTES;
 use bytes::Bytes;
 use http::{StatusCode, Uri, uri::Scheme};
 use std::{sync::Arc, time::Duration};
@@ -16,9 +17,6 @@ use tokio::time::{Instant, timeout};
 
 /// Attempts by hand at one time; more wait for their turn.
 pub(super) const HANDS_MAX: usize = 8;
-
-/// Bytes of an answer that are shown.
-const SHOWN_BYTES: usize = 1024;
 
 /// How an attempt by hand has ended.
 #[derive(Clone, Debug)]
@@ -67,7 +65,7 @@ pub(super) async fn post(url: &Uri, event: &Event, replay: u32) -> Handed {
     let outfit = Outfit::new(Arc::default(), None, Format::Plain);
     let attempt = Attempt { number: 1, replay };
     let headers = || outfit.headers(event, attempt, clock::unix_ms());
-    let exchange = client.post(headers, &event.body, SHOWN_BYTES);
+    let exchange = client.post(headers, &event.body, ANSWER_KEPT_BYTES);
     let result = timeout(Target::TIMEOUT, exchange).await;
     let (ending, error, answer) = match result {
         Ok(Ok(reply)) => (classify::answered(&reply), None, reply.body),

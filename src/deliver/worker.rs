@@ -52,7 +52,11 @@ async fn attempt(target: &Arc<Target>, job: Job, running: &Running) {
     };
     let attempt = job.attempts.saturating_add(1);
     let begun_ms = clock::unix_ms();
-    let posting = post(target, event, attempt);
+    let number = Attempt {
+        number: attempt,
+        replay: job.replay,
+    };
+    let posting = post(target, event, number);
     let posted = if job.probe {
         // An app that is not there is not waited for.
         let mut stop = running.stop.clone();
@@ -128,10 +132,9 @@ impl Drop for Watch<'_> {
     }
 }
 
-async fn post(target: &Target, event: &Event, number: u32) -> Posted {
+async fn post(target: &Target, event: &Event, attempt: Attempt) -> Posted {
     let _slot = target.slot().await;
     let deadline = Instant::now() + target.timeout;
-    let attempt = Attempt { number, replay: 0 };
     target.post(event, attempt, deadline, ANSWER_BYTES).await
 }
 

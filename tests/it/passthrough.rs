@@ -90,6 +90,7 @@ fn an_answer_is_passed_up_to_a_mebibyte() {
         let reply = gate.send(&event("more"));
         assert_eq!(reply.status, 502, "{reply:?}");
     }
+    assert_eq!(failed(&gate, "closed"), 2.0);
     app.behave(Behaviour::Status(200));
     assert_eq!(gate.send(&event("more")).status, 200);
     assert_eq!(app.count(), 4, "no failure was remembered");

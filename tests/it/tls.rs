@@ -64,7 +64,7 @@ impl Certificates {
             "expired.pem",
             "-extensions localhost -startdate 20200101000000Z -enddate 20200102000000Z",
         );
-        made.openssl("req -x509 -key app.key -extensions localhost -out self-signed.pem -days 2");
+        made.openssl("req -x509 -key app.key -subj /CN=itself -extensions localhost -out self-signed.pem -days 2");
         made
     }
 

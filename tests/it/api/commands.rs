@@ -37,7 +37,7 @@ fn ok(home: &Home, gate: &Gate, args: &[&str]) -> String {
 #[test]
 fn an_operator_s_day() {
     let app = App::start();
-    app.behave(Behaviour::Status(500));
+    app.behave(Behaviour::Status(422));
     let home = Home::new(&config(&app));
     let gate = home.start();
     let sent: Vec<String> = (0..25)
@@ -78,7 +78,7 @@ fn an_operator_s_day() {
         "\nattempts\n",
         "\nheaders\n",
         "evt_0",
-        " 500 ",
+        " 422 ",
     ] {
         assert!(shown.contains(part), "{part} in {shown}");
     }

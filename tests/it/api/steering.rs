@@ -87,7 +87,7 @@ fn a_replay_goes_to_another_target_to_a_url_or_as_another_event() {
 #[test]
 fn a_dead_letter_is_replayed_or_discarded() {
     let app = App::start();
-    app.behave(Behaviour::Status(500));
+    app.behave(Behaviour::Status(422));
     let gate = Home::new(&config(&app)).start();
     let (first, second) = (send(&gate, "erp", 1, "a"), send(&gate, "erp", 2, "a"));
     for id in [&first, &second] {
@@ -107,7 +107,7 @@ fn a_dead_letter_is_replayed_or_discarded() {
 #[test]
 fn many_are_counted_first_and_done_page_by_page() {
     let app = App::start();
-    app.behave(Behaviour::Status(500));
+    app.behave(Behaviour::Status(422));
     let gate = Home::new(&config(&app)).start();
     let mut connection = Connection::open(gate.public);
     let sent: Vec<String> = (0..35)
@@ -165,7 +165,7 @@ fn many_are_counted_first_and_done_page_by_page() {
 #[test]
 fn many_are_discarded() {
     let app = App::start();
-    app.behave(Behaviour::Status(500));
+    app.behave(Behaviour::Status(422));
     let gate = Home::new(&config(&app)).start();
     for n in 0..12 {
         send(&gate, "shop", n, "a");

@@ -1,9 +1,9 @@
 //! What the app gets, read by the libraries that apps use: Standard Webhooks' own in two languages, and the Python SDK of
 //! CloudEvents.
 
+use super::KIT;
 use super::library::{Language, Libraries};
 use super::request::Request as Signed;
-use super::{KIT, start};
 use crate::support::app::Got;
 use crate::support::{App, Behaviour, Request, gate::Home, tools, wait_until};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -45,13 +45,13 @@ fn both_libraries_accept_each_attempt_with_either_secret() {
         (Language::Python, "standardwebhooks-py"),
         (Language::JavaScript, "standardwebhooks-js"),
     ];
-    let mut libraries: Vec<(Libraries, &str)> = Vec::new();
-    for (language, oracle) in oracles {
-        let Some((started, _)) = start(language) else {
-            return;
-        };
-        libraries.push((started, oracle));
-    }
+    let Some(kit) = tools::folder(KIT) else {
+        return;
+    };
+    let mut libraries: Vec<(Libraries, &str)> = oracles
+        .into_iter()
+        .map(|(language, oracle)| (Libraries::start(language, &kit), oracle))
+        .collect();
     let app = App::start();
     // The second attempt comes in another second than the first.
     app.choose(|got| {
