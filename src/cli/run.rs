@@ -15,6 +15,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     task::Poll,
+    time::Duration,
 };
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -81,8 +82,15 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let (origin, config) = configured(args)?;
     raise_open_files();
     write_no_core();
-    runtime()?.block_on(serve(config, origin, args.config.file.clone()))
+    let runtime = runtime()?;
+    let ended = runtime.block_on(serve(config, origin, args.config.file.clone()));
+    runtime.shutdown_timeout(LEFT_BEHIND_WITHIN);
+    ended
 }
+
+/// How long threads that nobody waits for any more may hold up the end: a name that is being looked up cannot be
+/// interrupted, and the system's resolver may take half a minute over it.
+const LEFT_BEHIND_WITHIN: Duration = Duration::from_secs(1);
 
 /// A core file would hold every secret. (The hard limit stays: whoever debugs may raise the soft one again.)
 fn write_no_core() {

@@ -36,9 +36,12 @@ pub use presets::presets;
 pub use read::takes;
 pub use secret::Secret;
 pub use source::{Ack, Dedupe, Respond, Route, Sample, SkipRule, Source, Status};
+pub(crate) use suggest::nearest;
 pub use summary::summary;
 pub use target::{Target, WhenFull};
-pub(crate) use value::{HEADER, HEADER_VALUE, LISTEN, PUBLIC_URL, URL, duration_text};
+pub(crate) use value::{
+    DURATION, HEADER, HEADER_VALUE, LISTEN, PUBLIC_URL, URL, duration_text, size_text,
+};
 pub use verify::Verify;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};

@@ -3,6 +3,7 @@
 
 use super::breaker::Ended;
 use super::classify::{self, Ending, TIMED_OUT};
+use super::headers::Attempt;
 use super::target::Target;
 use super::{PassError, PassReply};
 use crate::clock;
@@ -38,7 +39,7 @@ impl Target {
     pub(super) async fn post(
         &self,
         event: &Event,
-        attempt: u32,
+        attempt: Attempt,
         deadline: Instant,
         answer_bytes: usize,
     ) -> Posted {
@@ -85,18 +86,25 @@ impl Target {
     /// `passthrough`: one attempt in the request's own task. The breaker hears of it but does not stop it: the
     /// sender waits for the app's own answer, not for ours.
     pub(super) async fn pass(self: &Arc<Self>, event: &Event) -> Result<PassReply, PassError> {
-        const ATTEMPT: u32 = 1;
+        const ATTEMPT: Attempt = Attempt {
+            number: 1,
+            replay: 0,
+        };
         let deadline = Instant::now() + self.timeout;
         let slot = timeout_at(deadline, self.slot()).await;
         let slot = slot.map_err(|_| PassError::Timeout)?;
         let mut posted = self.post(event, ATTEMPT, deadline, PASSED_BYTES_MAX).await;
         drop(slot);
-        posted.ending.delivered &= posted.is_whole();
+        if posted.ending.delivered && !posted.is_whole() {
+            // The app has taken it, but its answer is longer than can be handed on, so the connection was cut.
+            posted.ending.delivered = false;
+            posted.ending.reason = "closed";
+        }
         self.count(event, &posted);
         if posted.ending.delivered {
-            super::log::delivered(event, &self.name, ATTEMPT, &posted.ending);
+            super::log::delivered(event, &self.name, ATTEMPT.number, &posted.ending);
         } else {
-            self.log_failure(event, ATTEMPT, &posted);
+            self.log_failure(event, ATTEMPT.number, &posted);
         }
         self.heard(Ended {
             reach: posted.ending.reach,
@@ -142,6 +150,7 @@ impl Posted {
                 headers: reply.headers,
                 body: reply.body,
             }),
+            Some(Err(error)) if error.is_timeout() => Err(PassError::Timeout),
             Some(_) => Err(PassError::Bad),
             None => Err(PassError::Timeout),
         }

@@ -2,6 +2,7 @@
 
 use super::attempt::Posted;
 use super::breaker::Ended;
+use super::headers::Attempt;
 use super::job::Job;
 use super::log;
 use super::scheduler::Step;
@@ -51,7 +52,11 @@ async fn attempt(target: &Arc<Target>, job: Job, running: &Running) {
     };
     let attempt = job.attempts.saturating_add(1);
     let begun_ms = clock::unix_ms();
-    let posting = post(target, event, attempt);
+    let number = Attempt {
+        number: attempt,
+        replay: job.replay,
+    };
+    let posting = post(target, event, number);
     let posted = if job.probe {
         // An app that is not there is not waited for.
         let mut stop = running.stop.clone();
@@ -127,7 +132,7 @@ impl Drop for Watch<'_> {
     }
 }
 
-async fn post(target: &Target, event: &Event, attempt: u32) -> Posted {
+async fn post(target: &Target, event: &Event, attempt: Attempt) -> Posted {
     let _slot = target.slot().await;
     let deadline = Instant::now() + target.timeout;
     target.post(event, attempt, deadline, ANSWER_BYTES).await

@@ -8,8 +8,14 @@
     reason = "a test whose helper thread panicked has failed: poisoning says so"
 )]
 
+<<<<<<< HEAD
 mod attempts;
+=======
+mod answers;
+mod api;
+>>>>>>> api
 mod clock;
+mod connecting;
 mod crash;
 mod dedupe;
 mod delivery;
@@ -21,7 +27,11 @@ mod lookalikes;
 mod malformed;
 mod operate;
 mod oracles;
+<<<<<<< HEAD
 mod order;
+=======
+mod passthrough;
+>>>>>>> api
 mod secrets;
 mod send;
 mod slow;
@@ -31,5 +41,6 @@ mod support;
 mod tamper;
 mod targets;
 mod tidy;
+mod tls;
 mod vectors;
 mod vendors;
