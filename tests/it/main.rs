@@ -8,6 +8,7 @@
     reason = "a test whose helper thread panicked has failed: poisoning says so"
 )]
 
+mod canary;
 mod crash;
 mod dedupe;
 mod delivery;
