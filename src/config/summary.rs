@@ -53,7 +53,7 @@ fn source_lines(source: &Source) -> String {
     if source.status == Some(Status::Unverified) {
         rows.push((
             "status",
-            "unverified: not from the vendor's own documents or code".to_owned(),
+            "unverified: its facts rest on third parties or memory in part".to_owned(),
         ));
     }
     if let Some(public_url) = &source.public_url {

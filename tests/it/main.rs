@@ -8,12 +8,10 @@
     reason = "a test whose helper thread panicked has failed: poisoning says so"
 )]
 
-<<<<<<< HEAD
-mod attempts;
-=======
 mod answers;
 mod api;
->>>>>>> api
+mod attempts;
+mod canary;
 mod clock;
 mod connecting;
 mod crash;
@@ -27,11 +25,8 @@ mod lookalikes;
 mod malformed;
 mod operate;
 mod oracles;
-<<<<<<< HEAD
 mod order;
-=======
 mod passthrough;
->>>>>>> api
 mod secrets;
 mod send;
 mod slow;
