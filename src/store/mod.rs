@@ -10,21 +10,26 @@
 
 mod backlog;
 mod batch;
+pub mod check;
 mod checkpoint;
 mod directory;
+mod frames;
 mod health;
 mod inbox;
 mod inventory;
 mod names;
 mod opened;
+mod probe;
 mod read;
 mod recovery;
 mod retention;
 mod row;
+mod rows;
 mod schema;
 mod settle;
 mod space;
 mod upkeep;
+mod walk;
 mod writer;
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ const MIN_READER: i64 = 1;
 
 /// Bytes of a page. With some 1.3 KB a row (body and headers) a page of 8 KiB holds six of them instead of three,
 /// and wastes less at its end; larger ones write more to the log for each small row that changes.
-const PAGE_BYTES: i64 = 8192;
+pub(super) const PAGE_BYTES: i64 = 8192;
 
 /// Random bits of [`StoreTag`].
 const TAG_BITS: u32 = 34;
@@ -123,6 +123,17 @@ pub(super) fn prepare(
     identity(connection, path)
 }
 
+/// The identity of a store that is there, of a format that this release reads. Nothing is written.
+pub(super) fn read(connection: &Connection, path: &Path) -> Result<Identity, OpenError> {
+    match owner(connection, path)? {
+        Owner::Nobody => Err(OpenError::format(path, "no store: it is empty".into())),
+        Owner::Hookgate => {
+            check(connection, path)?;
+            identity(connection, path)
+        }
+    }
+}
+
 /// `PRAGMA page_size` takes effect only in a database that has no page yet.
 pub(super) fn set_page_size(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "page_size", PAGE_BYTES)
@@ -190,7 +201,7 @@ fn identity(connection: &Connection, path: &Path) -> Result<Identity, OpenError>
     })
 }
 
-fn meta<T: rusqlite::types::FromSql>(
+pub(super) fn meta<T: rusqlite::types::FromSql>(
     connection: &Connection,
     path: &Path,
     name: &str,

@@ -376,7 +376,7 @@ impl<'c> Statements<'c> {
 
 impl DeadReason {
     /// As metrics and rows name it.
-    fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Self::Expired => "expired",
             Self::Corrupt => "corrupt",
