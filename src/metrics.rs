@@ -336,7 +336,7 @@ impl Metrics {
                 delivery_delay: metrics::histogram!("hookgate_delivery_delay_seconds", "target" => t.clone()),
                 pending: zero(metrics::gauge!("hookgate_pending_deliveries", "target" => t.clone())),
                 oldest_pending: zero(metrics::gauge!("hookgate_oldest_pending_seconds", "target" => t.clone())),
-                dead_total: Family::new(&["expired", "corrupt", "backlog", "removed"], |w| {
+                dead_total: Family::new(&["expired", "corrupt", "backlog", "removed", "attempts", "discarded"], |w| {
                     metrics::counter!("hookgate_dead_letters_total", "target" => t.clone(), "reason" => w)
                 }),
                 dead: zero(metrics::gauge!("hookgate_dead_letters", "target" => t.clone())),

@@ -86,6 +86,10 @@ pub struct Store {
     pub retention: Duration,
     /// How long dead letters are kept.
     pub dead_retention: Duration,
+    /// Attempts that are kept for each delivery.
+    pub attempts: u32,
+    /// How long it is kept what came and where it went, without bodies; zero: not at all.
+    pub history: Duration,
 }
 
 /// Bounds of the public side.

@@ -188,6 +188,36 @@ impl Feed for Deliver {
         }
     }
 
+    fn in_vain(&self, settlements: &[Settlement]) {
+        for settlement in settlements {
+            if let Some(target) = self.targets.get(&settlement.target) {
+                target.in_vain(settlement);
+            }
+        }
+    }
+
+    fn replayed(&self, target: TargetId, bytes: u64, due_ms: u64) {
+        if let Some(target) = self.targets.get(&target) {
+            target.replayed(bytes, due_ms);
+        }
+    }
+
+    fn discarded(&self, settlements: &[Settlement]) {
+        for settlement in settlements {
+            if let Some(target) = self.targets.get(&settlement.target) {
+                target.discarded(settlement);
+            } else if let Some(removed) = self.removed.get(&settlement.target) {
+                removed.discarded();
+            }
+        }
+    }
+
+    fn hastened(&self, target: TargetId, due_ms: u64) {
+        if let Some(target) = self.targets.get(&target) {
+            target.hastened(due_ms);
+        }
+    }
+
     fn refused(&self, target: TargetId, event: &Arc<Event>) {
         match self.targets.get(&target) {
             Some(target) => target.refused(event),

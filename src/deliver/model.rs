@@ -387,6 +387,9 @@ impl World {
             was_due_ms: job.due_ms,
             bytes: job.weight,
             outcome,
+            replay: job.replay,
+            lane: job.lane,
+            attempt: None,
         });
         job.tell(retry_ms.is_none());
         let reach = match end {

@@ -61,6 +61,15 @@ impl Estate {
         log::abandoned(delivery, &self.name, attempts, DeadReason::Removed);
     }
 
+    /// A delivery is given up by an operator.
+    pub(super) fn discarded(&self) {
+        self.pending.fetch_sub(1, Ordering::Relaxed);
+        self.metrics.pending.decrement(1.0);
+        self.metrics.dead.increment(1.0);
+        let word = log::word(DeadReason::Discarded);
+        self.metrics.dead_total.increment(word);
+    }
+
     /// Dead letters are kept no longer.
     pub(super) fn forgotten(&self, count: u64) {
         self.metrics.dead.decrement(gauge(count));

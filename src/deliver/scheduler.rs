@@ -154,6 +154,36 @@ impl Scheduler {
         }
     }
 
+    /// A settlement changed nothing: an operator had discarded the delivery while it was attempted. A replay of it
+    /// may wait since, and was passed over as long as it was out.
+    pub(super) fn in_vain(&mut self, seq: Seq) {
+        self.out.remove(&seq);
+        self.reader_wanted |= self.due.expect(0);
+    }
+
+    /// An operator's replay waits in the store.
+    pub(super) fn replayed(&mut self, bytes: u64, due_ms: u64) {
+        self.pending.deliveries += 1;
+        self.pending.bytes += bytes;
+        self.reader_wanted |= self.due.expect(due_ms);
+    }
+
+    /// An operator has given a delivery up. If it is queued it is not attempted any more, and whoever waits for it has
+    /// to be told; if it is out, its settlement is still to come.
+    pub(super) fn discarded(&mut self, settlement: &Settlement) -> Option<Job> {
+        self.pending.deliveries = self.pending.deliveries.saturating_sub(1);
+        self.pending.bytes = self.pending.bytes.saturating_sub(settlement.bytes);
+        self.due.settled(settlement.seq);
+        let fresh = self.fresh.discard(settlement.seq);
+        self.reader_wanted |= fresh.is_some();
+        fresh.or_else(|| self.due.discard(settlement.seq))
+    }
+
+    /// Retries that wait in the store are due earlier than they were.
+    pub(super) fn hastened(&mut self, due_ms: u64) {
+        self.reader_wanted |= self.due.expect(due_ms);
+    }
+
     /// One more worker, if there is something for it to take. Call again until there is none.
     pub(super) fn summon(&mut self) -> Option<Summon> {
         if !self.may_take() {

@@ -158,6 +158,49 @@ impl Target {
         self.summon_all();
     }
 
+    /// A settlement changed nothing, since its delivery was discarded meanwhile.
+    pub(super) fn in_vain(self: &Arc<Self>, settlement: &Settlement) {
+        self.change(|scheduler| scheduler.in_vain(settlement.seq));
+    }
+
+    /// An operator's replay waits.
+    pub(super) fn replayed(self: &Arc<Self>, bytes: u64, due_ms: u64) {
+        self.metrics.pending.increment(1.0);
+        self.change(|scheduler| scheduler.replayed(bytes, due_ms));
+    }
+
+    /// An operator has given a delivery up.
+    pub(super) fn discarded(self: &Arc<Self>, settlement: &Settlement) {
+        self.metrics.pending.decrement(1.0);
+        self.died(DeadReason::Discarded);
+        let gone = self.change(|scheduler| scheduler.discarded(settlement));
+        if let Some(job) = gone {
+            job.tell(false);
+        }
+    }
+
+    /// Retries are due earlier than they were.
+    pub(super) fn hastened(self: &Arc<Self>, due_ms: u64) {
+        self.change(|scheduler| scheduler.hastened(due_ms));
+    }
+
+    /// Something changed that nobody at work has done.
+    fn change<T>(self: &Arc<Self>, change: impl FnOnce(&mut Scheduler) -> T) -> T {
+        let (changed, reader) = {
+            let mut scheduler = self.scheduler.lock();
+            let changed = change(&mut scheduler);
+            if !scheduler.is_pending() {
+                self.metrics.oldest_pending.set(0.0);
+            }
+            (changed, scheduler.wants_reader())
+        };
+        if reader {
+            self.reader.notify_one();
+        }
+        self.summon_all();
+        changed
+    }
+
     /// A delivery was a dead letter from the start.
     pub(super) fn refused(&self, event: &Event) {
         self.died(DeadReason::Backlog);

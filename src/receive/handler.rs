@@ -12,7 +12,7 @@ use crate::extract::{Parts, event_time_ms};
 use crate::http::body::{self, BodyLimits};
 use crate::http::{Answer, server::Peer};
 use crate::shutdown::Phase;
-use crate::store::{Admission, NotStored};
+use crate::store::{Admission, Destination, NotStored};
 use crate::verify::{self, HandshakeAnswer, MayAnswer, Refused, Verified};
 use crate::{budget::Charge, clock};
 use bytes::Bytes;
@@ -324,6 +324,10 @@ async fn admit(
     targets: Vec<TargetId>,
     reservation: Reservation,
 ) -> Result<Success, Rejection> {
+    let keeps_history = receive.store.keeps_history();
+    let vendor_id = keeps_history
+        .then(|| source.config.event_id.name(incoming.parts()))
+        .flatten();
     let Incoming {
         mut verified,
         charge,
@@ -341,9 +345,10 @@ async fn admit(
         event_type,
         key,
         key_name: source.config.key_name().into(),
+        vendor_id: vendor_id.map(Into::into),
         received_ms,
         verified,
-        targets,
+        targets: targets.into_iter().map(Destination::from).collect(),
         reservation,
         charge,
         first_attempts,

@@ -153,6 +153,17 @@ pub(crate) const fn count_kind<const MAX: usize>() -> Kind<usize> {
     kind("a whole number, at least 1", count::<MAX>)
 }
 
+/// Attempts that are kept for each delivery: a page of them, more than anybody reads.
+pub(crate) const ATTEMPTS: Kind<u32> =
+    kind(
+        "a whole number up to 1000; 0 keeps none",
+        |text| match text.parse::<u32>() {
+            Ok(attempts) if attempts <= 1_000 => Ok(attempts),
+            Ok(_) => Err("is out of range".to_owned()),
+            Err(_) => Err("is no such number".to_owned()),
+        },
+    );
+
 /// What delays grow by.
 pub(crate) const FACTOR: Kind<f64> =
     kind("a number from 1 to 100", |text| match text.parse::<f64>() {
@@ -258,6 +269,11 @@ mod tests {
             &count_kind::<10>(),
             &[("1", 1), ("10", 10)],
             &["0", "11", "-1", "1.0", "", "x"],
+        );
+        check(
+            &ATTEMPTS,
+            &[("0", 0), ("16", 16), ("1000", 1_000)],
+            &["1001", "-1", "1.5", "", "x"],
         );
         check(
             &FACTOR,
