@@ -7,7 +7,7 @@
 use super::frames::{self, Verdict};
 use super::probe::{self, Structure};
 use super::row::{self, Proven};
-use super::rows::{Dead, Due, Rows, Settled, Waiting, of_seq};
+use super::rows::{Dead, Due, Replayed, Rows, Settled, Waiting, of_seq};
 use super::walk::{Gap, walk, walk_slice};
 use super::{DeadReason, OpenError, schema};
 use crate::event::{EventId, Seq, SourceId, StoreTag, TargetId};
@@ -196,13 +196,14 @@ impl Report {
 }
 
 /// How far the log may grow while a transaction of ours keeps it from starting over.
-struct Growth {
+#[derive(Debug)]
+pub(super) struct Growth {
     log: PathBuf,
     most_bytes: u64,
 }
 
 impl Growth {
-    fn new(directory: &Path, by_bytes: u64) -> Self {
+    pub(super) fn new(directory: &Path, by_bytes: u64) -> Self {
         let log = probe::log(directory);
         let now = log_bytes(&log);
         Self {
@@ -211,8 +212,12 @@ impl Growth {
         }
     }
 
+    pub(super) fn is_too_much(&self) -> bool {
+        log_bytes(&self.log) > self.most_bytes
+    }
+
     fn stop(self) -> impl FnMut() -> bool + Send + 'static {
-        move || log_bytes(&self.log) > self.most_bytes
+        move || self.is_too_much()
     }
 }
 
@@ -351,6 +356,7 @@ struct Standing<'r> {
     due: &'r [Due],
     dead: &'r [Dead],
     settled: &'r [Settled],
+    replayed: Option<&'r Replayed>,
 }
 
 impl Tables<'_> {
@@ -402,7 +408,7 @@ impl Tables<'_> {
         seqs.extend(rows.settled.iter().map(|row| row.seq));
         seqs.sort_unstable();
         seqs.dedup();
-        let (mut waiting, mut due, mut dead, mut settled) = (0, 0, 0, 0);
+        let (mut waiting, mut due, mut dead, mut settled, mut replayed) = (0, 0, 0, 0, 0);
         let mut events = events.iter().peekable();
         for seq in seqs {
             let standing = Standing {
@@ -412,6 +418,7 @@ impl Tables<'_> {
                 due: of_seq(&rows.due, &mut due, seq, |row| row.seq),
                 dead: of_seq(&rows.dead, &mut dead, seq, |row| row.seq),
                 settled: of_seq(&rows.settled, &mut settled, seq, |row| row.seq),
+                replayed: of_seq(&rows.replayed, &mut replayed, seq, |row| row.seq).first(),
             };
             self.judge(&standing);
         }
@@ -420,80 +427,82 @@ impl Tables<'_> {
     fn judge(&mut self, standing: &Standing<'_>) {
         self.judge_payload(standing);
         self.judge_order(standing);
+        if let Some(event) = standing.event {
+            self.judge_state(standing, event);
+            if !self.corrupt.contains(&standing.seq) {
+                self.judge_targets(standing, event);
+            }
+        }
+    }
+
+    /// What became of an event is said, and once. A replay leaves what was said before: then its own row says what counts.
+    fn judge_state(&mut self, standing: &Standing<'_>, event: &Known) {
         let Standing {
             seq,
-            event: Some(event),
             waiting,
             dead,
             settled,
+            replayed,
             ..
-        } = *standing
-        else {
-            return;
+        } = *standing;
+        let all_read = self.rows.is_whole("deliveries") && self.rows.is_whole("settled");
+        let counts = |row: &&Settled| {
+            replayed.is_none_or(|replayed| {
+                (replayed.class, replayed.settled_ms) == (Some(row.class), Some(row.settled_ms))
+            })
         };
-        let rows = self.rows;
-        Self::judge_state(rows, waiting, dead, settled, |what, advice| {
+        let counting = settled.iter().filter(counts).count();
+        let mut say = |what: &str, advice| {
             self.add(seq, Some(event), what.to_owned(), waiting, advice);
-        });
-        if !self.corrupt.contains(&seq) {
-            self.judge_targets(event, waiting, dead);
-        }
-    }
-
-    /// What became of an event is said, and once.
-    fn judge_state(
-        rows: &Rows,
-        waiting: &[Waiting],
-        dead: &[Dead],
-        settled: &[Settled],
-        mut say: impl FnMut(&str, &'static str),
-    ) {
-        let all_read = rows.is_whole("deliveries") && rows.is_whole("settled");
-        match (waiting, dead, settled) {
-            ([], [], []) if all_read => say(
+        };
+        match (waiting, dead, counting) {
+            ([], [], 0) if all_read => say(
                 "nothing says what became of the event: its delivery is missing",
                 UNDELIVERED,
             ),
-            ([], [_, ..], []) if all_read => {
-                say(
-                    "a dead letter has no end",
-                    "it is kept for ever; nothing is lost",
-                );
+            ([], [_, ..], 0) if all_read => {
+                say("a dead letter has no end", "it is kept for ever; nothing is lost");
             }
-            ([_, ..], _, [_, ..]) => say("the event waits, but counts as settled", UNDELIVERED),
-            (_, _, [_, _, ..]) => say("the event is settled twice", "nothing is lost"),
+            ([_, ..], _, 1..) => say("the event waits, but counts as settled", UNDELIVERED),
+            ([], _, 2..) => say("the event is settled twice", "nothing is lost"),
             _ => {}
         }
         if settled.iter().any(|row| !matches!(row.class, 0 | 1)) {
-            say(
-                "the event is settled in an unknown way",
-                "it is kept for ever; nothing is lost",
-            );
+            say("the event is settled in an unknown way", "it is kept for ever; nothing is lost");
         }
     }
 
-    /// Deliveries and dead letters are at the event's own targets, and there are as many as they say.
-    fn judge_targets(&mut self, event: &Known, waiting: &[Waiting], dead: &[Dead]) {
+    /// Deliveries and dead letters are at the event's own targets, or where it was replayed to, and there are as many
+    /// as they say.
+    fn judge_targets(&mut self, standing: &Standing<'_>, event: &Known) {
+        let Standing {
+            waiting,
+            dead,
+            replayed,
+            ..
+        } = *standing;
         let names = &self.rows.names;
-        let own: BTreeSet<TargetId> = event.targets.iter().map(|t| names.present(*t)).collect();
-        let strange = waiting
+        let replayed_to = replayed.map_or(&[][..], |replayed| &replayed.targets);
+        let own: BTreeSet<TargetId> = event
+            .targets
             .iter()
-            .filter(|row| !own.contains(&row.target))
+            .chain(replayed_to)
+            .map(|target| names.present(*target))
+            .collect();
+        let strange: Vec<TargetId> = waiting
+            .iter()
             .map(|row| row.target)
-            .chain(
-                dead.iter()
-                    .map(|row| row.target)
-                    .filter(|t| !own.contains(t)),
-            );
-        for target in strange.collect::<Vec<_>>() {
-            let what = format!(
-                "it waits or died at target {}, which it never went to",
-                self.rows.names.target(target)
-            );
+            .chain(dead.iter().map(|row| row.target))
+            .filter(|target| !own.contains(target))
+            .collect();
+        for target in strange {
+            let name = self.rows.names.target(target);
+            let what = format!("it waits or died at target {name}, which it never went to");
             self.add(event.seq, Some(event), what, waiting, UNDELIVERED);
         }
         let fan = i64::try_from(event.targets.len()).unwrap_or(i64::MAX);
-        if waiting.iter().any(|row| row.fan != fan) {
+        let is_right = |row: &Waiting| row.fan == fan || (row.fan == 0 && replayed.is_some());
+        if !waiting.iter().all(is_right) {
             let what = "a delivery counts other targets than its event has".to_owned();
             self.add(event.seq, Some(event), what, waiting, SALVAGE);
         }

@@ -45,6 +45,8 @@ pub(super) struct Work {
     pub(super) settlements: Vec<Settlement>,
     pub(super) forgets: Vec<(Seq, Kind)>,
     pub(super) abandons: Vec<Abandon>,
+    /// Events whose payload was found damaged.
+    pub(super) corrupt: Vec<Seq>,
 }
 
 impl Work {
@@ -53,6 +55,7 @@ impl Work {
             && self.settlements.is_empty()
             && self.forgets.is_empty()
             && self.abandons.is_empty()
+            && self.corrupt.is_empty()
     }
 
     /// How many more settlements it takes.
@@ -70,6 +73,7 @@ impl Work {
             .extend(other.settlements.drain(..settlements));
         self.forgets.append(&mut other.forgets);
         self.abandons.append(&mut other.abandons);
+        self.corrupt.append(&mut other.corrupt);
     }
 }
 
@@ -145,6 +149,14 @@ impl Inbox {
         match waiting.iter_mut().find(|a| a.target == abandon.target) {
             Some(same) => same.before_ms = same.before_ms.max(abandon.before_ms),
             None => waiting.push(abandon),
+        }
+    }
+
+    /// As [`Self::forget`]. The event's payload is damaged: what waits for it is given up.
+    pub(super) fn bury_corrupt(&self, seq: Seq) {
+        let mut state = self.state.lock();
+        if !state.closed {
+            state.work.corrupt.push(seq);
         }
     }
 

@@ -9,6 +9,7 @@
 //! `health` says whether any of it may still be trusted.
 
 mod backlog;
+pub mod backup;
 mod batch;
 mod browse;
 pub mod check;
@@ -17,6 +18,7 @@ mod directory;
 mod frames;
 mod health;
 mod inbox;
+pub mod info;
 mod inventory;
 mod names;
 mod opened;
@@ -26,7 +28,9 @@ mod recovery;
 mod retention;
 mod row;
 mod rows;
+pub mod salvage;
 mod schema;
+mod scrub;
 mod settle;
 mod space;
 mod steer;
@@ -314,6 +318,7 @@ struct Threads {
     alive: watch::Sender<()>,
     tag: StoreTag,
     keeps_history: bool,
+    stop_scrub: Arc<scrub::Stop>,
     /// What operators ask.
     asked: mpsc::Sender<browse::Request>,
 }
@@ -322,6 +327,7 @@ impl Drop for Threads {
     fn drop(&mut self) {
         self.inbox.close();
         self.checkpoints.stop();
+        self.stop_scrub.stop();
     }
 }
 
@@ -441,6 +447,7 @@ impl Store {
         let threads = &*self.0;
         threads.inbox.close();
         threads.checkpoints.stop();
+        threads.stop_scrub.stop();
         let ended = async {
             // A reader that is gone needs no telling.
             let _ = threads.reads.send(Request::Stop).await;

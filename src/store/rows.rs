@@ -1,6 +1,7 @@
 //! The small tables of a store as a whole, as far as they can be read: what waits, what is due, what is dead, what is
 //! settled, and who is who. For those who look after the file; the gateway never holds them like this.
 
+use super::row;
 use super::walk::{Gap, walk};
 use crate::event::{Seq, SourceId, TargetId};
 use rusqlite::{Connection, Row};
@@ -18,6 +19,16 @@ pub(super) struct Waiting {
     pub(super) due_ms: Option<i64>,
     pub(super) bytes: i64,
     pub(super) fan: i64,
+}
+
+/// A row of `replays`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Replayed {
+    pub(super) seq: Seq,
+    pub(super) targets: Vec<TargetId>,
+    /// Of the one row of `settled` that counts.
+    pub(super) class: Option<i64>,
+    pub(super) settled_ms: Option<i64>,
 }
 
 /// A row of `due`.
@@ -42,6 +53,7 @@ pub(super) struct Dead {
 pub(super) struct Settled {
     pub(super) seq: Seq,
     pub(super) class: i64,
+    pub(super) settled_ms: i64,
 }
 
 /// Who is who.
@@ -71,6 +83,7 @@ pub(super) struct Rows {
     pub(super) due: Vec<Due>,
     pub(super) dead: Vec<Dead>,
     pub(super) settled: Vec<Settled>,
+    pub(super) replayed: Vec<Replayed>,
     pub(super) unread: Vec<Unread>,
 }
 
@@ -135,6 +148,7 @@ impl Rows {
             rows.unread("due", target, gaps);
         }
         rows.read_settled(connection)?;
+        rows.read_replayed(connection)?;
         rows.waiting.sort_by_key(|row| (row.seq, row.target));
         rows.due.sort_by_key(|row| (row.seq, row.target));
         rows.dead.sort_by_key(|row| (row.seq, row.target));
@@ -189,12 +203,34 @@ impl Rows {
                     settled.push(Settled {
                         seq: seq(row)?,
                         class,
+                        settled_ms,
                     });
                 }
                 Ok(())
             })?;
             self.unread("settled", class, gaps);
         }
+        Ok(())
+    }
+
+    /// Stores of an earlier release have no such table.
+    fn read_replayed(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        if !has_table(connection, "replays")? {
+            return Ok(());
+        }
+        let sql = "SELECT seq, targets, class, settled_ms FROM replays WHERE seq >= ?1 ORDER BY seq";
+        let replayed = &mut self.replayed;
+        let gaps = walk(connection, sql, &[], |row| {
+            replayed.push(Replayed {
+                seq: seq(row)?,
+                targets: row::decode_targets(row.get_ref(1)?.as_blob().unwrap_or_default())
+                    .collect(),
+                class: row.get(2)?,
+                settled_ms: row.get(3)?,
+            });
+            Ok(())
+        })?;
+        self.unread("replays", 0, gaps);
         Ok(())
     }
 
@@ -229,7 +265,7 @@ impl Rows {
 
     fn unread(&mut self, table: &'static str, of: i64, gaps: Vec<Gap>) {
         let of = match table {
-            "names" => String::new(),
+            "names" | "replays" => String::new(),
             "settled" => format!("class {of}"),
             _ => match u32::try_from(of)
                 .ok()
@@ -246,6 +282,11 @@ impl Rows {
         }));
     }
 
+    /// How [`Unread::of`] calls rows of this target.
+    pub(super) fn of_target(names: &Names, target: TargetId) -> String {
+        format!("target {}", names.target(target))
+    }
+
     /// Whether every row of `table` could be read.
     pub(super) fn is_whole(&self, table: &str) -> bool {
         self.unread.iter().all(|unread| unread.table != table)
@@ -253,6 +294,21 @@ impl Rows {
 }
 
 impl Names {
+    /// Reads them alone, as far as they can be read.
+    pub(super) fn read(connection: &Connection) -> rusqlite::Result<Self> {
+        let mut rows = Rows::default();
+        rows.read_names(connection)?;
+        Ok(rows.names)
+    }
+
+    /// Names of targets, each once.
+    pub(super) fn own_targets(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.targets
+            .iter()
+            .filter(|(target, _)| !self.heirs.contains_key(target))
+            .map(|(_, name)| name)
+    }
+
     /// The one that `target`'s deliveries are filed under.
     pub(super) fn present(&self, target: TargetId) -> TargetId {
         self.heirs.get(&target).copied().unwrap_or(target)
@@ -265,6 +321,13 @@ impl Names {
             None => format!("number {}", target.0).into(),
         }
     }
+}
+
+/// Whether the store has this table.
+pub(super) fn has_table(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
+    connection
+        .prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1")?
+        .exists([table])
 }
 
 fn seq(row: &Row<'_>) -> rusqlite::Result<Seq> {

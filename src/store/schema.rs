@@ -10,6 +10,9 @@ use std::path::Path;
 /// `PRAGMA application_id`: `hkgt` in ASCII, so that `file` and SQLite tell our database from another program's.
 const APPLICATION_ID: i64 = 0x686b_6774;
 
+/// The same, as it stands in the file.
+pub(super) const APPLICATION_ID_BYTES: [u8; 4] = *b"hkgt";
+
 /// What this release writes.
 const FORMAT: i64 = 2;
 
@@ -179,9 +182,12 @@ pub(super) fn read(connection: &Connection, path: &Path) -> Result<Identity, Ope
     }
 }
 
-/// Names of the tables of this release, those of every release first.
-pub(super) fn tables() -> impl Iterator<Item = &'static str> {
-    TABLES.iter().map(|(name, _)| *name)
+/// Whether the tables that every release has can be found.
+pub(super) fn has_first_tables(connection: &Connection) -> bool {
+    names_of_tables(connection).is_ok_and(|tables| {
+        let mut first = TABLES[..TABLES_OF_1].iter();
+        first.all(|(name, _)| tables.iter().any(|table| table == name))
+    })
 }
 
 /// `PRAGMA page_size` takes effect only in a database that has no page yet.

@@ -47,6 +47,7 @@ pub(super) struct Statements<'c> {
     remove_event: Statement<'c>,
     targets: Statement<'c>,
     oldest: Statement<'c>,
+    waiting: Statement<'c>,
     /// Targets that another has taken over: events still name them.
     heirs: HashMap<TargetId, TargetId>,
 }
@@ -108,6 +109,11 @@ impl<'c> Statements<'c> {
             oldest: prepare(
                 "SELECT d.seq, d.attempts, d.bytes, e.received_ms, e.source, d.replay FROM deliveries d \
                  LEFT JOIN events e ON e.seq = d.seq WHERE d.target = ?1 ORDER BY d.seq LIMIT ?2",
+            )?,
+            // Each target's is found by the primary key.
+            waiting: prepare(
+                "SELECT d.target, d.attempts, d.bytes, d.due_ms, d.replay FROM names n \
+                 CROSS JOIN deliveries d ON d.target = n.id AND d.seq = ?1 WHERE n.kind = 1",
             )?,
             heirs: names::heirs(connection, NameOf::Target)?
                 .into_iter()
@@ -336,6 +342,26 @@ impl<'c> Statements<'c> {
             }
         }
         Ok(())
+    }
+
+    /// Everything that waits for the event, given up because its payload is damaged.
+    pub(super) fn waiting(&mut self, seq: Seq) -> rusqlite::Result<Vec<Settlement>> {
+        let found = self.waiting.query_map([seq.0.cast_signed()], |row| {
+            Ok(Settlement {
+                target: TargetId(row.get(0)?),
+                seq,
+                was_due_ms: row.get::<_, Option<i64>>(3)?.map(i64::cast_unsigned),
+                bytes: row.get::<_, i64>(2)?.cast_unsigned(),
+                outcome: Outcome::Dead {
+                    reason: DeadReason::Corrupt,
+                    attempts: row.get(1)?,
+                },
+                replay: row.get(4)?,
+                lane: None,
+                attempt: None,
+            })
+        })?;
+        found.collect()
     }
 
     /// The oldest deliveries, at most `most`, that were received early enough to be given up; fewer than `most`

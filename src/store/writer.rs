@@ -8,7 +8,7 @@ use super::health::{Health, PoisonOnPanic, Trouble};
 use super::inbox::{self, Inbox, Work};
 use super::settle;
 use super::upkeep::{Upkeep, Warnings};
-use super::{Abandoned, Destination, Feed, NotStored};
+use super::{Abandoned, Destination, Feed, NotStored, Settlement};
 use crate::clock;
 use crate::event::{Event, TargetId};
 use crate::metrics::StoreMetrics;
@@ -220,6 +220,9 @@ impl<'w, 'c> Round<'w, 'c> {
                 done.given_up = batch.abandon(*abandon, ABANDON_SLICE)?;
                 done.abandoned = done.given_up.len() < ABANDON_SLICE;
             }
+            for seq in &work.corrupt {
+                done.buried.extend(batch.bury_corrupt(*seq)?);
+            }
             if held {
                 batch.drop_delivered()?;
             }
@@ -286,6 +289,10 @@ impl<'w, 'c> Round<'w, 'c> {
             self.work.settlements.drain(..done.settled);
         }
         self.work.forgets.drain(..done.forgotten);
+        self.work.corrupt.clear();
+        if !done.buried.is_empty() {
+            feed.discarded(&done.buried);
+        }
         if !done.given_up.is_empty() {
             let sources = &self.writer.books.sources;
             let named = |delivery: settle::Abandoned| Abandoned {
@@ -377,6 +384,8 @@ struct Done {
     forgotten: usize,
     /// Deliveries of a removed target.
     given_up: Vec<settle::Abandoned>,
+    /// Deliveries of events whose payload is damaged.
+    buried: Vec<Settlement>,
     /// None of that target are left.
     abandoned: bool,
     expired: usize,

@@ -44,6 +44,8 @@ impl Place {
             retention: Duration::from_hours(1),
             dead_retention: Duration::from_hours(2),
             attempts: 16,
+            scrub: Duration::ZERO,
+            start_check: PATIENCE,
             history: Duration::ZERO,
         };
         Self {
