@@ -14,6 +14,7 @@ mod preset;
 mod providers;
 mod run;
 mod send;
+mod store;
 
 use crate::config::{load::NotFound, problem::Problem};
 use clap::{Parser, Subcommand};
@@ -83,6 +84,9 @@ enum Command {
     /// Watch five vendors, a gateway and a small app at work, on loopback
     #[command(long_about = demo::LONG)]
     Demo(demo::Args),
+    /// Look after the store's file: info, check, backup, salvage
+    #[command(subcommand, long_about = store::LONG)]
+    Store(store::Command),
     /// Ask a running gateway whether it is ready; for containers without a shell
     #[command(long_about = healthcheck::LONG)]
     Healthcheck(healthcheck::Args),
@@ -134,6 +138,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Explain(args) => explain::run(args),
         Command::Providers(args) => providers::run(args),
         Command::Demo(args) => demo::run(args),
+        Command::Store(command) => store::run(command),
         Command::Healthcheck(args) => healthcheck::run(args),
     }
 }
@@ -244,7 +249,13 @@ mod tests {
         for command in cli.get_subcommands_mut() {
             if command.get_name() != "help" {
                 let name = format!("help-{}", command.get_name());
-                insta::assert_snapshot!(name, command.render_long_help());
+                insta::assert_snapshot!(name.clone(), command.render_long_help());
+                for below in command.get_subcommands_mut() {
+                    if below.get_name() != "help" {
+                        let name = format!("{name}-{}", below.get_name());
+                        insta::assert_snapshot!(name, below.render_long_help());
+                    }
+                }
             }
         }
     }
@@ -278,6 +289,11 @@ mod tests {
             "hookgate explain a --at yesterday",
             "hookgate explain a --entry 0",
             "hookgate healthcheck --url http://a/ -c b",
+            "hookgate store",
+            "hookgate store info -c a --path b",
+            "hookgate store salvage",
+            "hookgate store backup",
+            "hookgate store backup a --log-growth much",
         ];
         for line in cases {
             let error = parse(line).err().unwrap_or_else(|| panic!("{line} parsed"));

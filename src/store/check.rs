@@ -461,14 +461,20 @@ impl Tables<'_> {
                 UNDELIVERED,
             ),
             ([], [_, ..], 0) if all_read => {
-                say("a dead letter has no end", "it is kept for ever; nothing is lost");
+                say(
+                    "a dead letter has no end",
+                    "it is kept for ever; nothing is lost",
+                );
             }
             ([_, ..], _, 1..) => say("the event waits, but counts as settled", UNDELIVERED),
             ([], _, 2..) => say("the event is settled twice", "nothing is lost"),
             _ => {}
         }
         if settled.iter().any(|row| !matches!(row.class, 0 | 1)) {
-            say("the event is settled in an unknown way", "it is kept for ever; nothing is lost");
+            say(
+                "the event is settled in an unknown way",
+                "it is kept for ever; nothing is lost",
+            );
         }
     }
 

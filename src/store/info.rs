@@ -116,10 +116,8 @@ impl Info {
         self.file_bytes = number("PRAGMA page_count")? * self.page_bytes;
         self.free_bytes = number("PRAGMA freelist_count")? * self.page_bytes;
         self.keys = number("SELECT count(*) FROM keys")?;
-        self.oldest_ms =
-            some("SELECT (SELECT received_ms FROM events ORDER BY seq LIMIT 1)")?;
-        self.newest_ms =
-            some("SELECT (SELECT received_ms FROM events ORDER BY seq DESC LIMIT 1)")?;
+        self.oldest_ms = some("SELECT (SELECT received_ms FROM events ORDER BY seq LIMIT 1)")?;
+        self.newest_ms = some("SELECT (SELECT received_ms FROM events ORDER BY seq DESC LIMIT 1)")?;
         self.events = count_events(connection)?;
         let names = Names::read(connection)?;
         self.targets = targets(connection, &names)?;
@@ -193,8 +191,8 @@ fn targets(connection: &Connection, names: &Names) -> rusqlite::Result<Vec<Targe
             target.next_retry_ms = next_ms;
         });
     }
-    let mut dead = connection
-        .prepare("SELECT target, count(*), sum(bytes) FROM dead GROUP BY target")?;
+    let mut dead =
+        connection.prepare("SELECT target, count(*), sum(bytes) FROM dead GROUP BY target")?;
     let mut rows = dead.query([])?;
     while let Some(row) = rows.next()? {
         let (dead, bytes) = (unsigned(row, 1)?, unsigned(row, 2)?);

@@ -26,8 +26,6 @@ pub(super) const WALK: &str = "SELECT seq, \
 /// What is told of a row that was found whole.
 #[derive(Debug)]
 pub(super) struct Proven {
-    pub(super) source: SourceId,
-    pub(super) received_ms: u64,
     pub(super) targets: Vec<TargetId>,
     /// As [`crate::event::weight`] counts.
     pub(super) bytes: u64,
@@ -41,8 +39,6 @@ pub(super) fn prove(found: &rusqlite::Row<'_>) -> Option<Proven> {
     <[u8; 32]>::try_from(row.key).ok()?;
     let body = Bytes::copy_from_slice(row.body);
     Some(Proven {
-        source: row.source,
-        received_ms: row.received_ms,
         targets: decode_targets(row.targets).collect(),
         bytes: crate::event::weight(&headers, &body),
     })

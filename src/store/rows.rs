@@ -218,7 +218,8 @@ impl Rows {
         if !has_table(connection, "replays")? {
             return Ok(());
         }
-        let sql = "SELECT seq, targets, class, settled_ms FROM replays WHERE seq >= ?1 ORDER BY seq";
+        let sql =
+            "SELECT seq, targets, class, settled_ms FROM replays WHERE seq >= ?1 ORDER BY seq";
         let replayed = &mut self.replayed;
         let gaps = walk(connection, sql, &[], |row| {
             replayed.push(Replayed {

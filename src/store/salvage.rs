@@ -366,8 +366,9 @@ impl<P: FnMut(Progress)> Salvage<'_, P> {
             "UPDATE dead SET reason = ?1 WHERE seq NOT IN (SELECT seq FROM events)",
             [corrupt],
         )?;
-        let mut settle =
-            new.prepare("INSERT OR IGNORE INTO settled (class, settled_ms, seq) VALUES (?1, ?2, ?3)")?;
+        let mut settle = new.prepare(
+            "INSERT OR IGNORE INTO settled (class, settled_ms, seq) VALUES (?1, ?2, ?3)",
+        )?;
         let waits: BTreeSet<Seq> = rows.waiting.iter().map(|row| row.seq).collect();
         let replayed: BTreeSet<Seq> = rows.replayed.iter().map(|row| row.seq).collect();
         let mut stands: BTreeSet<Seq> = BTreeSet::new();
@@ -376,7 +377,11 @@ impl<P: FnMut(Progress)> Salvage<'_, P> {
             let counts = !waits.contains(&seq) || replayed.contains(&seq);
             if whole.contains(&seq) && counts && matches!(settled.class, 0 | 1) {
                 stands.insert(seq);
-                settle.execute(params![settled.class, settled.settled_ms, seq.0.cast_signed()])?;
+                settle.execute(params![
+                    settled.class,
+                    settled.settled_ms,
+                    seq.0.cast_signed()
+                ])?;
             }
         }
         stands.extend(&waits);
@@ -418,9 +423,13 @@ impl<P: FnMut(Progress)> Salvage<'_, P> {
             .filter(|unread| unread.table == "deliveries")
             .map(|unread| (&*unread.of, unread.gap))
             .collect();
-        let dead: BTreeSet<(Seq, TargetId)> = rows.dead.iter().map(|row| (row.seq, row.target)).collect();
-        let waits: BTreeSet<(Seq, TargetId)> =
-            rows.waiting.iter().map(|row| (row.seq, row.target)).collect();
+        let dead: BTreeSet<(Seq, TargetId)> =
+            rows.dead.iter().map(|row| (row.seq, row.target)).collect();
+        let waits: BTreeSet<(Seq, TargetId)> = rows
+            .waiting
+            .iter()
+            .map(|row| (row.seq, row.target))
+            .collect();
         let settled: BTreeSet<Seq> = rows.settled.iter().map(|row| row.seq).collect();
         for (seq, event) in &self.whole {
             let stands = stands.contains(seq);
@@ -435,10 +444,13 @@ impl<P: FnMut(Progress)> Salvage<'_, P> {
                 .targets
                 .iter()
                 .copied()
-                .filter(|target| !dead.contains(&(*seq, *target)) && !waits.contains(&(*seq, *target)))
+                .filter(|target| {
+                    !dead.contains(&(*seq, *target)) && !waits.contains(&(*seq, *target))
+                })
                 // Where nothing at all is said, its delivery row may have become that of another event.
                 .filter(|target| {
-                    (!settled.contains(seq) && may_wait(target)) || (!stands && rows.is_whole("settled"))
+                    (!settled.contains(seq) && may_wait(target))
+                        || (!stands && rows.is_whole("settled"))
                 })
                 .collect();
             for target in &open {
@@ -447,7 +459,12 @@ impl<P: FnMut(Progress)> Salvage<'_, P> {
             }
             if !open.is_empty() {
                 self.saved.again.push(seq.0);
-            } else if !stands && !event.targets.iter().any(|target| dead.contains(&(*seq, *target))) {
+            } else if !stands
+                && !event
+                    .targets
+                    .iter()
+                    .any(|target| dead.contains(&(*seq, *target)))
+            {
                 // Every delivery could be read, and it is in none: it was delivered.
                 settle.execute(params![0, now_ms, row])?;
             }
@@ -502,7 +519,9 @@ impl<P: FnMut(Progress)> Salvage<'_, P> {
             }
             let of = received.get(&seq);
             let first = rows.waiting.partition_point(|row| row.seq < seq);
-            let waited = rows.waiting[first..].iter().take_while(|row| row.seq == seq);
+            let waited = rows.waiting[first..]
+                .iter()
+                .take_while(|row| row.seq == seq);
             self.saved.lost.push(Lost {
                 seq: seq.0,
                 event: of.map(|(_, ms)| EventId::new(*ms, self.tag, seq).to_string()),
@@ -521,7 +540,9 @@ impl<P: FnMut(Progress)> Salvage<'_, P> {
     fn read_over(&self, rows: &Rows) -> Vec<Seq> {
         let in_gap = |seq: Seq| {
             let seq = seq.0.cast_signed();
-            self.gaps.iter().any(|gap| (gap.from..=gap.to).contains(&seq))
+            self.gaps
+                .iter()
+                .any(|gap| (gap.from..=gap.to).contains(&seq))
         };
         rows.settled
             .iter()
@@ -537,7 +558,10 @@ impl<P: FnMut(Progress)> Salvage<'_, P> {
         identity: Option<&schema::Identity>,
     ) -> rusqlite::Result<()> {
         let set = |name: &str, value: &dyn rusqlite::ToSql| {
-            new.execute("UPDATE meta SET value = ?2 WHERE name = ?1", params![name, value])
+            new.execute(
+                "UPDATE meta SET value = ?2 WHERE name = ?1",
+                params![name, value],
+            )
         };
         if let Some(identity) = identity {
             set("tag", &identity.tag.0.cast_signed())?;
@@ -545,11 +569,15 @@ impl<P: FnMut(Progress)> Salvage<'_, P> {
         }
         let kept = self
             .old
-            .query_row("SELECT value FROM meta WHERE name = 'next_seq'", [], |row| {
-                row.get::<_, i64>(0)
-            })
+            .query_row(
+                "SELECT value FROM meta WHERE name = 'next_seq'",
+                [],
+                |row| row.get::<_, i64>(0),
+            )
             .ok();
-        let keys: i64 = new.query_row("SELECT ifnull(max(id), 0) >> 2 FROM keys", [], |row| row.get(0))?;
+        let keys: i64 = new.query_row("SELECT ifnull(max(id), 0) >> 2 FROM keys", [], |row| {
+            row.get(0)
+        })?;
         let seen = [
             self.whole.keys().next_back().copied(),
             self.corrupt.last().copied(),
@@ -615,8 +643,9 @@ impl<P: FnMut(Progress)> Salvage<'_, P> {
             Err(e) if probe::is_damage(&e) => return Ok(0),
             Err(e) => return Err(e),
         };
-        let mut insert =
-            new.prepare(&format!("INSERT OR IGNORE INTO {table} ({list}) VALUES ({places})"))?;
+        let mut insert = new.prepare(&format!(
+            "INSERT OR IGNORE INTO {table} ({list}) VALUES ({places})"
+        ))?;
         let mut copied = 0;
         let mut written = Ok(0);
         walk(self.old, keys, prefix, |row| {
@@ -624,8 +653,9 @@ impl<P: FnMut(Progress)> Salvage<'_, P> {
             if !wanted(key) || written.is_err() {
                 return Ok(());
             }
-            let mut rows =
-                select.query(rusqlite::params_from_iter(prefix.iter().copied().chain([key])))?;
+            let mut rows = select.query(rusqlite::params_from_iter(
+                prefix.iter().copied().chain([key]),
+            ))?;
             while let Some(row) = rows.next()? {
                 let values = (0..columns.len())
                     .map(|column| row.get(column))
@@ -633,7 +663,9 @@ impl<P: FnMut(Progress)> Salvage<'_, P> {
                 match insert.execute(rusqlite::params_from_iter(values)) {
                     Ok(rows) => copied += rows as u64,
                     // A value that no row of ours has, where one has to be: damage.
-                    Err(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {}
+                    Err(e)
+                        if e.sqlite_error_code()
+                            == Some(rusqlite::ErrorCode::ConstraintViolation) => {}
                     Err(e) => written = Err(e),
                 }
             }
@@ -662,8 +694,16 @@ fn targets_of(rows: &Rows) -> BTreeSet<TargetId> {
 /// Rows may speak of a source or target whose name is lost: it gets one that a configuration may take over.
 fn name_the_nameless(new: &Transaction<'_>) -> rusqlite::Result<()> {
     for (kind, word, numbers) in [
-        (0, "source", "SELECT source FROM events UNION SELECT source FROM keys"),
-        (1, "target", "SELECT target FROM deliveries UNION SELECT target FROM dead"),
+        (
+            0,
+            "source",
+            "SELECT source FROM events UNION SELECT source FROM keys",
+        ),
+        (
+            1,
+            "target",
+            "SELECT target FROM deliveries UNION SELECT target FROM dead",
+        ),
     ] {
         new.execute(
             &format!(
@@ -684,6 +724,13 @@ fn in_words(unread: &Unread) -> String {
         i64::MAX => "the end".to_owned(),
         to => to.to_string(),
     };
-    let of = if of.is_empty() { String::new() } else { format!(" of {of}") };
-    format!("rows of table {table}{of} can't be read: keys {} to {to}", gap.from)
+    let of = if of.is_empty() {
+        String::new()
+    } else {
+        format!(" of {of}")
+    };
+    format!(
+        "rows of table {table}{of} can't be read: keys {} to {to}",
+        gap.from
+    )
 }

@@ -112,9 +112,8 @@ impl<'c> Rounds<'c> {
         Ok(Self {
             connection,
             scrub,
-            bounds: connection.prepare(
-                "SELECT (SELECT min(seq) FROM events), (SELECT max(seq) FROM events)",
-            )?,
+            bounds: connection
+                .prepare("SELECT (SELECT min(seq) FROM events), (SELECT max(seq) FROM events)")?,
             read: connection.prepare(row::WALK)?,
             waits: connection.prepare(
                 "SELECT 1 FROM names n CROSS JOIN deliveries d ON d.target = n.id AND d.seq = ?1",

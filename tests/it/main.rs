@@ -14,6 +14,7 @@ mod delivery;
 mod durability;
 mod full;
 mod handshakes;
+mod keeping;
 mod learning;
 mod lookalikes;
 mod malformed;

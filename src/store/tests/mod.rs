@@ -3,6 +3,7 @@
 //! This page is what the tests share; nothing here decides what is right.
 
 mod bounds;
+mod damage;
 mod deliveries;
 mod failures;
 mod speed;
