@@ -189,7 +189,7 @@ impl<'b, 'c> Batch<'b, 'c> {
 
     /// Gives up whatever waits for an event whose payload is damaged, and returns it.
     pub(super) fn bury_corrupt(&mut self, seq: Seq) -> rusqlite::Result<Vec<Settlement>> {
-        let waiting = self.rows.deliveries.waiting(seq)?;
+        let waiting = self.rows.deliveries.of_event(seq)?;
         self.settle(&waiting)?;
         Ok(waiting)
     }

@@ -394,7 +394,15 @@ impl Tables<'_> {
             self.report.unread("keys", "", gap);
         }
         for (seq, what) in strange {
-            self.add(seq, None, what.to_owned(), &[], "a duplicate may pass once");
+            let found = events.binary_search_by_key(&seq, |event| event.seq);
+            let event = found.ok().map(|at| &events[at]);
+            self.add(
+                seq,
+                event,
+                what.to_owned(),
+                &[],
+                "a duplicate may pass once",
+            );
         }
         Ok(())
     }

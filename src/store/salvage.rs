@@ -211,11 +211,12 @@ fn mend_header(copy: &mut File, page_bytes: usize) -> io::Result<()> {
 /// Opens the copy. Where its first page does not say which tables are where, that of a new store does: the first tables
 /// of all releases are made in the same order.
 fn open_copy(copy: &Path, work: &Path, saved: &mut Salvaged) -> Result<Connection, OpenError> {
-    let opened = probe::open_still(copy)?;
-    if schema::has_first_tables(&opened) {
+    // A list of tables that makes no sense is an error already when it is opened.
+    if let Ok(opened) = probe::open_still(copy)
+        && schema::has_first_tables(&opened)
+    {
         return Ok(opened);
     }
-    drop(opened);
     let model = work.join("model.db");
     let mut made = Connection::open(&model).map_err(OpenError::sqlite(&model, "make a model"))?;
     schema::set_page_size(&made).map_err(OpenError::sqlite(&model, "set page_size"))?;

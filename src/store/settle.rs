@@ -47,7 +47,7 @@ pub(super) struct Statements<'c> {
     remove_event: Statement<'c>,
     targets: Statement<'c>,
     oldest: Statement<'c>,
-    waiting: Statement<'c>,
+    of_event: Statement<'c>,
     /// Targets that another has taken over: events still name them.
     heirs: HashMap<TargetId, TargetId>,
 }
@@ -111,7 +111,7 @@ impl<'c> Statements<'c> {
                  LEFT JOIN events e ON e.seq = d.seq WHERE d.target = ?1 ORDER BY d.seq LIMIT ?2",
             )?,
             // Each target's is found by the primary key.
-            waiting: prepare(
+            of_event: prepare(
                 "SELECT d.target, d.attempts, d.bytes, d.due_ms, d.replay FROM names n \
                  CROSS JOIN deliveries d ON d.target = n.id AND d.seq = ?1 WHERE n.kind = 1",
             )?,
@@ -345,8 +345,8 @@ impl<'c> Statements<'c> {
     }
 
     /// Everything that waits for the event, given up because its payload is damaged.
-    pub(super) fn waiting(&mut self, seq: Seq) -> rusqlite::Result<Vec<Settlement>> {
-        let found = self.waiting.query_map([seq.0.cast_signed()], |row| {
+    pub(super) fn of_event(&mut self, seq: Seq) -> rusqlite::Result<Vec<Settlement>> {
+        let found = self.of_event.query_map([seq.0.cast_signed()], |row| {
             Ok(Settlement {
                 target: TargetId(row.get(0)?),
                 seq,
