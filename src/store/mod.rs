@@ -8,24 +8,32 @@
 //! `read` serves deliveries. `directory`, `recovery`, `schema`, `names` and `inventory` open what is there.
 //! `health` says whether any of it may still be trusted.
 
+mod attempts;
 mod backlog;
 mod batch;
 mod browse;
 mod checkpoint;
+mod detail;
 mod directory;
 mod health;
+mod history;
 mod inbox;
 mod inventory;
+mod looking;
 mod names;
 mod opened;
+mod page;
 mod read;
 mod recovery;
+mod redo;
+mod replays;
 mod retention;
 mod row;
 mod schema;
 mod settle;
 mod space;
 mod steer;
+mod steering;
 mod upkeep;
 mod writer;
 

@@ -6,6 +6,7 @@ mod bounds;
 mod deliveries;
 mod failures;
 mod speed;
+mod steering;
 mod survival;
 
 use super::*;
