@@ -4,6 +4,7 @@
 //! worth, and refused beyond that; settlements and what is to be forgotten are
 //! never refused, since their callers bound them. There is one way to wake the writer.
 
+use super::steering::Steering;
 use super::{Admission, NotStored, Settlement};
 use crate::dedupe::Kind;
 use crate::event::{EventId, Seq, TargetId};
@@ -20,6 +21,9 @@ const ADMISSIONS_MAX: usize = 4096;
 /// What the writer takes at most, so that whatever waits is counted here: admissions and settlements of one commit.
 pub(super) const TAKEN_ADMISSIONS: usize = 256;
 pub(super) const TAKEN_SETTLEMENTS: usize = 1024;
+
+/// Calls of operators that may wait here, and as many again that the writer has taken.
+const STEERS_MAX: usize = 16;
 
 /// Settlements that are worth a commit of their own.
 const SETTLEMENTS_WAKE: usize = 64;
@@ -47,6 +51,7 @@ pub(super) struct Work {
     pub(super) abandons: Vec<Abandon>,
     /// Events whose payload was found damaged.
     pub(super) corrupt: Vec<Seq>,
+    pub(super) steers: VecDeque<Steering>,
 }
 
 impl Work {
@@ -56,6 +61,7 @@ impl Work {
             && self.forgets.is_empty()
             && self.abandons.is_empty()
             && self.corrupt.is_empty()
+            && self.steers.is_empty()
     }
 
     /// How many more settlements it takes.
@@ -74,6 +80,9 @@ impl Work {
         self.forgets.append(&mut other.forgets);
         self.abandons.append(&mut other.abandons);
         self.corrupt.append(&mut other.corrupt);
+        let steers = STEERS_MAX.saturating_sub(self.steers.len());
+        let steers = steers.min(other.steers.len());
+        self.steers.extend(other.steers.drain(..steers));
     }
 }
 
@@ -160,6 +169,22 @@ impl Inbox {
         }
     }
 
+    /// Takes what an operator asks.
+    pub(super) fn steer(&self, steering: Steering) -> Result<(), NotStored> {
+        {
+            let mut state = self.state.lock();
+            if state.closed {
+                return Err(NotStored::Unavailable);
+            }
+            if state.work.steers.len() >= STEERS_MAX {
+                return Err(NotStored::Overloaded);
+            }
+            state.work.steers.push_back(steering);
+        }
+        self.wake.notify_one();
+        Ok(())
+    }
+
     /// Nothing more is taken; what waits is still handed to the writer.
     pub(super) fn close(&self) {
         self.state.lock().closed = true;
@@ -174,6 +199,7 @@ impl Inbox {
         // Settlements that `work` has no room for are no reason to go on.
         let may_settle = work.room_to_settle() > 0;
         while state.work.admissions.is_empty()
+            && state.work.steers.is_empty()
             && !(may_settle && state.work.settlements.len() >= SETTLEMENTS_WAKE)
             && !state.closed
         {

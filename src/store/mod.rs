@@ -8,23 +8,30 @@
 //! `read` serves deliveries. `directory`, `recovery`, `schema`, `names` and `inventory` open what is there.
 //! `health` says whether any of it may still be trusted.
 
+mod attempts;
 mod backlog;
 pub mod backup;
 mod batch;
 mod browse;
 pub mod check;
 mod checkpoint;
+mod detail;
 mod directory;
 mod frames;
 mod health;
+mod history;
 mod inbox;
 pub mod info;
 mod inventory;
+mod looking;
 mod names;
 mod opened;
+mod page;
 mod probe;
 mod read;
 mod recovery;
+mod redo;
+mod replays;
 mod retention;
 mod row;
 mod rows;
@@ -34,6 +41,7 @@ mod scrub;
 mod settle;
 mod space;
 mod steer;
+mod steering;
 mod upkeep;
 mod walk;
 mod writer;

@@ -7,6 +7,7 @@ mod damage;
 mod deliveries;
 mod failures;
 mod speed;
+mod steering;
 mod survival;
 
 use super::*;
