@@ -24,12 +24,12 @@ one.\n\n\
 The directory comes from store.path of the configuration, which need not be right otherwise, nor its secrets set; or \
 from --path.";
 
-/// How much a log may grow by default while we read: a tenth of the default store.max_size.
+/// How much a log may grow by default while we read: a tenth of the default `store.max_size`.
 const LOG_GROWTH: &str = "1GiB";
 
 /// Which store.
 #[derive(Debug, clap::Args)]
-struct Place {
+pub(super) struct Place {
     #[command(flatten)]
     config: origin::ConfigFile,
     /// The store's directory, instead of store.path

@@ -228,7 +228,7 @@ fn log_bytes(log: &Path) -> u64 {
 
 fn check_log(directory: &Path, report: &mut Report) -> Result<(), OpenError> {
     let log = probe::log(directory);
-    match frames::look(&log, schema::PAGE_BYTES.cast_unsigned() as usize)? {
+    match frames::look(&log, schema::PAGE_BYTES.into())? {
         Verdict::Whole => {}
         Verdict::Torn { frame } => report.notes.push(format!(
             "the log ends in a commit that is not whole (frame {frame}): a gateway is writing it, or a crash cut it \

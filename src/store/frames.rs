@@ -67,15 +67,15 @@ struct Checksum(u32, u32);
 impl Checksum {
     /// Goes on over `bytes`, a whole number of 8-byte pairs.
     fn over(self, bytes: &[u8], order: Order) -> Self {
-        let (pairs, _) = bytes.as_chunks::<8>();
-        let word = |[a, b, c, d]: [u8; 4]| match order {
-            Order::Big => u32::from_be_bytes([a, b, c, d]),
-            Order::Little => u32::from_le_bytes([a, b, c, d]),
+        let (words, _) = bytes.as_chunks::<4>();
+        let word = |word: [u8; 4]| match order {
+            Order::Big => u32::from_be_bytes(word),
+            Order::Little => u32::from_le_bytes(word),
         };
-        pairs.iter().fold(self, |Self(one, two), pair| {
-            let [a, b, c, d, e, f, g, h] = *pair;
-            let one = one.wrapping_add(word([a, b, c, d])).wrapping_add(two);
-            let two = two.wrapping_add(word([e, f, g, h])).wrapping_add(one);
+        let (pairs, _) = words.as_chunks::<2>();
+        pairs.iter().fold(self, |Self(one, two), [first, second]| {
+            let one = one.wrapping_add(word(*first)).wrapping_add(two);
+            let two = two.wrapping_add(word(*second)).wrapping_add(one);
             Self(one, two)
         })
     }

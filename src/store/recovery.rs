@@ -11,9 +11,6 @@ use std::{path::Path, time::Duration};
 /// The first release of SQLite without a known way to lose a commit in WAL mode (the WAL-reset bug).
 const SQLITE_MIN: i32 = 3_051_003;
 
-/// Of a log whose header does not say it.
-const PAGE_BYTES: usize = schema::PAGE_BYTES.cast_unsigned() as usize;
-
 /// How long an operator's shell may hold a lock before we refuse.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -68,7 +65,7 @@ pub(super) fn open_beside(directory: &Directory) -> Result<Connection, OpenError
 
 fn check_log(directory: &Directory) -> Result<(), OpenError> {
     let log = directory.log();
-    match frames::look(&log, PAGE_BYTES)? {
+    match frames::look(&log, schema::PAGE_BYTES.into())? {
         Verdict::Whole => Ok(()),
         Verdict::Torn { frame } => {
             tracing::warn!(

@@ -33,6 +33,7 @@ pub(super) struct Replayed {
 
 /// A row of `due`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "as the column is called")]
 pub(super) struct Due {
     pub(super) seq: Seq,
     pub(super) target: TargetId,
@@ -41,6 +42,7 @@ pub(super) struct Due {
 
 /// A row of `dead`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "as the column is called")]
 pub(super) struct Dead {
     pub(super) seq: Seq,
     pub(super) target: TargetId,
@@ -50,6 +52,7 @@ pub(super) struct Dead {
 
 /// A row of `settled`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "as the column is called")]
 pub(super) struct Settled {
     pub(super) seq: Seq,
     pub(super) class: i64,
@@ -192,7 +195,7 @@ impl Rows {
     fn read_settled(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         let mut at =
             connection.prepare("SELECT seq FROM settled WHERE class = ?1 AND settled_ms = ?2")?;
-        for class in self.firsts(connection, "settled", "class", [0, 1])? {
+        for class in Self::firsts(connection, "settled", "class", [0, 1])? {
             let sql = "SELECT DISTINCT settled_ms FROM settled \
                        WHERE class = ?1 AND settled_ms >= ?2 ORDER BY settled_ms";
             let settled = &mut self.settled;
@@ -238,12 +241,11 @@ impl Rows {
     /// Targets that may have rows in `table`: those with a name, and others that rows speak of.
     fn targets(&self, connection: &Connection, table: &str) -> rusqlite::Result<Vec<i64>> {
         let named = self.names.targets.keys().map(|target| i64::from(target.0));
-        self.firsts(connection, table, "target", named)
+        Self::firsts(connection, table, "target", named)
     }
 
     /// Values of the first column of a table's key: those that are known, and others that can be found.
     fn firsts(
-        &self,
         connection: &Connection,
         table: &str,
         column: &str,

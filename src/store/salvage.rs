@@ -166,7 +166,7 @@ fn copy_by_hand(directory: &Path, to: &Path) -> io::Result<Applied> {
 
 /// As the header says, if that can be; else as every store of ours is made.
 fn page_bytes(copy: &mut File) -> io::Result<usize> {
-    let ours = schema::PAGE_BYTES.cast_unsigned();
+    let ours = u64::from(schema::PAGE_BYTES);
     let mut said = [0; 2];
     copy.seek(SeekFrom::Start(16))?;
     match copy.read_exact(&mut said) {
@@ -224,7 +224,7 @@ fn open_copy(copy: &Path, work: &Path, saved: &mut Salvaged) -> Result<Connectio
     made.close()
         .map_err(|(_, e)| OpenError::sqlite(&model, "make a model")(e))?;
     let mend = || -> io::Result<()> {
-        let page_bytes = usize::try_from(schema::PAGE_BYTES).unwrap_or(usize::MAX);
+        let page_bytes = usize::from(schema::PAGE_BYTES);
         let mut page = vec![0; page_bytes];
         File::open(&model)?.read_exact(&mut page)?;
         let mut copy = OpenOptions::new().read(true).write(true).open(copy)?;

@@ -21,7 +21,7 @@ const MIN_READER: i64 = 1;
 
 /// Bytes of a page. With some 1.3 KB a row (body and headers) a page of 8 KiB holds six of them instead of three,
 /// and wastes less at its end; larger ones write more to the log for each small row that changes.
-pub(super) const PAGE_BYTES: i64 = 8192;
+pub(super) const PAGE_BYTES: u16 = 8192;
 
 /// Random bits of [`StoreTag`].
 const TAG_BITS: u32 = 34;

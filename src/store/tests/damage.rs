@@ -188,7 +188,7 @@ fn dump(path: &Path) -> Vec<String> {
 /// Where to flip: everywhere, and more often where little bytes mean much.
 fn places(filled: &Filled, number: usize) -> Vec<(u64, u8)> {
     let bytes = fs::metadata(filled.place.database()).expect("there").len();
-    let page = schema::PAGE_BYTES.cast_unsigned();
+    let page = u64::from(schema::PAGE_BYTES);
     let mut random = fastrand::Rng::with_seed(20);
     let pages = bytes / page;
     let mut places: Vec<_> = (0..100).step_by(3).map(|at| (at, random.u8(..8))).collect();
@@ -234,7 +234,10 @@ async fn a_flipped_byte_is_noticed_or_means_nothing_and_the_rest_is_salvaged() {
         nothing += 1;
         assert_eq!(found, filled.waits, "{what}: nothing is dropped in silence");
         let after = dump(&place.database());
-        let changed: Vec<_> = after.iter().filter(|line| !before.contains(line)).collect();
+        let changed: Vec<_> = after
+            .iter()
+            .filter(|line| !before.contains(*line))
+            .collect();
         assert!(changed.is_empty(), "{what}: nobody has noticed {changed:?}");
         assert_eq!(after.len(), before.len(), "{what}: rows are missing");
     }
