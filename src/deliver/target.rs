@@ -205,7 +205,11 @@ impl Target {
     /// An operator has given a delivery up.
     pub(super) fn discarded(self: &Arc<Self>, settlement: &Settlement) {
         self.metrics.pending.decrement(1.0);
-        self.died(DeadReason::Discarded);
+        let reason = match settlement.outcome {
+            Outcome::Dead { reason, .. } => reason,
+            Outcome::Delivered | Outcome::Retry { .. } => DeadReason::Discarded,
+        };
+        self.died(reason);
         let gone = self.change(|scheduler| scheduler.discarded(settlement));
         if let Some(job) = gone {
             job.tell(false);

@@ -10,31 +10,40 @@
 
 mod attempts;
 mod backlog;
+pub mod backup;
 mod batch;
 mod browse;
+pub mod check;
 mod checkpoint;
 mod detail;
 mod directory;
+mod frames;
 mod health;
 mod history;
 mod inbox;
+pub mod info;
 mod inventory;
 mod looking;
 mod names;
 mod opened;
 mod page;
+mod probe;
 mod read;
 mod recovery;
 mod redo;
 mod replays;
 mod retention;
 mod row;
+mod rows;
+pub mod salvage;
 mod schema;
+mod scrub;
 mod settle;
 mod space;
 mod steer;
 mod steering;
 mod upkeep;
+mod walk;
 mod writer;
 
 #[cfg(test)]
@@ -317,6 +326,7 @@ struct Threads {
     alive: watch::Sender<()>,
     tag: StoreTag,
     keeps_history: bool,
+    stop_scrub: Arc<scrub::Stop>,
     /// What operators ask.
     asked: mpsc::Sender<browse::Request>,
 }
@@ -325,6 +335,7 @@ impl Drop for Threads {
     fn drop(&mut self) {
         self.inbox.close();
         self.checkpoints.stop();
+        self.stop_scrub.stop();
     }
 }
 
@@ -476,6 +487,7 @@ impl Store {
         let threads = &*self.0;
         threads.inbox.close();
         threads.checkpoints.stop();
+        threads.stop_scrub.stop();
         let ended = async {
             // A reader that is gone needs no telling.
             let _ = threads.reads.send(Request::Stop).await;

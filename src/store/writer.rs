@@ -227,6 +227,9 @@ impl<'w, 'c> Round<'w, 'c> {
                 done.given_up = batch.abandon(*abandon, ABANDON_SLICE)?;
                 done.abandoned = done.given_up.len() < ABANDON_SLICE;
             }
+            for seq in &work.corrupt {
+                done.buried.extend(batch.bury_corrupt(*seq)?);
+            }
             if held {
                 batch.make_room()?;
             }
@@ -308,6 +311,10 @@ impl<'w, 'c> Round<'w, 'c> {
             self.work.settlements.drain(..done.settled);
         }
         self.work.forgets.drain(..done.forgotten);
+        self.work.corrupt.clear();
+        if !done.buried.is_empty() {
+            feed.discarded(&done.buried);
+        }
         if !done.given_up.is_empty() {
             let sources = &self.writer.books.sources;
             let named = |delivery: settle::Abandoned| Abandoned {
@@ -408,6 +415,8 @@ struct Done {
     forgotten: usize,
     /// Deliveries of a removed target.
     given_up: Vec<settle::Abandoned>,
+    /// Deliveries of events whose payload is damaged.
+    buried: Vec<Settlement>,
     /// None of that target are left.
     abandoned: bool,
     expired: usize,

@@ -20,6 +20,7 @@ mod delivery;
 mod durability;
 mod full;
 mod handshakes;
+mod keeping;
 mod learning;
 mod lookalikes;
 mod malformed;

@@ -3,6 +3,7 @@
 //! This page is what the tests share; nothing here decides what is right.
 
 mod bounds;
+mod damage;
 mod deliveries;
 mod failures;
 mod looking;
@@ -48,6 +49,8 @@ impl Place {
             retention: Duration::from_hours(1),
             dead_retention: Duration::from_hours(2),
             attempts: 16,
+            scrub: Duration::ZERO,
+            start_check: PATIENCE,
             history: Duration::ZERO,
         };
         Self {
