@@ -9,7 +9,7 @@ use super::inbox::{self, Inbox, Work};
 use super::settle;
 use super::steering::Progress;
 use super::upkeep::{Upkeep, Warnings};
-use super::{Abandoned, Destination, Feed, NotStored, Settlement};
+use super::{Abandoned, Destination, Destination, Feed, NotStored, Settlement};
 use crate::clock;
 use crate::event::{Event, TargetId};
 use crate::metrics::StoreMetrics;
@@ -294,7 +294,7 @@ impl<'w, 'c> Round<'w, 'c> {
         for copy in &copied {
             copy.event.log_accepted();
             for target in &copy.targets {
-                feed.admitted(*target, &copy.event);
+                feed.admitted(Destination::from(*target), &copy.event);
             }
         }
         let durable: Vec<Durable> = admitted.into_iter().map(Durable::answer).collect();
