@@ -41,6 +41,8 @@ pub(super) fn open(directory: &Directory) -> Result<(Connection, schema::Identit
     checkpoint_all(&connection, &path)?;
     let identity = schema::prepare(&mut connection, &path, owner)?;
     checkpoint_all(&connection, &path)?;
+    // Now both files are there, whoever made them and however far that start came.
+    directory.sync()?;
     Ok((connection, identity))
 }
 
