@@ -3,7 +3,9 @@
 pub(crate) mod app;
 pub(crate) mod device;
 pub(crate) mod gate;
+pub(crate) mod mount;
 pub(crate) mod oracle;
+pub(crate) mod process;
 pub(crate) mod sender;
 pub(crate) mod strace;
 pub(crate) mod tools;

@@ -114,6 +114,10 @@ pub(crate) struct Oracle {
     pub(crate) app: App,
     epoch: u64,
     store: String,
+    /// More keys of the source `shop`.
+    source: String,
+    /// The URL of the target `lone`, which the source of that name feeds.
+    lone: Option<String>,
 }
 
 impl Oracle {
@@ -135,7 +139,21 @@ impl Oracle {
             app,
             epoch: 0,
             store: store.to_owned(),
+            source: String::new(),
+            lone: None,
         }
+    }
+
+    /// With another source and target beside, both called `lone`.
+    pub(crate) fn beside(mut self, url: String) -> Self {
+        self.lone = Some(url);
+        self
+    }
+
+    /// With another key of its source, such as `dedupe: { window: 1m }`.
+    pub(crate) fn with(mut self, key: &str) -> Self {
+        self.source += &format!("    {key}\n");
+        self
     }
 
     /// A directory for its gateways.
@@ -144,12 +162,24 @@ impl Oracle {
     }
 
     fn configuration(&self) -> String {
+        let Self {
+            store,
+            source,
+            epoch,
+            ..
+        } = self;
         let url = self.app.url();
+        let (lone_source, lone_target) = match &self.lone {
+            None => (String::new(), String::new()),
+            Some(url) => (
+                "  lone: { verify: none, forward: lone }\n".to_owned(),
+                format!("  lone: {{ url: {url} }}\n"),
+            ),
+        };
         format!(
-            "store: {}\nsources:\n  shop:\n    verify: {{ hmac: {{ header: X-Signature }} }}\n    secret: {SECRET}\n    \
-             event: {{ id: json:/id }}\n    forward: app\ntargets:\n  app: {{ url: {url}/{}, concurrency: {CONCURRENCY}, \
-             max_backlog: 100%, retry: {{ first: 20ms, max: 200ms }} }}\n",
-            self.store, self.epoch
+            "store: {store}\nsources:\n  shop:\n    verify: {{ hmac: {{ header: X-Signature }} }}\n    secret: {SECRET}\n    \
+             event: {{ id: json:/id }}\n    forward: app\n{source}{lone_source}targets:\n  app: {{ url: {url}/{epoch}, \
+             concurrency: {CONCURRENCY}, max_backlog: 100%, retry: {{ first: 20ms, max: 200ms }} }}\n{lone_target}"
         )
     }
 
