@@ -117,6 +117,20 @@ fn one_who_waited_takes_the_place_of_a_failed_original() {
 }
 
 #[test]
+fn a_panic_frees_the_keys_that_it_held() {
+    let memory = memory(100);
+    let original = ours(memory.claim(A, &event(1), 0, START_MS));
+    let waits = waiter(memory.claim(A, &event(1), 0, START_MS));
+    let fell = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+        let _held = original;
+        panic!("on purpose");
+    }));
+    assert!(fell.is_err());
+    assert!(matches!(told(waits), Some(Ended::Failed)));
+    make_durable(ours(memory.claim(A, &event(1), 0, START_MS)), 1, START_MS);
+}
+
+#[test]
 fn a_waiter_hears_nothing_early_and_may_leave() {
     let memory = memory(100);
     let original = ours(memory.claim(A, &event(1), 0, START_MS));

@@ -120,6 +120,7 @@ fn an_app_that_is_down_slow_or_not_to_be_found_holds_up_nobody_else() {
     goes_on(&gate, &well, "connect");
     sick.come_back();
     recovers(&gate, "connect");
+    assert!(gate.stop().0.success());
 
     // Not speaking TLS; then without a name in the DNS. Both need another URL to get well.
     let plain = sick.url();

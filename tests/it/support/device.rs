@@ -60,6 +60,10 @@ pub(crate) fn steps(trace: &str, directory: &Path, mut steps: Vec<Step>) -> Vec<
                 {
                     covering.insert(thread, changes.get(&file).copied().unwrap_or(0));
                 }
+                // An answer is out as soon as it is written.
+                if matches!(name.as_str(), "write" | "writev" | "sendto" | "sendmsg") {
+                    steps.extend(answers(&arguments));
+                }
             }
             Moment::Exit(call) => {
                 if let Some(step) = step(&call, &directory, &covering) {
@@ -75,7 +79,12 @@ pub(crate) fn steps(trace: &str, directory: &Path, mut steps: Vec<Step>) -> Vec<
 }
 
 fn step(call: &Call, directory: &str, covering: &HashMap<u32, usize>) -> Option<Step> {
-    if call.injected || call.result < 0 {
+    if call.injected || call.result.is_some_and(|result| result < 0) {
+        return None;
+    }
+    // A change whose process was killed in it may have been made; a sync may not.
+    let is_sync = matches!(call.name.as_str(), "fdatasync" | "fsync");
+    if is_sync && call.result.is_none() {
         return None;
     }
     let arguments = &call.arguments;
@@ -83,8 +92,9 @@ fn step(call: &Call, directory: &str, covering: &HashMap<u32, usize>) -> Option<
         "pwrite64" => {
             let file = file_of(arguments, directory)?;
             let (mut bytes, rest) = string(arguments)?;
-            let written = usize::try_from(call.result).expect("not negative");
-            bytes.truncate(written);
+            if let Some(written) = call.result {
+                bytes.truncate(usize::try_from(written).expect("not negative"));
+            }
             let at = rest.rsplit(", ").next()?.parse().expect("an offset");
             Some(Step::Write { file, at, bytes })
         }
@@ -123,7 +133,6 @@ fn step(call: &Call, directory: &str, covering: &HashMap<u32, usize>) -> Option<
             let path = String::from_utf8(path).expect("UTF-8");
             Some(Step::Remove(kept(path.rsplit('/').next()?)?))
         }
-        "write" | "writev" | "sendto" | "sendmsg" => answers(arguments),
         "pwritev" | "fallocate" | "rename" => {
             assert!(
                 !arguments.contains(directory),

@@ -94,8 +94,8 @@ pub(crate) struct Call {
     pub(crate) name: String,
     /// Everything between the brackets.
     pub(crate) arguments: String,
-    /// What it returned; -1 for an error.
-    pub(crate) result: i64,
+    /// What it returned; -1 for an error, none where the process was killed in it.
+    pub(crate) result: Option<i64>,
     /// It was not made at all: strace has answered instead.
     pub(crate) injected: bool,
 }
@@ -139,6 +139,10 @@ pub(crate) fn moments(trace: &str) -> Vec<Moment> {
             moments.push(exit);
         }
     }
+    // Killed in the middle of it.
+    for (thread, (name, arguments)) in begun {
+        moments.extend(exit(thread, &name, &format!("{arguments}) = ?")));
+    }
     moments
 }
 
@@ -154,11 +158,14 @@ fn exit(thread: u32, name: &str, text: &str) -> Option<Moment> {
         .chars()
         .take_while(|c| *c == '-' || c.is_ascii_digit())
         .collect();
+    if number.is_empty() && !result.starts_with('?') {
+        return None;
+    }
     Some(Moment::Exit(Call {
         thread,
         name: name.to_owned(),
         arguments: arguments.to_owned(),
-        result: number.parse().ok()?,
+        result: number.parse().ok(),
         injected: result.contains("(INJECTED)"),
     }))
 }
