@@ -333,7 +333,9 @@ fn what_a_restart_read_from_the_page_cache_is_durable_before_anybody_hears_of_it
     assert_eq!(before + 1, sent, "one was written and not acknowledged");
     let forgotten = |steps: &[Step]| {
         let mut device = Device::default();
-        steps.iter().for_each(|step| device.take(step));
+        for step in steps {
+            device.take(step);
+        }
         let place = tempfile::tempdir().expect("a directory");
         device.crash(place.path(), Leaves::Nothing, &mut fastrand::Rng::new());
         let found = events(&place.path().join("hookgate.db")).expect("whole");

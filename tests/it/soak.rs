@@ -53,7 +53,6 @@ fn a_steady_load_leaves_memory_and_files_as_they_are() {
             database: size("hookgate.db"),
             log: size("hookgate.db-wal"),
         };
-        #[expect(clippy::cast_possible_truncation, reason = "0 to 3")]
         let quarter =
             (begun.elapsed().as_millis() * 4 / u128::from(1000 * seconds)).min(3) as usize;
         quarters[quarter] = quarters[quarter].max(look);

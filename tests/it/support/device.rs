@@ -102,21 +102,18 @@ fn step(call: &Call, directory: &str, covering: &HashMap<u32, usize>) -> Option<
             file: file_of(arguments, directory)?,
             length: arguments.rsplit(", ").next()?.parse().expect("a length"),
         }),
-        "fdatasync" | "fsync" => match file_of(arguments, directory) {
-            Some(file) => Some(Step::Sync {
-                covers: covering.get(&call.thread).copied().unwrap_or(0),
-                file,
-            }),
-            None => {
-                let synced = fd_path(arguments)?;
-                if synced == directory {
-                    Some(Step::SyncDirectory)
-                } else {
-                    let parent = directory.rsplit_once('/')?.0;
-                    (synced == parent).then_some(Step::SyncParent)
-                }
+        "fdatasync" | "fsync" => {
+            if let Some(file) = file_of(arguments, directory) {
+                let covers = covering.get(&call.thread).copied().unwrap_or(0);
+                return Some(Step::Sync { file, covers });
             }
-        },
+            let synced = fd_path(arguments)?;
+            if synced == directory {
+                return Some(Step::SyncDirectory);
+            }
+            let parent = directory.rsplit_once('/')?.0;
+            (synced == parent).then_some(Step::SyncParent)
+        }
         "openat" if arguments.contains("O_CREAT") => {
             let (path, _) = string(arguments)?;
             let path = String::from_utf8(path).expect("UTF-8");
