@@ -4,6 +4,8 @@
 use crate::support::{
     App, Behaviour, Gate, Request, gate::Home, sender::Connection, torture, wait_until,
 };
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -54,6 +56,21 @@ fn goes_on(gate: &Gate, well: &App, reason: &str) {
         gate.metric(&series) >= 1.0
     });
     assert!(pending(gate, "sick") > 0.0, "{reason}: it waits");
+}
+
+/// The URL of a server that answers a TLS greeting with plain HTTP, until the tests end.
+fn no_tls() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            if let Ok(1..) = (&stream).read(&mut [0; 512]) {
+                // The gateway may be gone already.
+                let _ = (&stream).write_all(b"HTTP/1.1 400 Plain\r\nContent-Length: 0\r\n\r\n");
+            }
+        }
+    });
+    format!("https://{address}/")
 }
 
 /// It is well again: everything arrives.
@@ -127,7 +144,7 @@ fn an_app_that_is_down_slow_or_not_to_be_found_holds_up_nobody_else() {
     // Not speaking TLS; then without a name in the DNS. Both need another URL to get well.
     let plain = sick.url();
     for (reason, url) in [
-        ("tls", plain.replace("http://", "https://")),
+        ("tls", no_tls()),
         ("dns", "http://hookgate-test.invalid/".to_owned()),
     ] {
         configure(&home, &url, &well);
