@@ -167,7 +167,7 @@ impl Deliver {
         for target in &targets {
             target.start();
             self.shift
-                .spawn(|running| reader::read(Arc::clone(target), running));
+                .spawn(|running| reader::serve(Arc::clone(target), running));
         }
         self.shift
             .spawn(|running| reader::stop(targets.clone(), running));

@@ -452,6 +452,11 @@ impl Scheduler {
         self.lanes.end_read();
     }
 
+    /// The reader has lost a page, and nobody knows of which time: whatever is due is read anew.
+    pub(super) fn forget_page(&mut self) {
+        self.due.expect(0);
+    }
+
     /// Whether something changed that the reader waits for. Asked once for each change.
     pub(super) fn wants_reader(&mut self) -> bool {
         std::mem::take(&mut self.reader_wanted)

@@ -2,6 +2,8 @@
 
 mod prepare;
 mod renew;
+#[cfg(test)]
+mod tests;
 mod upkeep;
 
 pub use renew::Secrets;
@@ -18,7 +20,7 @@ use crate::extract::KeyExpr;
 use crate::http::server;
 use crate::metrics::{Metrics, ProcessMetrics};
 use crate::receive::{Learned, Receive, Source, service};
-use crate::shutdown::{Phase, Shutdown};
+use crate::shutdown::{Phase, Shutdown, persevere};
 use crate::store::{self, OpenSettings, Opened, Store};
 use http::Request;
 use prepare::{
@@ -255,7 +257,10 @@ impl Gateway {
             receive,
             doors.listen(),
         ));
-        let upkeep = tokio::spawn(upkeep.run());
+        let upkeep = Arc::new(upkeep);
+        let upkeep = tokio::spawn(persevere("the upkeep", shutdown.listen(), move |_| {
+            Arc::clone(&upkeep).run()
+        }));
         readiness.set(State::Ready);
 
         let drain = async {

@@ -66,6 +66,12 @@ impl Directory {
         self.path.join("hookgate.db-wal")
     }
 
+    /// Makes the names of its files durable. SQLite syncs the directory for each log that it makes, but does not look
+    /// at how that ends.
+    pub(super) fn sync(&self) -> Result<(), OpenError> {
+        sync_directory(&self.path)
+    }
+
     /// Makes the file before SQLite opens it, for its mode. Never later: closing a second descriptor of
     /// the file would drop the locks of every other one (POSIX).
     fn make_database(&self) -> Result<(), OpenError> {
@@ -123,12 +129,21 @@ fn take(lock: &File, path: &Path) -> Result<(), OpenError> {
 }
 
 /// Makes the directory and those above it that are missing; each new entry is synced in its parent, or a
-/// crash could lose the whole store with it.
+/// crash could lose the whole store with it. One that is there may be what a start left that was cut off before
+/// it could sync.
 pub(super) fn make_directory(path: &Path) -> Result<(), OpenError> {
-    if path.is_dir() {
-        return Ok(());
-    }
     let parent = parent(path);
+    if path.is_dir() {
+        return match sync_directory(parent) {
+            // Where we may not look we have not made it.
+            Err(OpenError::Io { source, .. })
+                if source.kind() == std::io::ErrorKind::PermissionDenied =>
+            {
+                Ok(())
+            }
+            synced => synced,
+        };
+    }
     make_directory(parent)?;
     DirBuilder::new()
         .mode(DIRECTORY_MODE)

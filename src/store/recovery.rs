@@ -52,6 +52,8 @@ pub(super) fn open(
     checkpoint_all(&connection, &path)?;
     let identity = schema::prepare(&mut connection, &path, owner)?;
     checkpoint_all(&connection, &path)?;
+    // Now both files are there, whoever made them and however far that start came.
+    directory.sync()?;
     Ok((connection, identity))
 }
 

@@ -9,7 +9,7 @@ use super::inbox::{self, Inbox, Work};
 use super::settle;
 use super::steering::Progress;
 use super::upkeep::{Upkeep, Warnings};
-use super::{Abandoned, Destination, Destination, Feed, NotStored, Settlement};
+use super::{Abandoned, Destination, Feed, NotStored, Settlement};
 use crate::clock;
 use crate::event::{Event, TargetId};
 use crate::metrics::StoreMetrics;
