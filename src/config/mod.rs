@@ -35,7 +35,7 @@ pub use pattern::Patterns;
 pub use presets::presets;
 pub use read::takes;
 pub use secret::Secret;
-pub use source::{Ack, Dedupe, Respond, Route, Sample, SkipRule, Source, Status};
+pub use source::{Ack, Dedupe, Rejects, Respond, Route, Sample, SkipRule, Source, Status};
 pub use summary::summary;
 pub use target::{Target, WhenFull};
 pub(crate) use value::{HEADER, HEADER_VALUE, LISTEN, PUBLIC_URL, URL, duration_text};
@@ -111,6 +111,8 @@ pub struct Limits {
     pub dedupe_keys: usize,
     /// Elements of a list that are looked at for signatures in one request; one with more is refused.
     pub signatures: usize,
+    /// Refused requests that are kept in a second of one client's, where a source keeps them.
+    pub rejects_per_client: u32,
 }
 
 /// How a stop goes.

@@ -6,7 +6,7 @@
 //! From the door inwards: `inbox` holds what waits for the `writer`, which commits it in a `batch` of rows
 //! (`row`, `settle`, `retention`) within its bounds (`backlog`, `space`); `checkpoint` and `upkeep` keep the log short and
 //! `read` serves deliveries. `directory`, `recovery`, `schema`, `names` and `inventory` open what is there.
-//! `health` says whether any of it may still be trusted.
+//! `health` says whether any of it may still be trusted. `rejects` keeps refused requests, apart from all this.
 
 mod backlog;
 mod batch;
@@ -19,6 +19,7 @@ mod names;
 mod opened;
 mod read;
 mod recovery;
+mod rejects;
 mod retention;
 mod row;
 mod schema;
@@ -36,6 +37,7 @@ use crate::event::{Event, EventId, FirstAttempts, Seq, SourceId, TargetId};
 use crate::metrics::SourceMetrics;
 use crate::verify::Verified;
 pub use opened::{OpenError, OpenSettings, Opened};
+pub use rejects::{Reject, RejectPage, RejectQuery, RejectSettings, RejectSummary, Rejects};
 
 use checkpoint::Checkpoints;
 use health::Health;

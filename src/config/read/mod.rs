@@ -7,6 +7,7 @@ mod fit;
 mod general;
 mod handshake;
 mod params;
+mod rejects;
 mod respond;
 mod route;
 mod sample;
