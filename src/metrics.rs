@@ -8,6 +8,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bounds of every histogram in seconds.
 pub const BUCKETS_SECONDS: [f64; 16] = [
@@ -47,23 +48,33 @@ pub const REASONS: [&str; 9] = [
     "3xx", "4xx", "5xx", "1xx", "timeout", "connect", "tls", "dns", "closed",
 ];
 
-/// Counters that differ in one fixed label value.
+/// Counters that differ in one fixed label value. Their counts can be read back, which a recorder's cannot.
 #[derive(Clone, Debug)]
-pub struct Family(Arc<[(&'static str, Counter)]>);
+pub struct Family(Arc<[(&'static str, Counter, AtomicU64)]>);
 
 impl Family {
     fn new(words: &[&'static str], make: impl Fn(&'static str) -> Counter) -> Self {
-        Self(words.iter().map(|word| (*word, make(word))).collect())
+        let counter = |word: &&'static str| (*word, make(word), AtomicU64::new(0));
+        Self(words.iter().map(counter).collect())
+    }
+
+    /// Every word with what was counted since the start.
+    pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let count = |(word, _, count): &(&'static str, Counter, AtomicU64)| {
+            (*word, count.load(Ordering::Relaxed))
+        };
+        self.0.iter().map(count)
     }
 
     /// Counts one. `word` must be one that the family was made with; another is not counted.
     pub fn increment(&self, word: &str) {
         debug_assert!(
-            self.0.iter().any(|(known, _)| *known == word),
+            self.0.iter().any(|(known, ..)| *known == word),
             "unknown label value {word}"
         );
-        if let Some((_, counter)) = self.0.iter().find(|(known, _)| *known == word) {
+        if let Some((_, counter, count)) = self.0.iter().find(|(known, ..)| *known == word) {
             counter.increment(1);
+            count.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -96,7 +107,9 @@ pub struct SourceMetrics {
     /// `ack_duration_seconds{source}`: from the last byte of the request to the answer.
     pub ack_duration: Histogram,
     /// `last_event_timestamp_seconds{source}`
-    pub last_event: Gauge,
+    last_event: Gauge,
+    /// The same in milliseconds, to be read back; 0 for none.
+    last_event_ms: AtomicU64,
     /// `dedupe_keys{source}`
     pub dedupe_keys: Gauge,
     /// `dedupe_conflicts_total{source}`
@@ -136,13 +149,25 @@ struct Requests {
 
 impl SourceMetrics {
     /// `events_total{source,result="accepted"}`: an event was accepted that was received at `received_ms`.
+    pub fn accepted(&self, received_ms: u64) {
+        self.events.increment("accepted");
+        self.last_event_was(received_ms);
+    }
+
+    /// `last_event_timestamp_seconds{source}`: the last event was received at `received_ms`.
     #[expect(
         clippy::cast_precision_loss,
         reason = "milliseconds since 1970 fit a double for 285,000 years"
     )]
-    pub fn accepted(&self, received_ms: u64) {
-        self.events.increment("accepted");
+    pub fn last_event_was(&self, received_ms: u64) {
         self.last_event.set(received_ms as f64 / 1e3);
+        self.last_event_ms.store(received_ms, Ordering::Relaxed);
+    }
+
+    /// When the last event was received, Unix milliseconds.
+    pub fn last_event_ms(&self) -> Option<u64> {
+        let last_ms = self.last_event_ms.load(Ordering::Relaxed);
+        (last_ms > 0).then_some(last_ms)
     }
 
     /// `secret_matches_total{source,secret}`
@@ -317,6 +342,7 @@ impl Metrics {
             last_event: zero(
                 metrics::gauge!("hookgate_last_event_timestamp_seconds", "source" => s.clone()),
             ),
+            last_event_ms: AtomicU64::new(0),
             dedupe_keys: zero(metrics::gauge!("hookgate_dedupe_keys", "source" => s.clone())),
             dedupe_conflicts: metrics::counter!("hookgate_dedupe_conflicts_total", "source" => s.clone()),
             dedupe_window: zero(

@@ -5,20 +5,27 @@
 //! | `GET /metrics` | Prometheus text format |
 //! | `GET /healthz` | 200 while the process lives |
 //! | `GET /readyz` | 200 while events are taken; 503 while starting, shutting down or poisoned |
+//! | `/api/v1/...` | what `api/table.rs` lists, as `config/openapi.yaml` describes it |
+//!
+//! The first three are open to whoever reaches the listener; `api/auth.rs` says who may ask the API.
 //!
 //! `/readyz` stays 200 when the store is full or an app is down: taking the gateway out of rotation would turn
 //! our 503 into refused connections.
 
+pub mod api;
 mod health;
 
+pub use api::Api;
 pub use health::{Readiness, State};
 
 use crate::http::Answer;
 use crate::metrics::Metrics;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body::Body;
 use http_body_util::Full;
 use std::sync::Arc;
+use tower::BoxError;
 
 /// What the admin side shows.
 #[derive(Clone)]
@@ -27,19 +34,27 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// Whether events are taken.
     pub readiness: Readiness,
+    /// The API.
+    pub api: Arc<Api>,
 }
 
 impl Admin {
-    /// Answers one request; its body is not looked at.
-    pub fn answer<B>(&self, request: &Request<B>) -> Answer {
+    /// Answers one request. Only the API looks at its body.
+    pub async fn answer<B>(&self, request: Request<B>) -> Answer
+    where
+        B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+    {
         let endpoint: fn(&Self) -> Answer = match request.uri().path() {
             "/metrics" => Self::metrics,
             "/healthz" => |_| text(StatusCode::OK, "ok\n"),
             "/readyz" => Self::ready,
+            path if path == "/api" || path.starts_with("/api/") => {
+                return api::answer(&self.api, request).await;
+            }
             _ => {
                 return text(
                     StatusCode::NOT_FOUND,
-                    "not found; here are /metrics, /healthz and /readyz\n",
+                    "not found; here are /metrics, /healthz, /readyz and /api/v1/\n",
                 );
             }
         };
@@ -84,25 +99,28 @@ fn text(status: StatusCode, text: &'static str) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::SocketAddr;
 
-    fn status(admin: &Admin, method: Method, path: &str) -> u16 {
+    async fn status(admin: &Admin, method: Method, path: &str) -> u16 {
         let request = Request::builder()
             .method(method)
             .uri(path)
-            .body(())
+            .body(Full::<Bytes>::default())
             .expect("a request");
-        admin.answer(&request).status().as_u16()
+        admin.answer(request).await.status().as_u16()
     }
 
-    #[test]
-    fn endpoints_answer_and_readiness_follows_its_state() {
+    #[tokio::test]
+    async fn endpoints_answer_and_readiness_follows_its_state() {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 9444));
         let admin = Admin {
             metrics: Metrics::new(),
             readiness: Readiness::default(),
+            api: Arc::new(Api::new(None, listen)),
         };
-        assert_eq!(status(&admin, Method::GET, "/metrics"), 200);
-        assert_eq!(status(&admin, Method::POST, "/metrics"), 405);
-        assert_eq!(status(&admin, Method::GET, "/"), 404);
+        assert_eq!(status(&admin, Method::GET, "/metrics").await, 200);
+        assert_eq!(status(&admin, Method::POST, "/metrics").await, 405);
+        assert_eq!(status(&admin, Method::GET, "/").await, 404);
         for (state, expected) in [
             (State::Starting, 503),
             (State::Ready, 200),
@@ -111,11 +129,11 @@ mod tests {
         ] {
             admin.readiness.set(state);
             assert_eq!(
-                status(&admin, Method::GET, "/readyz"),
+                status(&admin, Method::GET, "/readyz").await,
                 expected,
                 "{state:?}"
             );
-            assert_eq!(status(&admin, Method::GET, "/healthz"), 200);
+            assert_eq!(status(&admin, Method::GET, "/healthz").await, 200);
         }
     }
 }

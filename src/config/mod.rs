@@ -38,7 +38,7 @@ pub use secret::Secret;
 pub use source::{Ack, Dedupe, Rejects, Respond, Route, Sample, SkipRule, Source, Status};
 pub use summary::summary;
 pub use target::{Target, WhenFull};
-pub(crate) use value::{HEADER, HEADER_VALUE, LISTEN, PUBLIC_URL, URL, duration_text};
+pub(crate) use value::{DURATION, HEADER, HEADER_VALUE, LISTEN, PUBLIC_URL, URL, duration_text};
 pub use verify::Verify;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};

@@ -6,6 +6,7 @@ mod upkeep;
 
 pub use renew::Secrets;
 
+use crate::admin::api::{Api, Inside, Rates, Rooms};
 use crate::admin::{Admin, Readiness, State};
 use crate::budget::Budget;
 use crate::clock;
@@ -19,7 +20,9 @@ use crate::receive::{Learned, Receive, Source, service};
 use crate::shutdown::{Phase, Shutdown};
 use crate::store::{self, OpenSettings, Opened, Store};
 use http::Request;
-use prepare::{give_up_after, numbers, seconds, secret_headers, setups, source_metrics};
+use prepare::{
+    give_up_after, numbers, seconds, secret_headers, setups, source_facts, source_metrics,
+};
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
@@ -82,11 +85,14 @@ impl Gateway {
         let shutdown = Shutdown::default();
         let admin = bind(config.admin.listen).await?;
         let admin_addr = address(&admin, config.admin.listen)?;
+        let token = config.admin.token.take();
+        let api = Arc::new(Api::new(token.as_ref(), admin_addr));
         let admin_task = serve_admin(
             admin,
             Admin {
                 metrics: Arc::clone(&metrics),
                 readiness: readiness.clone(),
+                api: Arc::clone(&api),
             },
             &config,
             &shutdown,
@@ -98,7 +104,7 @@ impl Gateway {
         let source_metrics = source_metrics(&config, &sources, &metrics);
         for (id, received_ms) in opened.last_received()? {
             if let Some(source) = source_metrics.get(&id) {
-                source.last_event.set(seconds(received_ms));
+                source.last_event_was(received_ms);
             }
         }
         let (setups, removed) = setups(&config, opened.targets(), &metrics);
@@ -143,6 +149,20 @@ impl Gateway {
         // After the store: what is read back from the page cache is made durable before anybody can be answered.
         let public = bind(config.listen).await?;
         deliver.start(store.clone(), shutdown.listen());
+        let facts = source_facts(&config, &sources, &source_metrics);
+        let rooms = Rooms::new(Inside {
+            store: store.clone(),
+            deliver: Arc::clone(&deliver),
+            dedupe: Arc::clone(&dedupe),
+            rates: Rates::new(
+                facts
+                    .iter()
+                    .map(|facts| Arc::clone(&facts.metrics))
+                    .collect(),
+            ),
+            sources: facts,
+        });
+        api.open(rooms.clone());
         let receive = Arc::new(Receive {
             sources: receive_sources,
             elsewhere: metrics.elsewhere(),
@@ -161,6 +181,7 @@ impl Gateway {
             sources: source_metrics,
             process: process.clone(),
             abandoning,
+            rooms,
         };
         // They live where they are used, and nowhere else: see `Secrets`.
         for source in &mut config.sources {
@@ -352,9 +373,9 @@ fn serve_admin(
     config: &Config,
     shutdown: &Shutdown,
 ) -> JoinHandle<()> {
-    let service = service_fn(move |request: Request<_>| {
+    let service = service_fn(move |request: Request<hyper::body::Incoming>| {
         let admin = admin.clone();
-        async move { Ok::<_, Infallible>(admin.answer::<hyper::body::Incoming>(&request)) }
+        async move { Ok::<_, Infallible>(admin.answer(request).await) }
     });
     let settings = server::Settings {
         connections: ADMIN_CONNECTIONS,

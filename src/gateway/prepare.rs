@@ -1,5 +1,6 @@
 //! What the wiring needs of a configuration and of what the store knows, made ready: numbers, handles, targets.
 
+use crate::admin::api::SourceFacts;
 use crate::config::{self, Config, verify::Proof};
 use crate::deliver::{Removed, SecretHeaders, SecretValue, Setup};
 use crate::event::{SourceId, TargetId};
@@ -37,6 +38,26 @@ pub(super) fn source_metrics(
         .iter()
         .map(|source| (sources[&source.name], handles(source)))
         .collect()
+}
+
+/// What the API says of every configured source, in the order of the file.
+pub(super) fn source_facts(
+    config: &Config,
+    sources: &HashMap<Arc<str>, SourceId>,
+    metrics: &HashMap<SourceId, Arc<SourceMetrics>>,
+) -> Vec<SourceFacts> {
+    let facts = |source: &config::Source| {
+        let id = sources[&source.name];
+        SourceFacts {
+            id,
+            name: Arc::clone(&source.name),
+            key_name: source.key_name().into(),
+            provider: source.provider.clone(),
+            path: source.path.clone(),
+            metrics: Arc::clone(&metrics[&id]),
+        }
+    };
+    config.sources.iter().map(facts).collect()
 }
 
 /// The configured targets with what waits for them, and those that the configuration no longer names.

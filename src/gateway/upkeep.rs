@@ -1,6 +1,7 @@
 //! What has to be done again and again while a gateway runs: keys expire, gauges follow, histograms are folded, and
 //! what waits for removed targets grows too old.
 
+use crate::admin::api::Rooms;
 use crate::clock;
 use crate::dedupe::Dedupe;
 use crate::event::{SourceId, TargetId};
@@ -25,6 +26,8 @@ pub(super) struct Upkeep {
     pub(super) process: ProcessMetrics,
     /// Removed targets, and the age at which their events become dead letters.
     pub(super) abandoning: Vec<(TargetId, Duration)>,
+    /// What the API shows.
+    pub(super) rooms: Rooms,
 }
 
 impl Upkeep {
@@ -37,6 +40,7 @@ impl Upkeep {
             let now_ms = clock::unix_ms();
             self.expire(now_ms).await;
             self.gauges(now_ms);
+            self.rooms.rates.sample();
             self.metrics.upkeep();
             if Instant::now() >= removed_next {
                 removed_next = Instant::now() + REMOVED_INTERVAL;

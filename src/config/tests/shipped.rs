@@ -10,7 +10,8 @@ fn every_shipped_file_passes_check_without_secrets_and_warnings() {
     let mut seen = 0;
     for entry in std::fs::read_dir(directory).expect("config/ is there") {
         let path = entry.expect("an entry").path();
-        if path.extension().is_none_or(|extension| extension != "yaml") {
+        let is_description = path.ends_with("openapi.yaml");
+        if is_description || path.extension().is_none_or(|extension| extension != "yaml") {
             continue;
         }
         let text = std::fs::read_to_string(&path).expect("UTF-8");

@@ -1,0 +1,88 @@
+//! Every endpoint of the API, a line each, and which of them a request is for.
+
+use super::{Handling, Refused, Rooms, call::Call, openapi, sources};
+use http::Method;
+use percent_encoding::percent_decode_str;
+
+/// One endpoint.
+pub(super) struct Endpoint {
+    pub(super) method: Method,
+    /// Its path; a segment in braces stands for any one.
+    pub(super) path: &'static str,
+    pub(super) handle: fn(Rooms, Call) -> Handling,
+}
+
+macro_rules! endpoint {
+    ($method:ident $path:literal => $handle:path) => {
+        Endpoint {
+            method: Method::$method,
+            path: $path,
+            handle: |rooms, call| Box::pin($handle(rooms, call)),
+        }
+    };
+}
+
+/// All of them. A path that is all written out goes before one with a segment in braces.
+pub(super) static ENDPOINTS: &[Endpoint] = &[
+    endpoint!(GET "/api/v1/sources" => sources::list),
+    endpoint!(GET "/api/v1/openapi.yaml" => openapi::yaml),
+    endpoint!(GET "/api/v1/openapi.json" => openapi::json),
+];
+
+/// The endpoint for this method and path, and what stands in the place of its braces.
+pub(super) fn find(
+    method: &Method,
+    path: &str,
+) -> Result<(&'static Endpoint, Vec<String>), Refused> {
+    let fits: Vec<(&Endpoint, Vec<String>)> = ENDPOINTS
+        .iter()
+        .filter_map(|endpoint| Some((endpoint, segments(endpoint.path, path)?)))
+        .collect();
+    let Some(fewest) = fits.iter().map(|(_, segments)| segments.len()).min() else {
+        return Err(Refused::not_found(
+            "there is no such endpoint; /api/v1/openapi.yaml describes all of them",
+        ));
+    };
+    let fits: Vec<(&Endpoint, Vec<String>)> = fits
+        .into_iter()
+        .filter(|(_, segments)| segments.len() == fewest)
+        .collect();
+    // HEAD is GET without its body, which the connection leaves out.
+    let asked = if method == Method::HEAD {
+        &Method::GET
+    } else {
+        method
+    };
+    let allowed = allowed(&fits);
+    fits.into_iter()
+        .find(|(endpoint, _)| endpoint.method == asked)
+        .ok_or_else(|| Refused::method(&allowed))
+}
+
+fn allowed(fits: &[(&Endpoint, Vec<String>)]) -> String {
+    let mut words = Vec::new();
+    for (endpoint, _) in fits {
+        words.push(endpoint.method.as_str());
+        if endpoint.method == Method::GET {
+            words.push("HEAD");
+        }
+    }
+    words.join(", ")
+}
+
+/// What of `path` stands in the place of the braces of `template`, if it fits.
+fn segments(template: &str, path: &str) -> Option<Vec<String>> {
+    let (mut template, mut path) = (template.split('/'), path.split('/'));
+    let mut segments = Vec::new();
+    loop {
+        match (template.next(), path.next()) {
+            (None, None) => return Some(segments),
+            (Some(open), Some(text)) if open.starts_with('{') => {
+                let text = percent_decode_str(text).decode_utf8().ok()?;
+                segments.push(text.into_owned());
+            }
+            (Some(expected), Some(text)) if expected == text => {}
+            _ => return None,
+        }
+    }
+}
