@@ -18,7 +18,7 @@ use crate::http::server;
 use crate::metrics::{Metrics, ProcessMetrics};
 use crate::receive::{Learned, Receive, Source, service};
 use crate::shutdown::{Phase, Shutdown};
-use crate::store::{self, OpenSettings, Opened, Store};
+use crate::store::{self, Judge, OpenSettings, Opened, RejectSettings, Store};
 use http::Request;
 use prepare::{
     give_up_after, numbers, seconds, secret_headers, setups, source_facts, source_metrics,
@@ -141,6 +141,18 @@ impl Gateway {
             secret_headers(&config.sources),
             config.limits.in_flight_bytes,
         );
+        let reject_settings = RejectSettings {
+            sources: config
+                .sources
+                .iter()
+                .map(|source| {
+                    let (name, replaces) = (source.name.clone(), source.replaces.clone());
+                    (name, replaces, source.rejects)
+                })
+                .collect(),
+            per_client: config.limits.rejects_per_client,
+        };
+        let rejects = opened.rejects(reject_settings, &metrics);
         let store = opened.start(
             Arc::clone(&deliver) as Arc<dyn store::Feed>,
             metrics.store(),
@@ -149,10 +161,22 @@ impl Gateway {
         // After the store: what is read back from the page cache is made durable before anybody can be answered.
         let public = bind(config.listen).await?;
         deliver.start(store.clone(), shutdown.listen());
+        let receive = Arc::new(Receive {
+            sources: receive_sources,
+            elsewhere: metrics.elsewhere(),
+            dedupe: Arc::clone(&dedupe),
+            store: store.clone(),
+            rejects: rejects.clone(),
+            deliver,
+            budget: Budget::new(config.limits.in_flight_bytes),
+            body_timeout: config.limits.body_timeout,
+            learned: Learned::default(),
+            stop: shutdown.listen(),
+        });
         let facts = source_facts(&config, &sources, &source_metrics);
         let rooms = Rooms::new(Inside {
             store: store.clone(),
-            deliver: Arc::clone(&deliver),
+            deliver: Arc::clone(&receive.deliver),
             dedupe: Arc::clone(&dedupe),
             rates: Rates::new(
                 facts
@@ -161,19 +185,10 @@ impl Gateway {
                     .collect(),
             ),
             sources: facts,
+            rejects,
+            judge: Arc::clone(&receive) as Arc<dyn Judge>,
         });
         api.open(rooms.clone());
-        let receive = Arc::new(Receive {
-            sources: receive_sources,
-            elsewhere: metrics.elsewhere(),
-            dedupe: Arc::clone(&dedupe),
-            store: store.clone(),
-            deliver,
-            budget: Budget::new(config.limits.in_flight_bytes),
-            body_timeout: config.limits.body_timeout,
-            learned: Learned::default(),
-            stop: shutdown.listen(),
-        });
         let upkeep = Upkeep {
             metrics,
             dedupe,
@@ -232,6 +247,7 @@ impl Gateway {
             ..
         } = self;
         let deliver = Arc::clone(&receive.deliver);
+        let rejects = receive.rejects.clone();
         let service = service::service(Arc::clone(&receive), stack(&config));
         // One phase behind at the end: what is cut off is still answered.
         let doors = Shutdown::default();
@@ -272,6 +288,7 @@ impl Gateway {
                 let _ = timeout(LAST_ANSWERS_TIMEOUT, &mut senders).await;
                 doors.enter(Phase::Over);
             }
+            rejects.close(FLUSH_TIMEOUT).await;
             store.close(FLUSH_TIMEOUT).await;
         };
         let result = tokio::select! {

@@ -3,14 +3,14 @@
 use super::keys::keys;
 use super::rejection::{Rejection, json};
 use super::source::{Proof, Source};
-use super::{Receive, forward, handshake};
+use super::{Receive, capture, forward, handshake};
 use crate::config::Ack;
 use crate::dedupe::{Answered, Claim, Ended, Kind, Reservation};
 use crate::deliver::PassError;
 use crate::event::{DedupeKey, Event, EventId, FirstAttempts, TargetId};
 use crate::extract::{Parts, event_time_ms};
+use crate::http::Answer;
 use crate::http::body::{self, BodyLimits};
-use crate::http::{Answer, server::Peer};
 use crate::shutdown::Phase;
 use crate::store::{Admission, NotStored};
 use crate::verify::{self, HandshakeAnswer, MayAnswer, Refused, Verified};
@@ -23,10 +23,10 @@ use std::{net::SocketAddr, sync::Arc};
 use tokio::time::{Instant, timeout_at};
 
 /// Bytes that a request counts for beside its body: its head and the bookkeeping around it.
-const REQUEST_OVERHEAD_BYTES: u64 = 2 * 1024;
+pub(super) const REQUEST_OVERHEAD_BYTES: u64 = 2 * 1024;
 
 /// What a success says.
-enum Success {
+pub(super) enum Success {
     Accepted(EventId),
     Delivered(EventId, bool),
     Duplicate(EventId),
@@ -54,6 +54,7 @@ where
     let answer = match admissible(&proof, &request) {
         Err(rejection) => {
             source.rejected(&rejection);
+            capture::head(receive, source, &request, &rejection);
             let answer = early(&request, &rejection);
             source.allowing(answer)
         }
@@ -108,18 +109,33 @@ fn early<B: Body>(request: &Request<B>, rejection: &Rejection) -> Answer {
     answer
 }
 
-/// A request whose sender is proven, on its way to becoming an event.
-struct Incoming {
-    verified: Verified,
+/// A request that is here as a whole.
+struct Received {
+    head: http::request::Parts,
+    body: Bytes,
     charge: Charge,
+    last_byte: Instant,
     received_ms: u64,
-    query: Option<String>,
-    peer: SocketAddr,
     deadline: Instant,
 }
 
+/// A request whose sender is proven, on its way to becoming an event.
+pub(super) struct Incoming {
+    pub(super) verified: Verified,
+    pub(super) charge: Charge,
+    /// When it becomes an event, Unix milliseconds.
+    pub(super) received_ms: u64,
+    /// When its sender sent it to us: what it says about its own time is compared with this.
+    pub(super) sent_ms: u64,
+    pub(super) query: Option<String>,
+    pub(super) peer: SocketAddr,
+    pub(super) deadline: Instant,
+    /// Whether somebody waits for what the app says to it.
+    pub(super) waits: bool,
+}
+
 impl Incoming {
-    fn parts(&self) -> Parts<'_> {
+    pub(super) fn parts(&self) -> Parts<'_> {
         Parts {
             headers: self.verified.headers(),
             query: self.query.as_deref(),
@@ -146,12 +162,45 @@ where
         timeout: receive.body_timeout,
     };
     let (body, charge) = body::read(body, limits, &receive.budget, REQUEST_OVERHEAD_BYTES).await?;
-    let last_byte = Instant::now();
-    let received_ms = clock::unix_ms();
-    let peer = head
-        .extensions
-        .get::<Peer>()
-        .map_or(SocketAddr::from(([0, 0, 0, 0], 0)), |peer| peer.0);
+    let received = Received {
+        last_byte: Instant::now(),
+        received_ms: clock::unix_ms(),
+        head,
+        body,
+        charge,
+        deadline,
+    };
+    let whole = capture::Whole::of(
+        receive,
+        source,
+        &received.head,
+        &received.body,
+        received.received_ms,
+    );
+    let result = judge(receive, source, proof, received, kind).await;
+    if let (Err(rejection), Some(whole)) = (&result, whole) {
+        whole.keep(receive, source, rejection);
+    }
+    result
+}
+
+/// Whether it is a handshake, or the sender is proven.
+async fn judge(
+    receive: &Receive,
+    source: &Source,
+    proof: &Proof,
+    received: Received,
+    kind: MayBe,
+) -> Result<Success, Rejection> {
+    let Received {
+        head,
+        body,
+        charge,
+        last_byte,
+        received_ms,
+        deadline,
+    } = received;
+    let peer = capture::peer(&head.extensions);
     let query = head.uri.query().map(str::to_owned);
     if kind == MayBe::Handshake(MayAnswer::Anybody) {
         let request = verify::Request {
@@ -195,9 +244,11 @@ where
         verified,
         charge,
         received_ms,
+        sent_ms: received_ms,
         query,
         peer,
         deadline,
+        waits: source.config.ack == Ack::Delivered,
     };
     let result = proceed(receive, source, incoming).await;
     source.metrics.ack_duration.record(last_byte.elapsed());
@@ -205,7 +256,7 @@ where
 }
 
 /// From here on the sender is proven.
-async fn proceed(
+pub(super) async fn proceed(
     receive: &Receive,
     source: &Source,
     incoming: Incoming,
@@ -291,7 +342,7 @@ async fn proceed(
 }
 
 /// `max_age`: an event that does not say when it happened cannot be proven to be young.
-fn check_age(source: &Source, incoming: &Incoming) -> Result<(), Refused> {
+pub(super) fn check_age(source: &Source, incoming: &Incoming) -> Result<(), Refused> {
     let Some(max_age) = source.config.max_age else {
         return Ok(());
     };
@@ -300,9 +351,8 @@ fn check_age(source: &Source, incoming: &Incoming) -> Result<(), Refused> {
         .event_time
         .text(incoming.parts())
         .and_then(|time| event_time_ms(&time));
-    let young = time_ms.is_some_and(|time_ms| {
-        incoming.received_ms.saturating_sub(time_ms) <= clock::millis(max_age)
-    });
+    let young = time_ms
+        .is_some_and(|time_ms| incoming.sent_ms.saturating_sub(time_ms) <= clock::millis(max_age));
     if young { Ok(()) } else { Err(Refused::Stale) }
 }
 
@@ -330,10 +380,10 @@ async fn admit(
         received_ms,
         peer,
         deadline,
+        waits,
         ..
     } = incoming;
     forward::prepare(verified.headers_mut(), peer.ip());
-    let waits = source.config.ack == Ack::Delivered;
     let (first_attempts, first_ended) = waits.then(|| FirstAttempts::new(targets.len())).unzip();
     let committed = receive.store.admit(Admission {
         source: source.id,

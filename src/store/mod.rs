@@ -37,7 +37,10 @@ use crate::event::{Event, EventId, FirstAttempts, Seq, SourceId, TargetId};
 use crate::metrics::SourceMetrics;
 use crate::verify::Verified;
 pub use opened::{OpenError, OpenSettings, Opened};
-pub use rejects::{Reject, RejectPage, RejectQuery, RejectSettings, RejectSummary, Rejects};
+pub use rejects::{
+    Judge, Judging, Reject, RejectPage, RejectQuery, RejectSettings, RejectSummary, Rejects,
+    Verdict,
+};
 
 use checkpoint::Checkpoints;
 use health::Health;

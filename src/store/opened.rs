@@ -15,7 +15,9 @@ use super::row::Decoder;
 use super::space::Space;
 use super::upkeep::Upkeep;
 use super::writer::{self, Writer};
-use super::{Backlog, Feed, Known, RejectSettings, Rejects, Store, Threads, read, recovery, schema};
+use super::{
+    Backlog, Feed, Known, RejectSettings, Rejects, Store, Threads, read, recovery, schema,
+};
 use crate::config;
 use crate::dedupe::Remembered;
 use crate::event::{SourceId, StoreTag, TargetId};

@@ -19,6 +19,7 @@ mod lookalikes;
 mod malformed;
 mod operate;
 mod oracles;
+mod rejects;
 mod secrets;
 mod send;
 mod slow;

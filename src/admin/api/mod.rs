@@ -1,7 +1,7 @@
 //! The API: looks into a running gateway and steers it. JSON in and out.
 //!
 //! A call passes `auth`, is found its endpoint in `table`, is read within its bounds (`call`, `params`) and answered
-//! by one function of `events`, `bulk`, `targets`, `sources` or `history`; `refused` is every answer that says no.
+//! by one function of `events`, `bulk`, `targets`, `sources`, `rejects` or `history`; `refused` is every answer that says no.
 //!
 //! Invariants: whatever a call costs is bounded: the bytes of its body, the rows of a page, its time, and how many are
 //! served at one time. None waits for the store's writer but one that changes something. Every change is one line of
@@ -13,6 +13,7 @@ mod openapi;
 mod params;
 mod rates;
 mod refused;
+mod rejects;
 mod sources;
 mod table;
 
@@ -27,7 +28,7 @@ use crate::config::Secret;
 use crate::dedupe::Dedupe;
 use crate::deliver::Deliver;
 use crate::http::Answer;
-use crate::store::Store;
+use crate::store::{Judge, Rejects, Store};
 use auth::Auth;
 use bytes::Bytes;
 use http::{Request, request::Parts};
@@ -75,6 +76,10 @@ pub struct Inside {
     pub sources: Vec<SourceFacts>,
     /// How often.
     pub rates: Rates,
+    /// What was refused and is kept.
+    pub rejects: Rejects,
+    /// Who judges it again.
+    pub judge: Arc<dyn Judge>,
 }
 
 impl Rooms {

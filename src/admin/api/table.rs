@@ -1,6 +1,6 @@
 //! Every endpoint of the API, a line each, and which of them a request is for.
 
-use super::{Handling, Refused, Rooms, call::Call, openapi, sources};
+use super::{Handling, Refused, Rooms, call::Call, openapi, rejects, sources};
 use http::Method;
 use percent_encoding::percent_decode_str;
 
@@ -25,6 +25,10 @@ macro_rules! endpoint {
 /// All of them. A path that is all written out goes before one with a segment in braces.
 pub(super) static ENDPOINTS: &[Endpoint] = &[
     endpoint!(GET "/api/v1/sources" => sources::list),
+    endpoint!(GET "/api/v1/rejects" => rejects::list),
+    endpoint!(POST "/api/v1/rejects/release" => rejects::release_many),
+    endpoint!(GET "/api/v1/rejects/{id}" => rejects::show),
+    endpoint!(POST "/api/v1/rejects/{id}/release" => rejects::release_one),
     endpoint!(GET "/api/v1/openapi.yaml" => openapi::yaml),
     endpoint!(GET "/api/v1/openapi.json" => openapi::json),
 ];

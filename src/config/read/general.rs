@@ -155,7 +155,10 @@ pub(super) fn limits(section: Option<&Node<'_>>) -> Limits {
         &count_kind::<SIGNATURES_MAX>(),
         limits.signatures,
     );
-    let per_client = map.read("rejects_per_client", &count_kind::<REJECTS_PER_CLIENT_MAX>());
+    let per_client = map.read(
+        "rejects_per_client",
+        &count_kind::<REJECTS_PER_CLIENT_MAX>(),
+    );
     if let Some(per_client) = per_client.and_then(|count| u32::try_from(count).ok()) {
         limits.rejects_per_client = per_client;
     }

@@ -170,7 +170,9 @@ fn whole(
         .and_then(|node| node.map(&["body"]))
         .and_then(|map| general::body_limit(&map, around.limits.in_flight_bytes))
         .unwrap_or(around.limits.body_bytes);
-    let rejects = map.get_some("rejects").and_then(|node| rejects::read(&node));
+    let rejects = map
+        .get_some("rejects")
+        .and_then(|node| rejects::read(&node));
     let forward = map
         .need(
             "forward",

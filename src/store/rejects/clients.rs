@@ -44,7 +44,9 @@ impl Clients {
         let second = second + 1;
         let first = usize::try_from(client % (PLACES / WAYS) as u64).unwrap_or(0) * WAYS;
         let places = &mut self.places[first..first + WAYS];
-        let known = places.iter().position(|place| place.client == client && place.second > 0);
+        let known = places
+            .iter()
+            .position(|place| place.client == client && place.second > 0);
         let at = known.or_else(|| {
             let oldest = (0..WAYS).min_by_key(|at| places[*at].second)?;
             // All of them belong to others in this very second.
@@ -86,7 +88,9 @@ mod tests {
 
     fn kept(clients: &mut Clients, client: &str, second: u64, times: usize) -> usize {
         let client = address(client);
-        (0..times).filter(|_| clients.may_keep(client, second)).count()
+        (0..times)
+            .filter(|_| clients.may_keep(client, second))
+            .count()
     }
 
     #[test]
@@ -125,7 +129,11 @@ mod tests {
         };
         let places = u32::try_from(PLACES).expect("small");
         for second in [0, 1] {
-            assert_eq!(many(&mut clients, second), 2 * places, "every place is used");
+            assert_eq!(
+                many(&mut clients, second),
+                2 * places,
+                "every place is used"
+            );
         }
         assert_eq!(kept(&mut clients, "192.0.2.1", 2, 5), 2);
     }

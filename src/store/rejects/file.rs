@@ -84,36 +84,40 @@ pub(super) fn remove(directory: &Directory) -> io::Result<()> {
 fn try_open(directory: &Directory) -> Result<Connection, Broken> {
     let path = directory.rejects();
     directory.make_file(&path)?;
-    let connection = connect(&path)?;
-    let id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    let format: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let is_new = connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))?;
-    match (is_new, id, format) {
-        (true, 0, _) => {
-            connection.execute_batch(&format!(
-                "BEGIN; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; {TABLES} COMMIT;"
-            ))?;
-        }
-        (_, APPLICATION_ID, FORMAT) => check(&connection)?,
-        (_, APPLICATION_ID, _) => {
-            return Err(Broken::Strange(format!(
-                "{}: written by another release (format {format}, this one's is {FORMAT})",
-                path.display()
-            )));
-        }
-        _ => {
-            return Err(Broken::Strange(format!(
-                "{}: another program's database (application_id {id:#010x})",
-                path.display()
-            )));
-        }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(&path, flags)?;
+    let is_new = is_new(&connection, &path)?;
+    configure(&connection)?;
+    if is_new {
+        connection.execute_batch(&format!(
+            "BEGIN; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; {TABLES} COMMIT;"
+        ))?;
+    } else {
+        check(&connection)?;
     }
     Ok(connection)
 }
 
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+/// Whether nothing is in the file yet. What is not ours is found out by reading alone.
+fn is_new(connection: &Connection, path: &Path) -> Result<bool, Broken> {
+    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i32>(0));
+    let tables = number("SELECT count(*) FROM sqlite_schema")?;
+    let id = number("PRAGMA application_id")?;
+    let format = number("PRAGMA user_version")?;
+    let path = path.display();
+    match (tables, id, format) {
+        (0, 0, _) => Ok(true),
+        (_, APPLICATION_ID, FORMAT) => Ok(false),
+        (_, APPLICATION_ID, _) => Err(Broken::Strange(format!(
+            "{path}: written by another release (format {format}, this one's is {FORMAT})"
+        ))),
+        _ => Err(Broken::Strange(format!(
+            "{path}: another program's database (application_id {id:#010x})"
+        ))),
+    }
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(Duration::from_secs(1))?;
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     // Both take effect only in a file that has no page yet. Free pages are used again while it runs, and given back
@@ -132,8 +136,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "mmap_size", 0)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-    Ok(connection)
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)
 }
 
 /// Its structure is looked at once, here, on a thread that nobody waits for.

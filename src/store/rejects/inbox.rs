@@ -121,6 +121,14 @@ impl Inbox {
         self.wake.notify_one();
     }
 
+    /// Nobody does anything any more: whoever waits for an answer gets none.
+    pub(super) fn end(&self) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        state.waiting = Vec::new();
+        state.asked = VecDeque::new();
+    }
+
     /// Waits for work. Operators go first, and requests wait until `not_before`, unless this is the end.
     pub(super) fn take(&self, not_before: Instant) -> Work {
         let mut state = self.state.lock();

@@ -9,12 +9,14 @@
 mod clients;
 mod file;
 mod inbox;
+mod release;
 mod ring;
 mod serve;
 
 #[cfg(test)]
 mod tests;
 
+pub use release::{Judge, Judging, Verdict};
 pub use ring::{RejectPage, RejectQuery, RejectSummary};
 
 use super::{NotStored, directory::Directory};
@@ -97,9 +99,13 @@ pub struct Rejects(Arc<Door>);
 #[derive(Debug)]
 struct Door {
     keepers: HashMap<Arc<str>, Keeper>,
+    /// Whether there is anything to ask for.
+    on: bool,
     clients: Mutex<Clients>,
     since: Instant,
     inbox: Arc<Inbox>,
+    /// Whose release it is.
+    turn: tokio::sync::Mutex<()>,
     thread: Mutex<Option<JoinHandle<()>>>,
     /// The thread holds a receiver as long as it lives.
     alive: watch::Sender<()>,
@@ -129,18 +135,21 @@ impl Rejects {
                 Some((Arc::clone(name), keeper))
             })
             .collect();
+        let on = !keepers.is_empty() || directory.rejects().exists();
         let inbox = Arc::new(Inbox::default());
         let (alive, receiver) = watch::channel(());
         let door = Door {
             clients: Mutex::new(Clients::new(settings.per_client)),
             since: Instant::now(),
             inbox: Arc::clone(&inbox),
+            turn: tokio::sync::Mutex::default(),
             thread: Mutex::default(),
             alive,
             keepers,
+            on,
         };
-        if door.keepers.is_empty() && !directory.rejects().exists() {
-            inbox.close();
+        if !on {
+            inbox.end();
             return Self(Arc::new(door));
         }
         let kept: HashMap<Arc<str>, RejectMetrics> = door
@@ -164,7 +173,7 @@ impl Rejects {
         match spawned {
             Ok(handle) => *door.thread.lock() = Some(handle),
             Err(error) => {
-                inbox.close();
+                inbox.end();
                 tracing::error!(%error, "cannot start the thread that keeps refused requests: none are kept");
             }
         }
@@ -209,11 +218,17 @@ impl Rejects {
 
     /// A page of those that are kept, the latest first.
     pub async fn list(&self, query: RejectQuery) -> Result<RejectPage, NotStored> {
+        if !self.0.on {
+            return Ok(RejectPage::default());
+        }
         self.ask(|answer| Ask::List { query, answer }).await
     }
 
     /// One of them, whole.
     pub async fn get(&self, id: u64) -> Result<Option<Reject>, NotStored> {
+        if !self.0.on {
+            return Ok(None);
+        }
         self.ask(|answer| Ask::Get { id, answer }).await
     }
 
@@ -235,8 +250,13 @@ impl Rejects {
     /// Writes what waits and stops the thread; waits at most `timeout`.
     pub async fn close(&self, timeout: Duration) {
         self.0.inbox.close();
-        if tokio::time::timeout(timeout, self.0.alive.closed()).await.is_err() {
-            tracing::warn!("the thread that keeps refused requests is still busy: it is left to end by itself");
+        if tokio::time::timeout(timeout, self.0.alive.closed())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                "the thread that keeps refused requests is still busy: it is left to end by itself"
+            );
             return;
         }
         if let Some(handle) = self.0.thread.lock().take() {

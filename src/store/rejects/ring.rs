@@ -36,13 +36,15 @@ pub struct RejectQuery {
     pub from_ms: Option<u64>,
     /// Received before this time, Unix milliseconds.
     pub to_ms: Option<u64>,
-    /// With an id below this one: the cursor of the page before.
-    pub before: Option<u64>,
+    /// Beyond this one, in the order of the list: the cursor of the page before.
+    pub cursor: Option<u64>,
+    /// The oldest first, as they would have become events.
+    pub oldest_first: bool,
     /// At most so many.
     pub limit: usize,
 }
 
-/// What was found, the latest first.
+/// What was found, the latest first unless it was asked otherwise.
 #[derive(Debug, Default)]
 pub struct RejectPage {
     /// At most as many as asked for.
@@ -142,7 +144,10 @@ impl Ring {
             .query_map([], |row| row.get(0))?
             .collect::<rusqlite::Result<_>>()?;
         let old_ms = clock::unix_ms().saturating_sub(clock::millis(GONE_KEPT));
-        for source in found.iter().filter(|source| !self.bounds.contains_key(&***source)) {
+        for source in found
+            .iter()
+            .filter(|source| !self.bounds.contains_key(&***source))
+        {
             let too_old = if is_configured(source) {
                 i64::MAX
             } else {
@@ -155,8 +160,11 @@ impl Ring {
         }
         transaction.commit()?;
         self.recount()?;
-        let kept: Vec<(Arc<str>, config::Rejects)> =
-            self.bounds.iter().map(|(name, bound)| (Arc::clone(name), *bound)).collect();
+        let kept: Vec<(Arc<str>, config::Rejects)> = self
+            .bounds
+            .iter()
+            .map(|(name, bound)| (Arc::clone(name), *bound))
+            .collect();
         let transaction = self.connection.unchecked_transaction()?;
         for (source, bound) in kept {
             trim(&transaction, &mut self.held, &source, bound, 0, 0)?;
@@ -185,13 +193,19 @@ impl Ring {
         // Each step gives back one page.
         while steps.next()?.is_some() {}
         drop(steps);
-        self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?;
+        self.connection
+            .execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?;
         let rings: u64 = self.bounds.values().map(|bound| bound.max_size_bytes).sum();
-        let gone = self.held.iter().filter(|(source, _)| !self.bounds.contains_key(*source));
+        let gone = self
+            .held
+            .iter()
+            .filter(|(source, _)| !self.bounds.contains_key(*source));
         let gone: u64 = gone.map(|(_, held)| held.bytes).sum();
         let pages = rings.saturating_add(gone) / file::PAGE_BYTES;
         // One page in 800 says where the others belong.
-        let pages = pages.saturating_add(pages / 800).saturating_add(SPARE_PAGES);
+        let pages = pages
+            .saturating_add(pages / 800)
+            .saturating_add(SPARE_PAGES);
         let pages = u32::try_from(pages).unwrap_or(u32::MAX - 2);
         self.connection
             .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
@@ -226,7 +240,14 @@ impl Ring {
             };
             let bytes = reject.weight();
             // First, so that its pages are used again.
-            trim(&transaction, &mut self.held, &reject.source, *bound, 1, bytes)?;
+            trim(
+                &transaction,
+                &mut self.held,
+                &reject.source,
+                *bound,
+                1,
+                bytes,
+            )?;
             row::encode_headers(&reject.headers, &mut self.headers);
             insert.execute(params![
                 reject.source,
@@ -274,11 +295,16 @@ impl Ring {
 
     /// A page of what is kept.
     pub(super) fn list(&self, query: &RejectQuery) -> rusqlite::Result<RejectPage> {
-        let before = query.before.map_or(i64::MAX, u64::cast_signed);
+        let (start, than, order) = if query.oldest_first {
+            (0, '>', "ASC")
+        } else {
+            (i64::MAX, '<', "DESC")
+        };
+        let beyond = query.cursor.map_or(start, u64::cast_signed);
         let sql = |by_source| {
             format!(
                 "SELECT id, source, reason, received_ms, client, method, target, length(body) \
-                 FROM rejects WHERE id < ?1 {by_source} ORDER BY id DESC LIMIT {SCANNED_MAX}"
+                 FROM rejects WHERE id {than} ?1 {by_source} ORDER BY id {order} LIMIT {SCANNED_MAX}"
             )
         };
         let mut found = match &query.source {
@@ -286,8 +312,8 @@ impl Ring {
             None => self.connection.prepare_cached(&sql(""))?,
         };
         let mut rows = match &query.source {
-            Some(source) => found.query(params![before, source])?,
-            None => found.query([before])?,
+            Some(source) => found.query(params![beyond, source])?,
+            None => found.query([beyond])?,
         };
         let mut page = RejectPage::default();
         let mut scanned = 0;
@@ -336,8 +362,9 @@ impl Ring {
                     client: parsed(row, 3)?,
                     method: parsed(row, 4)?,
                     target: row.get(5)?,
-                    headers: row::decode_headers(&headers)
-                        .ok_or_else(|| rusqlite::Error::InvalidColumnType(6, "headers".into(), Type::Blob))?,
+                    headers: row::decode_headers(&headers).ok_or_else(|| {
+                        rusqlite::Error::InvalidColumnType(6, "headers".into(), Type::Blob)
+                    })?,
                     body: row.get::<_, Option<Vec<u8>>>(7)?.map(Bytes::from),
                 })
             })
@@ -347,8 +374,8 @@ impl Ring {
     /// Takes these out.
     pub(super) fn remove(&mut self, ids: &[u64]) -> rusqlite::Result<()> {
         let transaction = self.connection.unchecked_transaction()?;
-        let mut delete =
-            transaction.prepare_cached("DELETE FROM rejects WHERE id = ?1 RETURNING source, bytes")?;
+        let mut delete = transaction
+            .prepare_cached("DELETE FROM rejects WHERE id = ?1 RETURNING source, bytes")?;
         let mut gone: Vec<(Arc<str>, u64)> = Vec::with_capacity(ids.len());
         for id in ids {
             let removed = delete
@@ -381,7 +408,9 @@ impl Ring {
 
 impl RejectQuery {
     fn wants(&self, summary: &RejectSummary) -> bool {
-        self.reason.as_ref().is_none_or(|reason| *reason == summary.reason)
+        self.reason
+            .as_ref()
+            .is_none_or(|reason| *reason == summary.reason)
             && self.from_ms.is_none_or(|from| summary.received_ms >= from)
             && self.to_ms.is_none_or(|to| summary.received_ms < to)
     }

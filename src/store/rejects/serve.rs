@@ -36,13 +36,15 @@ pub(super) struct Serving {
 }
 
 /// Nothing is taken in for a thread that is gone.
-struct CloseAtEnd<'a>(&'a Inbox);
+struct EndTogether<'a>(&'a Inbox);
 
-impl Drop for CloseAtEnd<'_> {
+impl Drop for EndTogether<'_> {
     fn drop(&mut self) {
-        self.0.close();
+        self.0.end();
         if std::thread::panicking() {
-            tracing::error!("the thread that keeps refused requests panicked: none are kept until the next start");
+            tracing::error!(
+                "the thread that keeps refused requests panicked: none are kept until the next start"
+            );
         }
     }
 }
@@ -51,7 +53,7 @@ impl Serving {
     /// Runs until the inbox is closed. It holds the directory until then.
     pub(super) fn run(mut self) {
         let inbox = Arc::clone(&self.inbox);
-        let _close = CloseAtEnd(&inbox);
+        let _end = EndTogether(&inbox);
         let mut ring = match file::open(&self.directory).and_then(|connection| {
             Ring::take_over(connection, &self.sources).map_err(file::Broken::Sqlite)
         }) {
