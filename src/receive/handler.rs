@@ -126,7 +126,7 @@ pub(super) struct Incoming {
     /// When it becomes an event, Unix milliseconds.
     pub(super) received_ms: u64,
     /// When its sender sent it to us: what it says about its own time is compared with this.
-    pub(super) sent_ms: u64,
+    pub(super) wall_ms: u64,
     pub(super) query: Option<String>,
     pub(super) peer: SocketAddr,
     pub(super) deadline: Instant,
@@ -244,7 +244,7 @@ async fn judge(
         verified,
         charge,
         received_ms,
-        sent_ms: received_ms,
+        wall_ms: received_ms,
         query,
         peer,
         deadline,
@@ -352,7 +352,7 @@ pub(super) fn check_age(source: &Source, incoming: &Incoming) -> Result<(), Refu
         .text(incoming.parts())
         .and_then(|time| event_time_ms(&time));
     let young = time_ms
-        .is_some_and(|time_ms| incoming.sent_ms.saturating_sub(time_ms) <= clock::millis(max_age));
+        .is_some_and(|time_ms| incoming.wall_ms.saturating_sub(time_ms) <= clock::millis(max_age));
     if young { Ok(()) } else { Err(Refused::Stale) }
 }
 

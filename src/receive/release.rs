@@ -98,7 +98,7 @@ fn proven(
         verified,
         charge,
         received_ms: clock::unix_ms(),
-        sent_ms: reject.received_ms,
+        wall_ms: reject.received_ms,
         query: query.map(str::to_owned),
         peer: SocketAddr::new(reject.client, 0),
         deadline: Instant::now() + source.config.ack_deadline,

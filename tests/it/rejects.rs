@@ -20,7 +20,7 @@ fn home(app: &App, more: &str, limits: &str) -> Home {
     let home = Home::new(&format!(
         "limits: {{ {limits} }}\nsources:\n  erp:\n    verify: {{ hmac: {{ header: X-Signature, signed: \"{{timestamp}}.{{body}}\", \
          timestamp: {{ header: X-Time, format: unix, tolerance: 5m }} }} }}\n    secret: {{ file: secret }}\n    \
-         event: {{ id: json:/id, type: json:/type }}\n    {more}\n    forward: {{ to: app }}\n\
+         event: {{ id: json:/id, type: json:/type }}\n    {more}\n    forward: app\n\
          targets:\n  app: {{ url: {}, retry: {{ first: 20ms, max: 100ms }} }}\n",
         app.url()
     ));
