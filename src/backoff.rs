@@ -1,9 +1,56 @@
 //! How long to wait before the next attempt: exponential, with full jitter, so that a thousand failures of
-//! one moment do not come back in one moment.
+//! one moment do not come back in one moment; or as a list says, hardly spread.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-/// The schedule of a target's retries.
+/// Share of a listed delay by which it may be longer, so that a herd spreads.
+const SPREAD: f64 = 0.1;
+
+/// The longest wait that an app may ask for beyond a list's own delays: the default of [`Backoff::max`].
+const ASKED_MAX: Duration = Duration::from_mins(10);
+
+/// When failed attempts are made again.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Schedule {
+    /// Delays that grow.
+    Growing(Backoff),
+    /// These, one after the other, each at most a tenth longer and never shorter; the last one again where more are
+    /// needed. Not empty.
+    Listed(Arc<[Duration]>),
+}
+
+impl Schedule {
+    /// A delay after `failures` failed attempts (1, 2, 3 ...), but never below `floor` (a `Retry-After`), which itself
+    /// counts for no more than the longest delay; beside a list for ten minutes if that is more.
+    pub fn delay(&self, failures: u32, floor: Option<Duration>) -> Duration {
+        match self {
+            Self::Growing(backoff) => backoff.delay(failures, floor),
+            Self::Listed(delays) => {
+                let nth = usize::try_from(failures.saturating_sub(1)).unwrap_or(usize::MAX);
+                let said = delays.get(nth).or(delays.last());
+                let drawn = said.map(|said| said.mul_f64(1.0 + SPREAD * fastrand::f64()));
+                let asked = floor
+                    .unwrap_or_default()
+                    .min(longest(delays).max(ASKED_MAX));
+                drawn.unwrap_or_default().max(asked)
+            }
+        }
+    }
+
+    /// The longest delay there is.
+    pub fn longest(&self) -> Duration {
+        match self {
+            Self::Growing(backoff) => backoff.max,
+            Self::Listed(delays) => longest(delays).mul_f64(1.0 + SPREAD).max(ASKED_MAX),
+        }
+    }
+}
+
+fn longest(delays: &[Duration]) -> Duration {
+    delays.iter().copied().max().unwrap_or_default()
+}
+
+/// Delays that grow from failure to failure.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Backoff {
     /// Upper bound of the delay after the first failure.
@@ -47,6 +94,29 @@ mod tests {
             .map(|n| BACKOFF.bound(n).as_secs())
             .to_vec();
         assert_eq!(seconds, [1, 2, 4, 512, 600, 600, 600]);
+    }
+
+    #[test]
+    fn listed_delays_are_never_shorter_and_at_most_a_tenth_longer() {
+        let minutes = [1, 30, 5].map(Duration::from_mins);
+        let schedule = Schedule::Listed(minutes.into());
+        let mut spread = std::collections::HashSet::new();
+        for _ in 0..1_000 {
+            for (failures, said) in [(1, 1), (2, 30), (3, 5), (4, 5), (u32::MAX, 5)] {
+                let said = Duration::from_mins(said);
+                let delay = schedule.delay(failures, None);
+                assert!(delay >= said && delay <= said.mul_f64(1.1), "{delay:?}");
+                assert!(delay <= schedule.longest());
+                spread.insert(delay);
+            }
+        }
+        assert!(spread.len() > 500, "a herd spreads");
+        let asked = |floor| schedule.delay(1, Some(floor));
+        assert_eq!(asked(Duration::from_mins(20)), Duration::from_mins(20));
+        assert_eq!(asked(Duration::MAX), Duration::from_mins(30), "capped");
+        let short = Schedule::Listed([Duration::from_secs(1)].into());
+        assert_eq!(short.delay(1, Some(Duration::MAX)), ASKED_MAX);
+        assert_eq!(short.longest(), ASKED_MAX);
     }
 
     #[test]

@@ -1,13 +1,157 @@
-//! Wall time. Everything that survives a restart is kept in Unix milliseconds; everything else uses tokio's clock.
+//! Two clocks. Everything that is kept and compared with itself (times of receipt, retries, windows, ages) goes by
+//! [`unix_ms`], which is steady; everything that is compared with or shown to the outside (timestamps of signatures, dates
+//! in `Retry-After`, the age of a vendor's event) goes by [`wall_ms`], the machine's.
+//!
+//! Invariant of the steady clock: it never runs backwards, and never faster or slower than real time by more than one
+//! part in [`SLEW`], whatever is done to the machine's clock. So a clock that is set by an hour makes no retry due, holds
+//! none up and gives no event up: the hour is made good over the next twenty.
+//!
+//! Across restarts the machine's clock counts, with one exception: a clock that says a time before [`PLAUSIBLE_MS`] at the
+//! start (a board without a battery, before its network) is not believed. Time goes on from the latest that the store has
+//! seen then ([`recall`]), and is set once the machine's clock says a time that can be: what was received before that
+//! counts as old, as it would after a stop of that length. A clock that is far in the future at the start cannot be told from a right one.
 
 use jiff::Timestamp;
-use std::time::{Duration, SystemTime};
+use parking_lot::Mutex;
+use std::time::{Duration, Instant, SystemTime};
 
-/// Unix time in milliseconds. A clock set before 1970 reads as 0.
+/// The steady clock follows the machine's by at most one part in this: what is given up after three days may be given
+/// up an hour early if that hour was put in, and a retry in ten minutes is moved by half a minute.
+const SLEW: u64 = 20;
+
+/// 2026-01-01T00:00:00Z: no event was received before this was written.
+const PLAUSIBLE_MS: u64 = 1_767_225_600_000;
+
+/// A difference between the two clocks that is worth a line: more than any that time servers make good by themselves.
+const NOTABLE: Duration = Duration::from_mins(1);
+
+static STEADY: Mutex<Option<Steady>> = Mutex::new(None);
+
+/// Steady Unix time in milliseconds: see above.
 pub fn unix_ms() -> u64 {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, millis)
+    let (now, wall_ns) = (Instant::now(), wall_ns());
+    let (read_ns, said) = {
+        let mut steady = STEADY.lock();
+        let steady = steady.get_or_insert_with(|| Steady::new(now, wall_ns));
+        let said = steady.read(now, wall_ns);
+        (steady.ns, said)
+    };
+    if let Some(said) = said {
+        said.log();
+    }
+    read_ns / NS_PER_MS
+}
+
+/// Unix time in milliseconds by the machine's clock, as it stands. A clock set before 1970 reads as 0.
+pub fn wall_ms() -> u64 {
+    wall_ns() / NS_PER_MS
+}
+
+/// The store has seen `unix_ms`: where the machine's clock at the start cannot be right, time goes on from there.
+pub fn recall(unix_ms: u64) {
+    let mut steady = STEADY.lock();
+    let steady = steady.get_or_insert_with(|| Steady::new(Instant::now(), wall_ns()));
+    steady.recall(unix_ms.saturating_mul(NS_PER_MS));
+}
+
+const NS_PER_MS: u64 = 1_000_000;
+
+/// Until the year 2554.
+fn wall_ns() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    })
+}
+
+/// The steady clock's state.
+#[derive(Debug)]
+struct Steady {
+    /// When it was read last.
+    at: Instant,
+    /// What it read then, Unix nanoseconds.
+    ns: u64,
+    /// The machine's clock could not be right so far.
+    provisional: bool,
+    /// It was said that the two differ.
+    said: bool,
+}
+
+/// What should be known about the two clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    /// The machine's clock says a time that cannot be.
+    Implausible,
+    /// Once it can be, time is set to it.
+    Set,
+    /// It is ahead by so much (negative: behind), seconds.
+    Differs(i64),
+}
+
+impl Steady {
+    fn new(now: Instant, wall_ns: u64) -> Self {
+        Self {
+            at: now,
+            ns: wall_ns,
+            provisional: !is_plausible(wall_ns),
+            said: false,
+        }
+    }
+
+    /// Goes on to `now`.
+    fn read(&mut self, now: Instant, wall_ns: u64) -> Option<Said> {
+        let elapsed = now.saturating_duration_since(self.at);
+        let elapsed_ns = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+        self.at += elapsed;
+        let even_ns = self.ns.saturating_add(elapsed_ns);
+        self.ns = even_ns;
+        if !is_plausible(wall_ns) {
+            return (!std::mem::replace(&mut self.said, true)).then_some(Said::Implausible);
+        }
+        if std::mem::take(&mut self.provisional) && wall_ns > even_ns {
+            self.ns = wall_ns;
+            self.said = false;
+            return Some(Said::Set);
+        }
+        let most_ns = elapsed_ns / SLEW;
+        self.ns = wall_ns.clamp(
+            even_ns.saturating_sub(most_ns),
+            even_ns.saturating_add(most_ns),
+        );
+        let gap = Duration::from_nanos(wall_ns.abs_diff(self.ns));
+        if gap < NOTABLE {
+            self.said = false;
+            return None;
+        }
+        let seconds = i64::try_from(gap.as_secs()).unwrap_or(i64::MAX);
+        let ahead = if wall_ns > self.ns { seconds } else { -seconds };
+        (!std::mem::replace(&mut self.said, true)).then_some(Said::Differs(ahead))
+    }
+
+    fn recall(&mut self, seen_ns: u64) {
+        if self.provisional {
+            self.ns = self.ns.max(seen_ns);
+        }
+    }
+}
+
+impl Said {
+    fn log(self) {
+        match self {
+            Self::Implausible => tracing::warn!(
+                "the machine's clock says a time before 2026: timestamps cannot be checked until it is set"
+            ),
+            Self::Set => tracing::info!("the machine's clock was set: times are right from now on"),
+            Self::Differs(by_seconds) => tracing::warn!(
+                by_seconds,
+                "the machine's clock was set: ages and retries follow it by a second in {SLEW}; a restart follows at once"
+            ),
+        }
+    }
+}
+
+fn is_plausible(wall_ns: u64) -> bool {
+    wall_ns / NS_PER_MS >= PLAUSIBLE_MS
 }
 
 /// A duration in whole milliseconds; `u64::MAX` for one that does not fit.
@@ -32,6 +176,150 @@ pub fn rfc3339(unix_ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const START_NS: u64 = 1_800_000_000_000_000_000;
+    const SECOND_NS: i64 = 1_000_000_000;
+
+    /// A clock, the machine's beside it, and the real time since the start.
+    struct Machine {
+        start: Instant,
+        passed: Duration,
+        wall_ns: u64,
+        steady: Steady,
+    }
+
+    impl Machine {
+        fn new(wall_ns: u64) -> Self {
+            let start = Instant::now();
+            Self {
+                start,
+                passed: Duration::ZERO,
+                wall_ns,
+                steady: Steady::new(start, wall_ns),
+            }
+        }
+
+        fn pass(&mut self, time: Duration) -> Option<Said> {
+            self.passed += time;
+            self.wall_ns += u64::try_from(time.as_nanos()).expect("short");
+            self.steady.read(self.start + self.passed, self.wall_ns)
+        }
+
+        fn jump(&mut self, seconds: i64) {
+            self.wall_ns = self.wall_ns.saturating_add_signed(seconds * SECOND_NS);
+        }
+
+        /// How far the steady clock has come, against real time: seconds.
+        fn gained(&self) -> f64 {
+            let real_ns =
+                i128::from(START_NS) + i128::try_from(self.passed.as_nanos()).expect("short");
+            let gained = i128::from(self.steady.ns) - real_ns;
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "rounded to what the tests look at"
+            )]
+            let gained = gained as f64;
+            gained / 1e9
+        }
+    }
+
+    #[test]
+    fn an_hour_either_way_is_made_good_over_twenty() {
+        for sign in [1, -1] {
+            let mut machine = Machine::new(START_NS);
+            assert_eq!(machine.pass(Duration::from_secs(1)), None);
+            machine.jump(sign * 3_600);
+            assert!(machine.gained().abs() < 0.001);
+            let said = machine.pass(Duration::from_millis(1));
+            assert!(
+                matches!(said, Some(Said::Differs(by)) if by.signum() == sign),
+                "{said:?}"
+            );
+            let signed = |seconds: f64| if sign > 0 { seconds } else { -seconds };
+            for hours in 1..=20_u32 {
+                for _ in 0..3_600 {
+                    assert_eq!(
+                        machine.pass(Duration::from_secs(1)),
+                        None,
+                        "it is said once"
+                    );
+                }
+                let expected = signed(f64::from(hours * 180).min(3_600.0));
+                assert!(
+                    (machine.gained() - expected).abs() < 0.01,
+                    "{}",
+                    machine.gained()
+                );
+            }
+            machine.pass(Duration::from_hours(1));
+            assert_eq!(machine.steady.ns, machine.wall_ns, "and no further");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_right_is_followed() {
+        let mut machine = Machine::new(START_NS);
+        for ms in [1, 50, 999] {
+            // As time servers adjust it.
+            machine.wall_ns += 400;
+            assert_eq!(machine.pass(Duration::from_millis(ms)), None);
+            assert_eq!(machine.steady.ns, machine.wall_ns);
+        }
+    }
+
+    #[test]
+    fn a_clock_before_2026_is_not_believed() {
+        let mut machine = Machine::new(0);
+        assert_eq!(
+            machine.pass(Duration::from_secs(1)),
+            Some(Said::Implausible)
+        );
+        // The store has seen a later time.
+        machine.steady.recall(START_NS);
+        assert_eq!(machine.pass(Duration::from_secs(1)), None);
+        assert_eq!(machine.steady.ns, START_NS + 1_000_000_000);
+        machine.wall_ns = START_NS + 86_400_000_000_000;
+        assert_eq!(machine.pass(Duration::from_secs(1)), Some(Said::Set));
+        assert_eq!(machine.steady.ns, machine.wall_ns);
+        // What was believed once is not given up for a clock that lost its time.
+        machine.jump(-1_800_000_000);
+        let before = machine.steady.ns;
+        assert_eq!(
+            machine.pass(Duration::from_secs(1)),
+            Some(Said::Implausible)
+        );
+        assert_eq!(machine.steady.ns, before + 1_000_000_000);
+        machine.steady.recall(u64::MAX);
+        assert_eq!(
+            machine.steady.ns,
+            before + 1_000_000_000,
+            "only at the start"
+        );
+    }
+
+    proptest::proptest! {
+        /// Whatever is done to the machine's clock.
+        #[test]
+        fn it_runs_forwards_and_nearly_even(
+            steps in proptest::collection::vec((0_u64..10_000_000, -4_000_000_i64..4_000_000), 1..100),
+        ) {
+            let mut machine = Machine::new(START_NS);
+            for (us, seconds) in steps {
+                machine.jump(seconds);
+                let before = machine.steady.ns;
+                machine.pass(Duration::from_micros(us));
+                let ran = machine.steady.ns - before;
+                let real = us * 1_000;
+                proptest::prop_assert!(ran >= real - real / SLEW && ran <= real + real / SLEW);
+            }
+        }
+    }
+
+    #[test]
+    fn both_clocks_agree_where_nobody_sets_them() {
+        let (steady_ms, wall_ms) = (unix_ms(), wall_ms());
+        assert!(steady_ms.abs_diff(wall_ms) < 1_000, "{steady_ms} {wall_ms}");
+    }
 
     #[test]
     fn an_age_is_never_nothing() {

@@ -25,6 +25,10 @@ impl Seq {
     pub const BITS: u32 = 40;
 }
 
+/// A line of events at one target that are delivered one after the other (`order_by`): a hash of the key's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Lane(pub u64);
+
 /// This gateway's name for an event: a `UUIDv7` (RFC 9562 5.7), sent to the app as `Hookgate-Event-Id`.
 ///
 /// Its 74 free bits are 34 bits that a store draws once and the event's [`Seq`] as a counter (RFC 9562 6.2,
@@ -52,6 +56,16 @@ impl EventId {
             StoreTag(fastrand::u64(..1 << 34)),
             Seq(fastrand::u64(..1 << Seq::BITS)),
         )
+    }
+
+    /// The number of the event that `text` names, if it is an id that `store_tag`'s store gives: without its memory
+    /// of one, an id says all of it by itself.
+    pub fn parse(text: &str, store_tag: StoreTag) -> Option<Seq> {
+        let id = Uuid::try_parse(text).ok()?;
+        let bytes = id.as_bytes();
+        let number = |bytes: &[u8]| bytes.iter().fold(0, |n, byte| n << 8 | u64::from(*byte));
+        let (received_ms, seq) = (number(&bytes[..6]), Seq(number(&bytes[11..])));
+        (Self::new(received_ms, store_tag, seq).0 == id).then_some(seq)
     }
 
     /// The 16 bytes, most significant first.
@@ -265,6 +279,27 @@ mod tests {
             id(5, 41).to_string() < id(5, 42).to_string(),
             "ids of one store sort by sequence"
         );
+    }
+
+    #[test]
+    fn an_id_says_which_event_it_names() {
+        let tag = StoreTag(0x2_dead_beef);
+        for seq in [1, 77, (1 << Seq::BITS) - 1] {
+            let id = EventId::new(1_700_000_000_123, tag, Seq(seq)).to_string();
+            assert_eq!(EventId::parse(&id, tag), Some(Seq(seq)));
+            assert_eq!(
+                EventId::parse(&id.to_uppercase(), tag),
+                Some(Seq(seq)),
+                "as an operator may type it"
+            );
+            let elsewhere = StoreTag(tag.0 ^ 1);
+            assert_eq!(EventId::parse(&id, elsewhere), None, "another store's");
+        }
+        for text in ["", "evt_42", "00000000-0000-0000-0000-000000000000"] {
+            assert_eq!(EventId::parse(text, tag), None, "{text}");
+        }
+        let v4 = "f47ac10b-58cc-4372-a567-0e02b2c3d479";
+        assert_eq!(EventId::parse(v4, tag), None, "a UUID of another version");
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 //! Each gateway has a recorder of its own, so that several can live in one process. Labels are only source,
 //! target, secret name and fixed words.
 
+use crate::clock;
 use metrics::{Counter, Gauge, Histogram, Unit, with_local_recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use parking_lot::Mutex;
@@ -148,23 +149,24 @@ struct Requests {
 }
 
 impl SourceMetrics {
-    /// `events_total{source,result="accepted"}`: an event was accepted that was received at `received_ms`.
-    pub fn accepted(&self, received_ms: u64) {
+    /// `events_total{source,result="accepted"}`: an event was accepted. `last_event_timestamp_seconds` is compared with
+    /// the clock of whoever reads it, and so goes by the machine's.
+    pub fn accepted(&self) {
         self.events.increment("accepted");
-        self.last_event_was(received_ms);
+        self.last_event_was(clock::wall_ms());
     }
 
-    /// `last_event_timestamp_seconds{source}`: the last event was received at `received_ms`.
+    /// `last_event_timestamp_seconds{source}`: when the last event was received.
     #[expect(
         clippy::cast_precision_loss,
         reason = "milliseconds since 1970 fit a double for 285,000 years"
     )]
-    pub fn last_event_was(&self, received_ms: u64) {
-        self.last_event.set(received_ms as f64 / 1e3);
-        self.last_event_ms.store(received_ms, Ordering::Relaxed);
+    pub fn last_event_was(&self, unix_ms: u64) {
+        self.last_event.set(unix_ms as f64 / 1e3);
+        self.last_event_ms.store(unix_ms, Ordering::Relaxed);
     }
 
-    /// When the last event was received, Unix milliseconds.
+    /// The same, Unix milliseconds.
     pub fn last_event_ms(&self) -> Option<u64> {
         let last_ms = self.last_event_ms.load(Ordering::Relaxed);
         (last_ms > 0).then_some(last_ms)
@@ -386,7 +388,7 @@ impl Metrics {
                 delivery_delay: metrics::histogram!("hookgate_delivery_delay_seconds", "target" => t.clone()),
                 pending: zero(metrics::gauge!("hookgate_pending_deliveries", "target" => t.clone())),
                 oldest_pending: zero(metrics::gauge!("hookgate_oldest_pending_seconds", "target" => t.clone())),
-                dead_total: Family::new(&["expired", "corrupt", "backlog", "removed"], |w| {
+                dead_total: Family::new(&["expired", "corrupt", "backlog", "removed", "attempts", "discarded"], |w| {
                     metrics::counter!("hookgate_dead_letters_total", "target" => t.clone(), "reason" => w)
                 }),
                 dead: zero(metrics::gauge!("hookgate_dead_letters", "target" => t.clone())),

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const ANSWER_BYTES: usize = 4096;
 
 /// The admin address of a gateway that was not configured otherwise.
-const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9444);
+pub(super) const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9444);
 
 /// What `--help` says at length.
 pub(super) const LONG: &str = "\

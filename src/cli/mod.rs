@@ -9,6 +9,7 @@ mod explain;
 mod healthcheck;
 mod logging;
 mod one_source;
+mod operator;
 mod origin;
 mod preset;
 mod providers;
@@ -17,6 +18,7 @@ mod send;
 
 use crate::config::{load::NotFound, problem::Problem};
 use clap::{Parser, Subcommand};
+use operator::{events, history, rejects, sources, targets};
 use std::{
     io::{self, IsTerminal, Write as _},
     process::ExitCode,
@@ -41,6 +43,7 @@ Examples:
   hookgate check -c hookgate.yaml              what would run, or everything that is wrong
   hookgate send chatmefy                       play the vendor against it
   hookgate explain request.txt                 why a captured request is refused
+  hookgate events list --state dead            what a running gateway could not deliver
 
 Exit codes: 0 done, 1 failure, 64 usage, 74 store, 78 configuration.";
 
@@ -83,6 +86,21 @@ enum Command {
     /// Watch five vendors, a gateway and a small app at work, on loopback
     #[command(long_about = demo::LONG)]
     Demo(demo::Args),
+    /// Look at the events of a running gateway, deliver them again, or discard them
+    #[command(long_about = events::LONG)]
+    Events(events::Args),
+    /// Look at the targets of a running gateway; pause, resume, retry
+    #[command(long_about = targets::LONG)]
+    Targets(targets::Args),
+    /// Look at the sources of a running gateway
+    #[command(long_about = sources::LONG)]
+    Sources(sources::Args),
+    /// Look at the requests that a running gateway has refused, and release them
+    #[command(long_about = rejects::LONG)]
+    Rejects(rejects::Args),
+    /// Look up what was received and handed over, longer than payloads are kept
+    #[command(long_about = history::LONG)]
+    History(history::Args),
     /// Ask a running gateway whether it is ready; for containers without a shell
     #[command(long_about = healthcheck::LONG)]
     Healthcheck(healthcheck::Args),
@@ -134,6 +152,11 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Explain(args) => explain::run(args),
         Command::Providers(args) => providers::run(args),
         Command::Demo(args) => demo::run(args),
+        Command::Events(args) => events::run(args),
+        Command::Targets(args) => targets::run(args),
+        Command::Sources(args) => sources::run(args),
+        Command::Rejects(args) => rejects::run(args),
+        Command::History(args) => history::run(args),
         Command::Healthcheck(args) => healthcheck::run(args),
     }
 }
@@ -278,6 +301,19 @@ mod tests {
             "hookgate explain a --at yesterday",
             "hookgate explain a --entry 0",
             "hookgate healthcheck --url http://a/ -c b",
+            "hookgate events",
+            "hookgate events show",
+            "hookgate events list --limit 0",
+            "hookgate events list --state gone",
+            "hookgate events list --admin 127.0.0.1:9444",
+            "hookgate events replay --all --rate 0",
+            "hookgate targets",
+            "hookgate targets pause",
+            "hookgate sources",
+            "hookgate rejects",
+            "hookgate rejects list --reason none",
+            "hookgate rejects show 1 --raw --json",
+            "hookgate rejects release 1 --cursor 2",
         ];
         for line in cases {
             let error = parse(line).err().unwrap_or_else(|| panic!("{line} parsed"));

@@ -1,15 +1,17 @@
 //! What a user should know about a configuration that can be used: warnings.
 
 use super::{
-    Ack, Config, Source, Verify,
+    Ack, Config, Source, Target, Verify,
     locate::KeyPath,
     report::Report,
     source::Replay,
     value::duration_text as duration,
     verify::{Proof, Scheme, Timestamp},
 };
+use crate::backoff::Schedule;
 use crate::clock;
 use crate::extract::{Field, KeyExpr};
+use std::time::Duration;
 
 /// Files that are open beside connections and attempts: the store and its log, listeners, the runtime's own.
 const OTHER_FILES: u64 = 64;
@@ -28,6 +30,10 @@ pub(crate) fn warn(config: &Config, report: &Report, open_files_max: Option<u64>
         short_memory(source, &at, report);
         forgotten_retries(source, &at, report);
         patient_targets(config, source, &at, report);
+    }
+    for target in &config.targets {
+        let at = KeyPath::default().key("targets").key(&target.name);
+        short_patience(target, &at.key("retry").key("give_up_after"), report);
     }
 }
 
@@ -94,7 +100,7 @@ fn share_secret(source: &Source, one: &Scheme, other: &Scheme) -> bool {
 
 /// Secrets that do not count now: everything is refused until one does.
 fn out_of_time(source: &Source, at: &KeyPath, report: &Report) {
-    let now_ms = clock::unix_ms();
+    let now_ms = clock::wall_ms();
     let valid = source.secrets.iter().any(|secret| secret.is_valid(now_ms));
     if valid || source.secrets.is_empty() {
         return;
@@ -182,6 +188,29 @@ fn short_memory(source: &Source, at: &KeyPath, report: &Report) {
             ),
         );
     }
+}
+
+/// An age that comes before the schedule's delays. Zero is meant.
+fn short_patience(target: &Target, at: &KeyPath, report: &Report) {
+    let give_up_after = target.give_up_after;
+    let (first, all) = match &target.retry {
+        Schedule::Growing(backoff) => (backoff.first, backoff.first),
+        Schedule::Listed(delays) => (delays[0], delays.iter().sum()),
+    };
+    let (what, longer) = match give_up_after {
+        Duration::ZERO => return,
+        age if age < first => ("the first delay", first),
+        age if age < all => ("all the delays together", all),
+        _ => return,
+    };
+    report.warning(
+        at,
+        format!(
+            "{} is shorter than {what}, which is {}: the attempt at that age is the last",
+            duration(give_up_after),
+            duration(longer)
+        ),
+    );
 }
 
 /// An answer that waits for an app which may take longer than the answer may.

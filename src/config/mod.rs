@@ -36,9 +36,12 @@ pub use presets::presets;
 pub use read::takes;
 pub use secret::Secret;
 pub use source::{Ack, Dedupe, Rejects, Respond, Route, Sample, SkipRule, Source, Status};
+pub(crate) use suggest::nearest;
 pub use summary::summary;
 pub use target::{Target, WhenFull};
-pub(crate) use value::{DURATION, HEADER, HEADER_VALUE, LISTEN, PUBLIC_URL, URL, duration_text};
+pub(crate) use value::{
+    DURATION, HEADER, HEADER_VALUE, LISTEN, PUBLIC_URL, URL, duration_text, size_text,
+};
 pub use verify::Verify;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -86,6 +89,10 @@ pub struct Store {
     pub retention: Duration,
     /// How long dead letters are kept.
     pub dead_retention: Duration,
+    /// Attempts that are kept for each delivery.
+    pub attempts: u32,
+    /// How long it is kept what came and where it went, without bodies; zero: not at all.
+    pub history: Duration,
 }
 
 /// Bounds of the public side.

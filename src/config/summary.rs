@@ -4,12 +4,14 @@ use super::{
     Ack, Config, SkipRule, Source, Status, Target, Verify, WhenFull,
     handshake::{Handshake, HandshakeBody},
     source::Replay,
+    target::Breaker,
     value::{duration_text as duration, size_text as size},
     verify::{
         Algorithm, Condition, Expected, Hash, Proof, Scheme, Signature, Subject, TimePlace,
         TokenForm,
     },
 };
+use crate::backoff::Schedule;
 use crate::extract::{Field, KeyExpr};
 use std::fmt::Write as _;
 
@@ -142,22 +144,66 @@ fn target_lines(target: &Target) -> String {
         (
             "retry",
             format!(
-                "within {}, then {} times as long each time, {} at most; dead letter after {}",
-                duration(target.retry.first),
-                target.retry.factor,
-                duration(target.retry.max),
-                duration(target.give_up_after)
+                "{}; dead letter {}",
+                schedule(&target.retry),
+                patience(target)
             ),
         ),
+        ("breaker", breaker(target.breaker.as_ref())),
         (
             "backlog",
             format!("up to {}, {full}", size(target.max_backlog_bytes)),
         ),
     ];
+    if let Some(rate) = target.rate {
+        let unit = match rate.per.as_secs() {
+            1 => "second",
+            60 => "minute",
+            _ => "hour",
+        };
+        rows.push(("rate", format!("{} attempts a {unit}", rate.attempts)));
+    }
     if target.sign.is_some() {
         rows.push(("sign", "Standard Webhooks".to_owned()));
     }
     block("target", &target.name, target.replaces.as_deref(), &rows)
+}
+
+fn schedule(schedule: &Schedule) -> String {
+    match schedule {
+        Schedule::Growing(backoff) => format!(
+            "within {}, then {} times as long each time, {} at most",
+            duration(backoff.first),
+            backoff.factor,
+            duration(backoff.max)
+        ),
+        Schedule::Listed(delays) => {
+            let delays: Vec<String> = delays.iter().map(|delay| duration(*delay)).collect();
+            format!("after {}", delays.join(", "))
+        }
+    }
+}
+
+fn patience(target: &Target) -> String {
+    let age = duration(target.give_up_after);
+    match target.max_attempts {
+        Some(attempts) => format!("after {attempts} attempts, or {age}"),
+        None => format!("after {age}"),
+    }
+}
+
+fn breaker(breaker: Option<&Breaker>) -> String {
+    match breaker {
+        None => "off".to_owned(),
+        Some(breaker) => format!(
+            "after {} failures in a row, or {}% of {} attempts or more within {}; then asks every {}",
+            breaker.failures,
+            breaker.rate_percent,
+            breaker.min_attempts,
+            duration(breaker.window),
+            duration(breaker.hold)
+        ),
+    }
 }
 
 fn block(kind: &str, name: &str, replaces: Option<&str>, rows: &[(&str, String)]) -> String {

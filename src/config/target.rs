@@ -1,6 +1,6 @@
 //! A target: where events go, how they are retried, and how many may wait.
 
-use crate::backoff::Backoff;
+use crate::backoff::Schedule;
 use http::Uri;
 use std::{sync::Arc, time::Duration};
 use zeroize::Zeroizing;
@@ -18,16 +18,58 @@ pub struct Target {
     pub timeout: Duration,
     /// Attempts at one time.
     pub concurrency: usize,
+    /// Attempts that begin within some time, at most.
+    pub rate: Option<Rate>,
     /// Delays between attempts.
-    pub retry: Backoff,
+    pub retry: Schedule,
     /// Age at which a failed event becomes a dead letter.
     pub give_up_after: Duration,
+    /// Attempts after which it becomes one at any age.
+    pub max_attempts: Option<u32>,
+    /// When attempts stop because the app seems to be down; never without.
+    pub breaker: Option<Breaker>,
     /// Bytes of events that may wait.
     pub max_backlog_bytes: u64,
     /// What happens to an event that no longer fits.
     pub when_full: WhenFull,
     /// Key of a Standard Webhooks signature.
     pub sign: Option<SigningKey>,
+}
+
+/// How many attempts may begin, evenly over time but for a burst of one second's worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Attempts; above zero.
+    pub attempts: u32,
+    /// In this time; above zero.
+    pub per: Duration,
+}
+
+/// When a target counts as down, and how it is asked whether it is up again. What counts is in `deliver`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Breaker {
+    /// Failures in a row that open it.
+    pub failures: u32,
+    /// Failures among the attempts of the window that open it: percent, 1 to 100.
+    pub rate_percent: u32,
+    /// Attempts within the window below which the rate says nothing.
+    pub min_attempts: u32,
+    /// How far back the rate looks.
+    pub window: Duration,
+    /// The longest time between two probes.
+    pub hold: Duration,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self {
+            failures: 10,
+            rate_percent: 50,
+            min_attempts: 20,
+            window: Duration::from_secs(30),
+            hold: Duration::from_secs(5),
+        }
+    }
 }
 
 /// What happens to an event that a target's backlog has no room for.

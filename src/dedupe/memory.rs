@@ -185,6 +185,20 @@ impl Dedupe {
         }
     }
 
+    /// The durable event that has this key, if it is remembered: neither of one in flight nor of one that was only
+    /// passed through there is any.
+    pub fn find(&self, source: SourceId, key: RequestKey, now_ms: u64) -> Option<(EventId, Seq)> {
+        let hash = self.hash(key);
+        let place = *self.map.get(&hash)?;
+        let State::Remembered(position) = place.state() else {
+            return None;
+        };
+        let source = self.source(source)?;
+        let record = source.get(key.kind, position, &hash, now_ms)?;
+        let seq = record.seq()?;
+        Some((EventId::new(record.received_ms(), self.store_tag, seq), seq))
+    }
+
     /// Forgets what is past its window, at most `most` keys, and returns what the store should forget too:
     /// these, and keys evicted since the last call. Called again at once while it returns `most`.
     pub fn expire(&self, now_ms: u64, most: usize) -> Vec<(Seq, Kind)> {

@@ -100,6 +100,27 @@ fn a_duplicate_waits_until_its_original_is_durable() {
 }
 
 #[test]
+fn a_key_finds_its_event_once_that_is_durable_and_while_it_is_remembered() {
+    let memory = memory(100);
+    let find = |source, number, now_ms| {
+        let found = memory.find(source, key(A, Kind::Event, number), now_ms);
+        found.map(|(id, seq)| (id.to_string(), seq))
+    };
+    assert_eq!(find(A, 1, START_MS), None);
+    let original = ours(memory.claim(A, &event(1), 5, START_MS));
+    assert_eq!(find(A, 1, START_MS), None, "in flight");
+    make_durable(original, 9, START_MS);
+    let found = Some((id(START_MS, 9).to_string(), Seq(9)));
+    assert_eq!(find(A, 1, START_MS + 999), found);
+    assert_eq!(find(B, 1, START_MS), None, "another source's");
+    assert_eq!(find(A, 2, START_MS), None);
+    assert_eq!(find(A, 1, START_MS + 1_000), None, "past its window");
+    let passed = ours(memory.claim(A, &event(3), 5, START_MS));
+    passed.answered(answer(), true, START_MS);
+    assert_eq!(find(A, 3, START_MS), None, "passed through, not stored");
+}
+
+#[test]
 fn one_who_waited_takes_the_place_of_a_failed_original() {
     let memory = memory(100);
     let original = ours(memory.claim(A, &event(1), 0, START_MS));

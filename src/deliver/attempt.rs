@@ -7,6 +7,8 @@ use super::{PassError, PassReply};
 use crate::clock;
 use crate::event::Event;
 use crate::http::client::{ClientError, Reply};
+use crate::store::{ANSWER_KEPT_BYTES, AttemptRecord};
+use bytes::Bytes;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, timeout_at};
@@ -40,7 +42,7 @@ impl Target {
         answer_bytes: usize,
     ) -> Posted {
         let begun = Instant::now();
-        let headers = || self.outfit.headers(event, attempt, clock::unix_ms());
+        let headers = || self.outfit.headers(event, attempt, clock::wall_ms());
         let answer = self.client.post(headers, &event.body, answer_bytes);
         let result = timeout_at(deadline, answer).await.ok();
         let ending = match &result {
@@ -95,7 +97,7 @@ impl Target {
         } else {
             self.log_failure(event, ATTEMPT, &posted);
         }
-        self.reached(posted.ending.reach, false);
+        self.heard(posted.ending.reach);
         posted.into_reply()
     }
 }
@@ -104,6 +106,27 @@ impl Posted {
     /// Whether there is an answer that can be handed on.
     fn is_whole(&self) -> bool {
         matches!(&self.result, Some(Ok(reply)) if !reply.truncated && !reply.status.is_informational())
+    }
+
+    /// What is kept of it for inspection.
+    pub(super) fn record(&self, attempt: u32, at_ms: u64) -> AttemptRecord {
+        let (error, answer) = match &self.result {
+            None => (Some(self.ending.reason.to_owned()), Bytes::new()),
+            Some(Err(error)) => (Some(super::log::chain(error)), Bytes::new()),
+            Some(Ok(reply)) => {
+                let kept = reply.body.len().min(ANSWER_KEPT_BYTES);
+                // A copy: a slice would hold on to the whole answer until this is written.
+                (None, Bytes::copy_from_slice(&reply.body[..kept]))
+            }
+        };
+        AttemptRecord {
+            attempt,
+            at_ms,
+            took_ms: clock::millis(self.took),
+            status: self.ending.status.map(|status| status.as_u16()),
+            error,
+            answer,
+        }
     }
 
     fn into_reply(self) -> Result<PassReply, PassError> {

@@ -1,34 +1,31 @@
-//! Notices an app that is not there, and then asks for one probe every few seconds instead of every waiting event.
+//! Notices an app that is down, and then asks with one event at a time every few seconds instead of with every one that
+//! waits.
 //!
-//! Only what proves that nobody listens opens it: failures to resolve, to connect or to agree on TLS, in a row.
-//! An app that answers, however badly, is there: any HTTP answer closes it. While it is open nothing is taken, so
-//! no event waits in memory and none burns its attempts.
+//! It opens after so many failures in a row, or when too many of the latest attempts failed. Failures are no connection,
+//! no answer in time, 5xx and 429: an app that refuses one kind of event with a 4xx is up. While it is open nothing is
+//! taken, so no event waits in memory and none burns its attempts. Any answer that is no failure closes it, so one event
+//! that always fails cannot keep it open as long as the app takes others. Closed again, attempts begin
+//! one at a time, then two, four and so on, so that an app that has just come up is not run over.
 
-use crate::backoff::Backoff;
+use super::window::Window;
+use crate::config::target;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Failures in a row that open it: more than one, since a restart refuses a few connections, and few, since
-/// each is an attempt of an event.
-const FAILURES_TO_OPEN: u32 = 5;
+/// The first hold: what a short restart costs. Each one that follows is twice as long, up to the configured one.
+const HOLD_FIRST: Duration = Duration::from_millis(250);
 
-/// The longest hold: what a recovered app waits at most for its events to come again.
-const HOLD_MAX: Duration = Duration::from_secs(5);
-
-/// The shortest hold, whatever `retry.first` says, so that probes never spin.
-const HOLD_MIN: Duration = Duration::from_millis(100);
-
-/// Share of a hold by which it is drawn longer or shorter, so that gateways that lost one app do not probe together.
+/// Share of a hold by which it is drawn shorter, so that gateways that lost one app do not probe together.
 const JITTER: f64 = 0.2;
 
-/// What an attempt says about whether the app is there.
+/// What an attempt says about whether the app is up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// It answered over HTTP.
+    /// It answered over HTTP, and not that it cannot.
     Answered,
-    /// Nobody could be reached: no address, no connection, no TLS session.
-    Absent,
-    /// Neither: no answer in time, or the connection closed before one.
+    /// It could not be reached, did not answer in time, or said that it cannot: 5xx, 429.
+    Failing,
+    /// Neither: the connection closed before an answer.
     Unclear,
 }
 
@@ -37,41 +34,67 @@ pub(super) enum Reach {
 pub(super) enum Change {
     /// Nothing may be taken.
     Opened,
+    /// Still nothing may be taken: a probe failed.
+    HeldOn,
     /// One probe may be taken.
     HalfOpened,
-    /// Everything may be taken.
+    /// Everything may be taken, little by little.
     Closed,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Closed { failures: u32 },
-    Open { until: Instant },
-    HalfOpen { probing: bool },
+    /// So many attempts may run; [`ALL`] once the ramp is over.
+    Closed {
+        most: usize,
+    },
+    Open {
+        until: Instant,
+    },
+    HalfOpen {
+        probing: bool,
+    },
 }
+
+/// Attempts without a bound from here.
+const ALL: usize = usize::MAX;
 
 /// The breaker of one target.
 #[derive(Debug)]
 pub(super) struct Breaker {
+    /// `None`: it never opens.
+    settings: Option<target::Breaker>,
+    /// Attempts at which the ramp is over: the target's `concurrency`.
+    concurrency: usize,
     state: State,
+    /// Failures since anything else was heard.
+    failures: u32,
+    window: Window,
     /// Times it opened since it was last closed.
     holds: u32,
-    retry: Backoff,
 }
 
 impl Breaker {
-    /// A closed one. `retry` says how the holds grow.
-    pub(super) fn new(retry: Backoff) -> Self {
+    /// A closed one.
+    pub(super) fn new(settings: Option<target::Breaker>, concurrency: usize) -> Self {
         Self {
-            state: State::Closed { failures: 0 },
+            settings,
+            concurrency,
+            state: State::Closed { most: ALL },
+            failures: 0,
+            window: Window::new(settings.unwrap_or_default().window),
             holds: 0,
-            retry,
         }
     }
 
     /// Whether everything may be taken.
     pub(super) fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed { .. })
+    }
+
+    /// Whether it was closed and bounds the attempts still.
+    pub(super) fn is_ramping(&self) -> bool {
+        matches!(self.state, State::Closed { most } if most < ALL)
     }
 
     /// When an open one becomes half open.
@@ -82,16 +105,16 @@ impl Breaker {
         }
     }
 
-    /// Whether an attempt may begin.
-    pub(super) fn allows(&self) -> bool {
+    /// How many attempts may begin beside `running` ones.
+    pub(super) fn free(&self, running: usize) -> usize {
         match self.state {
-            State::Closed { .. } => true,
-            State::Open { .. } => false,
-            State::HalfOpen { probing } => !probing,
+            State::Closed { most } => most.saturating_sub(running),
+            State::Open { .. } => 0,
+            State::HalfOpen { probing } => usize::from(!probing),
         }
     }
 
-    /// An attempt begins that [`Self::allows`] allowed; says whether it is the probe.
+    /// An attempt begins that [`Self::free`] allowed; says whether it is the probe.
     pub(super) fn begin(&mut self) -> bool {
         match &mut self.state {
             State::HalfOpen { probing } => {
@@ -111,27 +134,52 @@ impl Breaker {
         Some(Change::HalfOpened)
     }
 
+    /// The hold of an open one is over at once.
+    pub(super) fn ask_now(&mut self, now: Instant) {
+        if let State::Open { until } = &mut self.state {
+            *until = now;
+        }
+    }
+
     /// An attempt has ended. What began before the breaker opened, or never asked it, changes it only by an answer.
     pub(super) fn ended(&mut self, reach: Reach, probe: bool, now: Instant) -> Option<Change> {
+        match reach {
+            Reach::Answered => self.failures = 0,
+            Reach::Failing => self.failures = self.failures.saturating_add(1),
+            Reach::Unclear => {}
+        }
         match (self.state, reach) {
-            (State::Closed { .. }, Reach::Answered | Reach::Unclear) => {
-                self.state = State::Closed { failures: 0 };
-                None
-            }
-            (State::Closed { failures }, Reach::Absent) if failures + 1 < FAILURES_TO_OPEN => {
+            (State::Closed { most }, Reach::Answered) => {
+                self.window.count(false, now);
                 self.state = State::Closed {
-                    failures: failures + 1,
+                    most: self.ramp(most.saturating_add(1)),
                 };
                 None
             }
+            (State::Closed { most }, Reach::Failing) => {
+                self.window.count(true, now);
+                if self.is_enough(now) {
+                    self.open(now);
+                    return Some(Change::Opened);
+                }
+                if most < ALL {
+                    self.state = State::Closed {
+                        most: (most / 2).max(1),
+                    };
+                }
+                None
+            }
             (State::Open { .. } | State::HalfOpen { .. }, Reach::Answered) => {
-                self.state = State::Closed { failures: 0 };
+                self.state = State::Closed { most: self.ramp(1) };
                 self.holds = 0;
+                self.window.clear();
                 Some(Change::Closed)
             }
-            (State::Closed { .. }, Reach::Absent) => Some(self.open(now)),
-            (State::HalfOpen { .. }, _) if probe => Some(self.open(now)),
-            (State::Open { .. } | State::HalfOpen { .. }, _) => None,
+            (State::HalfOpen { .. }, Reach::Failing | Reach::Unclear) if probe => {
+                self.open(now);
+                Some(Change::HeldOn)
+            }
+            (_, Reach::Failing | Reach::Unclear) => None,
         }
     }
 
@@ -142,14 +190,9 @@ impl Breaker {
         }
     }
 
-    fn open(&mut self, now: Instant) -> Change {
-        self.holds = self.holds.saturating_add(1);
-        let hold = self.retry.bound(self.holds).clamp(HOLD_MIN, HOLD_MAX);
-        let jitter = 1.0 - JITTER + 2.0 * JITTER * fastrand::f64();
-        self.state = State::Open {
-            until: now + hold.mul_f64(jitter),
-        };
-        Change::Opened
+    /// Failures since anything else was heard.
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
     }
 
     /// Its state, as `target_state` names it.
@@ -160,51 +203,122 @@ impl Breaker {
             State::HalfOpen { .. } => "half_open",
         }
     }
+
+    /// Whether what was heard says that the app is down.
+    fn is_enough(&mut self, now: Instant) -> bool {
+        let Some(settings) = self.settings else {
+            return false;
+        };
+        if self.failures >= settings.failures {
+            return true;
+        }
+        let count = self.window.sum(now);
+        let (failures, attempts) = (u64::from(count.failures), u64::from(count.attempts));
+        count.attempts >= settings.min_attempts
+            && failures * 100 >= attempts * u64::from(settings.rate_percent)
+    }
+
+    /// Each answer lets one attempt more run, which doubles them from round to round.
+    fn ramp(&self, most: usize) -> usize {
+        if most >= self.concurrency { ALL } else { most }
+    }
+
+    fn open(&mut self, now: Instant) {
+        let longest = self.settings.unwrap_or_default().hold;
+        let doubled = HOLD_FIRST.saturating_mul(1 << self.holds.min(16));
+        self.holds = self.holds.saturating_add(1);
+        let hold = doubled.min(longest).mul_f64(1.0 - JITTER * fastrand::f64());
+        self.state = State::Open { until: now + hold };
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Reach::{Absent, Answered, Unclear};
+    use Reach::{Answered, Failing, Unclear};
 
-    fn breaker(first: Duration) -> Breaker {
-        Breaker::new(Backoff {
-            first,
-            factor: 2.0,
-            max: Duration::from_mins(10),
-        })
+    const CONCURRENCY: usize = 8;
+
+    fn breaker() -> Breaker {
+        Breaker::new(Some(target::Breaker::default()), CONCURRENCY)
     }
 
     /// What a run of reports outside a probe leads to.
     #[test]
-    fn only_an_absent_app_opens_it() {
-        let cases: [(&[Reach], &str); 7] = [
-            (&[], "closed"),
-            (&[Absent; 4], "closed"),
-            (&[Absent; 5], "open"),
-            (&[Absent; 50], "open"),
-            (
-                &[Absent, Absent, Absent, Absent, Answered, Absent],
-                "closed",
-            ),
-            (&[Absent, Absent, Absent, Absent, Unclear, Absent], "closed"),
-            (&[Unclear; 50], "closed"),
+    fn failures_in_a_row_open_it() {
+        let run = |reports: &[(Reach, usize)]| {
+            let mut breaker = breaker();
+            let now = Instant::now();
+            let all = reports
+                .iter()
+                .flat_map(|(reach, times)| vec![*reach; *times]);
+            let changes: Vec<Change> = all
+                .filter_map(|reach| breaker.ended(reach, false, now))
+                .collect();
+            (breaker.word(), changes.len())
+        };
+        let cases: [(&[(Reach, usize)], (&str, usize)); 7] = [
+            (&[], ("closed", 0)),
+            (&[(Failing, 9)], ("closed", 0)),
+            (&[(Failing, 10)], ("open", 1)),
+            (&[(Failing, 50)], ("open", 1)),
+            (&[(Failing, 9), (Answered, 1), (Failing, 1)], ("closed", 0)),
+            (&[(Failing, 9), (Unclear, 5), (Failing, 1)], ("open", 1)),
+            (&[(Unclear, 50)], ("closed", 0)),
         ];
         for (reports, expected) in cases {
-            let mut breaker = breaker(Duration::from_secs(1));
-            for reach in reports {
-                breaker.ended(*reach, false, Instant::now());
-            }
-            assert_eq!(breaker.word(), expected, "{reports:?}");
+            assert_eq!(run(reports), expected, "{reports:?}");
         }
     }
 
+    #[test]
+    fn a_share_of_the_latest_attempts_opens_it() {
+        // Failures of each ten attempts, between two answers; how many attempts it takes, if it opens.
+        for (failures, expected) in [(3, None), (4, None), (5, Some(20)), (8, Some(20))] {
+            let mut breaker = breaker();
+            let start = Instant::now();
+            let opened = (0..1_000_u32).find(|n| {
+                let now = start + Duration::from_millis(100) * *n;
+                // Answers first, so that the last one of ten is a failure, and spread.
+                let reach = if (n % 10) * failures / 10 == (n % 10 + 1) * failures / 10 {
+                    Answered
+                } else {
+                    Failing
+                };
+                breaker.ended(reach, false, now) == Some(Change::Opened)
+            });
+            assert_eq!(opened.map(|n| n + 1), expected, "{failures} of ten");
+        }
+    }
+
+    #[test]
+    fn attempts_before_the_window_do_not_count() {
+        let mut breaker = breaker();
+        let start = Instant::now();
+        for n in 0..100 {
+            let reach = if n % 2 == 0 { Failing } else { Answered };
+            // Nineteen within thirty seconds.
+            let now = start + Duration::from_millis(1_800) * n;
+            assert_eq!(breaker.ended(reach, false, now), None, "{n}");
+        }
+    }
+
+    #[test]
+    fn switched_off_it_never_opens() {
+        let mut breaker = Breaker::new(None, CONCURRENCY);
+        for _ in 0..1_000 {
+            assert_eq!(breaker.ended(Failing, false, Instant::now()), None);
+        }
+        assert!(breaker.free(1_000_000) > 0);
+        assert_eq!(breaker.failures(), 1_000);
+    }
+
     fn opened(now: Instant) -> Breaker {
-        let mut breaker = breaker(Duration::from_secs(1));
-        let changes: Vec<_> = (0..5)
-            .filter_map(|_| breaker.ended(Absent, false, now))
-            .collect();
-        assert_eq!(changes, [Change::Opened], "it is said once");
+        let mut breaker = breaker();
+        for _ in 0..10 {
+            breaker.ended(Failing, false, now);
+        }
+        assert_eq!(breaker.word(), "open");
         breaker
     }
 
@@ -212,38 +326,29 @@ mod tests {
     fn holds_grow_to_their_maximum_with_jitter() {
         let mut now = Instant::now();
         let mut breaker = opened(now);
-        for bound_s in [1.0, 2.0, 4.0, 5.0, 5.0, 5.0] {
-            assert!(!breaker.allows());
+        for bound_s in [0.25, 0.5, 1.0, 2.0, 4.0, 5.0, 5.0] {
+            assert_eq!(breaker.free(0), 0);
             let until = breaker.open_until().expect("open");
             let hold = (until - now).as_secs_f64();
             assert!(
-                (bound_s * 0.799..=bound_s * 1.201).contains(&hold),
+                (bound_s * 0.799..=bound_s * 1.001).contains(&hold),
                 "{hold} for {bound_s}"
             );
             assert_eq!(breaker.tick(until - Duration::from_millis(1)), None);
             assert_eq!(breaker.tick(until), Some(Change::HalfOpened));
             now = until;
-            assert!(breaker.allows());
+            assert_eq!(breaker.free(5), 1, "whatever runs still from before");
             assert!(breaker.begin(), "it is the probe");
-            assert!(!breaker.allows(), "one at a time");
-            assert_eq!(breaker.ended(Absent, true, now), Some(Change::Opened));
+            assert_eq!(breaker.free(0), 0, "one at a time");
+            assert_eq!(breaker.ended(Failing, true, now), Some(Change::HeldOn));
         }
-    }
-
-    #[test]
-    fn tiny_retries_do_not_spin() {
-        let now = Instant::now();
-        let mut breaker = breaker(Duration::ZERO);
-        for _ in 0..5 {
-            breaker.ended(Absent, false, now);
-        }
-        let until = breaker.open_until().expect("open");
-        assert!(until - now >= HOLD_MIN.mul_f64(0.799));
+        breaker.ask_now(now);
+        assert_eq!(breaker.tick(now), Some(Change::HalfOpened));
     }
 
     #[test]
     fn what_a_probe_says_decides() {
-        for (reach, expected) in [(Answered, "closed"), (Absent, "open"), (Unclear, "open")] {
+        for (reach, expected) in [(Answered, "closed"), (Failing, "open"), (Unclear, "open")] {
             let now = Instant::now();
             let mut breaker = opened(now);
             breaker.tick(now + Duration::from_secs(10));
@@ -256,7 +361,7 @@ mod tests {
     #[test]
     fn strays_change_it_only_by_an_answer() {
         let now = Instant::now();
-        for reach in [Absent, Unclear] {
+        for reach in [Failing, Unclear] {
             let mut breaker = opened(now);
             assert_eq!(breaker.ended(reach, false, now), None);
             breaker.tick(now + Duration::from_secs(10));
@@ -270,28 +375,55 @@ mod tests {
     }
 
     #[test]
+    fn closed_it_lets_attempts_begin_one_two_four() {
+        let now = Instant::now();
+        let mut breaker = opened(now);
+        breaker.ended(Answered, false, now);
+        for round in [1, 2, 4] {
+            assert_eq!((breaker.free(0), breaker.is_ramping()), (round, true));
+            for _ in 0..round {
+                breaker.ended(Answered, false, now);
+            }
+        }
+        assert!(breaker.free(1_000) > 1_000 && !breaker.is_ramping());
+        // A failure on the way halves it, and does not open it.
+        let mut breaker = opened(now);
+        for _ in 0..6 {
+            breaker.ended(Answered, false, now);
+        }
+        assert_eq!(breaker.free(0), 6);
+        for most in [3, 1, 1] {
+            assert_eq!(breaker.ended(Failing, false, now), None);
+            assert_eq!(breaker.free(0), most);
+        }
+        breaker.ended(Unclear, false, now);
+        assert_eq!((breaker.free(0), breaker.free(3)), (1, 0));
+    }
+
+    #[test]
     fn an_unused_probe_is_given_back() {
         let now = Instant::now();
         let mut breaker = opened(now);
         breaker.tick(now + Duration::from_secs(10));
         breaker.begin();
         breaker.probe_unused();
-        assert!(breaker.allows());
+        assert_eq!(breaker.free(0), 1);
     }
 
     #[test]
-    fn closing_forgets_the_holds() {
+    fn closing_forgets_the_holds_and_the_window() {
         let now = Instant::now();
         let mut breaker = opened(now);
         for _ in 0..5 {
             breaker.tick(now + Duration::from_mins(1));
-            breaker.ended(Absent, true, now);
+            breaker.ended(Failing, true, now);
         }
         breaker.ended(Answered, false, now);
-        for _ in 0..5 {
-            breaker.ended(Absent, false, now);
+        for _ in 0..9 {
+            assert_eq!(breaker.ended(Failing, false, now), None);
         }
+        assert_eq!(breaker.ended(Failing, false, now), Some(Change::Opened));
         let hold = breaker.open_until().expect("open") - now;
-        assert!(hold <= Duration::from_millis(1_201), "{hold:?}");
+        assert!(hold <= Duration::from_millis(251), "{hold:?}");
     }
 }

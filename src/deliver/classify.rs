@@ -1,4 +1,4 @@
-//! What the end of an attempt means: taken or not, in which word of the metrics, and whether the app is there.
+//! What the end of an attempt means: taken or not, in which word of the metrics, and whether the app is up.
 
 use super::breaker::Reach;
 use super::retry;
@@ -16,14 +16,14 @@ pub(super) struct Ending {
     pub(super) reason: &'static str,
     /// The app's answer, if there was one.
     pub(super) status: Option<StatusCode>,
-    /// What it says about whether the app is there.
+    /// What it says about whether the app is up.
     pub(super) reach: Reach,
     /// How long the app asks us to wait.
     pub(super) retry_after: Option<Duration>,
 }
 
 /// No answer within the target's timeout.
-pub(super) const TIMED_OUT: Ending = Ending::unanswered("timeout", Reach::Unclear);
+pub(super) const TIMED_OUT: Ending = Ending::unanswered("timeout", Reach::Failing);
 
 impl Ending {
     const fn unanswered(reason: &'static str, reach: Reach) -> Self {
@@ -45,14 +45,22 @@ pub(super) fn answered(reply: &Reply) -> Ending {
         None
     } else {
         let value = reply.headers.get(RETRY_AFTER);
-        value.and_then(|value| retry::after(value.as_bytes(), clock::unix_ms()))
+        value.and_then(|value| retry::after(value.as_bytes(), clock::wall_ms()))
     };
     Ending {
         delivered,
         reason: class(reply.status),
         status: Some(reply.status),
-        reach: Reach::Answered,
+        reach: reach(reply.status),
         retry_after,
+    }
+}
+
+/// An app that cannot, or asks for less, is no use to any event; one that refuses this event may take the next.
+fn reach(status: StatusCode) -> Reach {
+    match status.as_u16() {
+        429 | 500.. => Reach::Failing,
+        _ => Reach::Answered,
     }
 }
 
@@ -70,9 +78,9 @@ fn class(status: StatusCode) -> &'static str {
 /// What an error of the client means.
 pub(super) fn failed(error: &ClientError) -> Ending {
     match error {
-        ClientError::Dns { .. } => Ending::unanswered("dns", Reach::Absent),
-        ClientError::Connect { .. } => Ending::unanswered("connect", Reach::Absent),
-        ClientError::Tls { .. } => Ending::unanswered("tls", Reach::Absent),
+        ClientError::Dns { .. } => Ending::unanswered("dns", Reach::Failing),
+        ClientError::Connect { .. } => Ending::unanswered("connect", Reach::Failing),
+        ClientError::Tls { .. } => Ending::unanswered("tls", Reach::Failing),
         ClientError::Closed(_) => Ending::unanswered("closed", Reach::Unclear),
     }
 }
@@ -110,6 +118,7 @@ mod tests {
             (400, false, "4xx"),
             (404, false, "4xx"),
             (410, false, "4xx"),
+            (429, false, "4xx"),
             (499, false, "4xx"),
             (500, false, "5xx"),
             (503, false, "5xx"),
@@ -122,7 +131,9 @@ mod tests {
                 (delivered, reason),
                 "{status}"
             );
-            assert_eq!(ending.reach, Reach::Answered, "{status}");
+            let failing = matches!(status, 429 | 500..);
+            assert_eq!(ending.reach == Reach::Failing, failing, "{status}");
+            assert_ne!(ending.reach, Reach::Unclear, "{status}");
             assert_ne!(REASONS.contains(&ending.reason), delivered, "{status}");
         }
     }
@@ -155,11 +166,11 @@ mod tests {
         };
         for (error, reason) in [(dns, "dns"), (connect, "connect"), (tls, "tls")] {
             let ending = failed(&error);
-            assert_eq!((ending.reason, ending.reach), (reason, Reach::Absent));
+            assert_eq!((ending.reason, ending.reach), (reason, Reach::Failing));
             assert!(!ending.delivered && ending.status.is_none());
             assert!(REASONS.contains(&ending.reason));
         }
-        assert_eq!(TIMED_OUT.reach, Reach::Unclear);
+        assert_eq!(TIMED_OUT.reach, Reach::Failing);
         assert!(REASONS.contains(&TIMED_OUT.reason));
     }
 }

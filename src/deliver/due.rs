@@ -78,6 +78,12 @@ impl Due {
         self.queue.pop_front()
     }
 
+    /// Takes this one out, if it is queued.
+    pub(super) fn discard(&mut self, seq: Seq) -> Option<Job> {
+        let place = self.queue.iter().position(|job| job.seq == seq)?;
+        self.queue.remove(place)
+    }
+
     /// How long until a page should be read, milliseconds; `None` if nothing waits that is not queued.
     pub(super) fn wait_ms(&self, now_ms: u64) -> Option<u64> {
         if !self.queue.is_empty() {

@@ -38,6 +38,9 @@ pub(super) fn row(seq: u64) -> Delivery {
         seq: Seq(seq),
         attempts: 0,
         due_ms: None,
+        replay: 0,
+        since_ms: None,
+        lane: None,
     }
 }
 

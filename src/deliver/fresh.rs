@@ -93,6 +93,12 @@ impl Fresh {
         self.queue.pop_front()
     }
 
+    /// Takes this one out, if it is queued.
+    pub(super) fn discard(&mut self, seq: Seq) -> Option<Job> {
+        let place = self.queue.iter().position(|job| job.seq == seq)?;
+        self.queue.remove(place)
+    }
+
     /// Whether a page should be read.
     pub(super) fn wants_page(&self) -> bool {
         let low = if self.squeezed { 0 } else { LOW_EVENTS };

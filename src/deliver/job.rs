@@ -1,7 +1,7 @@
 //! One delivery in memory, from the moment it is queued until its attempt has ended.
 
 use crate::budget::{Budget, Charge};
-use crate::event::{Event, Seq};
+use crate::event::{Event, Lane, Seq};
 use crate::store::Delivery;
 use std::sync::Arc;
 
@@ -16,6 +16,12 @@ pub(super) struct Job {
     pub(super) attempts: u32,
     /// When it was due, Unix milliseconds; `None` for a first attempt.
     pub(super) due_ms: Option<u64>,
+    /// Which replay it is; 0: none.
+    pub(super) replay: u32,
+    /// When that was asked for, Unix milliseconds.
+    pub(super) since_ms: Option<u64>,
+    /// The line it waits in.
+    pub(super) lane: Option<Lane>,
     /// Its weight in the backlog, bytes.
     pub(super) weight: u64,
     /// Whether a half open breaker let it through.
@@ -33,6 +39,9 @@ impl Job {
             seq: event.seq,
             attempts: 0,
             due_ms: None,
+            replay: 0,
+            since_ms: None,
+            lane: None,
             weight,
             probe: false,
             charge: Some(memory.take(weight)?),
@@ -52,6 +61,9 @@ impl Job {
             seq: delivery.seq,
             attempts: delivery.attempts,
             due_ms: delivery.due_ms,
+            replay: delivery.replay,
+            since_ms: delivery.since_ms,
+            lane: delivery.lane,
             weight,
             probe: false,
             charge,

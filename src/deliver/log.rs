@@ -63,7 +63,7 @@ impl Failures {
 }
 
 /// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -129,6 +129,8 @@ pub(super) fn word(reason: DeadReason) -> &'static str {
         DeadReason::Corrupt => "corrupt",
         DeadReason::Backlog => "backlog",
         DeadReason::Removed => "removed",
+        DeadReason::Attempts => "attempts",
+        DeadReason::Discarded => "discarded",
     }
 }
 

@@ -18,6 +18,7 @@ mod job;
 mod log;
 #[cfg(test)]
 mod model;
+mod rate;
 mod reader;
 mod removed;
 mod retry;
@@ -25,6 +26,7 @@ mod scheduler;
 mod shift;
 mod sign;
 mod target;
+mod window;
 mod worker;
 
 use crate::budget::Budget;
@@ -67,6 +69,31 @@ pub struct Deliver {
     removed: HashMap<TargetId, Arc<Estate>>,
     shift: Arc<Shift>,
     secrets: PresentSecrets,
+}
+
+/// What an operator sees of a target.
+#[derive(Clone, Debug)]
+pub struct TargetStatus {
+    /// Its number in the store.
+    pub id: TargetId,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Where its events go, without the query; empty if the configuration no longer names it.
+    pub url: String,
+    /// Whether the configuration names it; otherwise what waits is kept until it is too old.
+    pub configured: bool,
+    /// A word of [`crate::metrics::STATES`]; one that is not configured is `paused`.
+    pub state: &'static str,
+    /// Whether an operator has paused it.
+    pub paused: bool,
+    /// Deliveries that wait, those that are being attempted included.
+    pub pending: u64,
+    /// Their bytes.
+    pub pending_bytes: u64,
+    /// Attempts that run, those of `passthrough` included.
+    pub in_flight: u64,
+    /// Attempts that failed since one did not (an answer below 500 other than 429 is none).
+    pub consecutive_failures: u32,
 }
 
 /// One target to deliver to.
@@ -143,6 +170,38 @@ impl Deliver {
         self.shift.ended().await;
     }
 
+    /// What an operator sees of every target, configured or not, by name.
+    pub fn status(&self) -> Vec<TargetStatus> {
+        let configured = self.targets.values().map(|target| target.status());
+        let removed = self.removed.values().map(|removed| removed.status());
+        let mut all: Vec<_> = configured.chain(removed).collect();
+        all.sort_by(|one, other| one.name.cmp(&other.name));
+        all
+    }
+
+    /// Nothing begins at `target` until [`Self::resume`]; attempts that run may finish. In memory: the caller makes it
+    /// durable. A target that is not configured takes nothing anyway.
+    pub fn pause(&self, target: TargetId) {
+        if let Some(target) = self.targets.get(&target) {
+            target.pause();
+        }
+    }
+
+    /// Ends a pause of `target`.
+    pub fn resume(&self, target: TargetId) {
+        if let Some(target) = self.targets.get(&target) {
+            target.resume();
+        }
+    }
+
+    /// Asks now whether the app of `target` is up. Retries that wait come earlier by the store's word:
+    /// [`crate::store::Command::Hasten`].
+    pub fn retry_now(&self, target: TargetId) {
+        if let Some(target) = self.targets.get(&target) {
+            target.ask_now();
+        }
+    }
+
     /// `passthrough`: one attempt, its answer as it comes. A target that is not among those prepared gives none.
     pub async fn pass(&self, target: TargetId, event: &Event) -> Result<PassReply, PassError> {
         let target = self.targets.get(&target).ok_or(PassError::Bad)?;
@@ -185,6 +244,36 @@ impl Feed for Deliver {
             if let Some(target) = self.targets.get(&run[0].target) {
                 target.settled(run);
             }
+        }
+    }
+
+    fn in_vain(&self, settlements: &[Settlement]) {
+        for settlement in settlements {
+            if let Some(target) = self.targets.get(&settlement.target) {
+                target.in_vain(settlement);
+            }
+        }
+    }
+
+    fn replayed(&self, target: TargetId, bytes: u64, due_ms: u64) {
+        if let Some(target) = self.targets.get(&target) {
+            target.replayed(bytes, due_ms);
+        }
+    }
+
+    fn discarded(&self, settlements: &[Settlement]) {
+        for settlement in settlements {
+            if let Some(target) = self.targets.get(&settlement.target) {
+                target.discarded(settlement);
+            } else if let Some(removed) = self.removed.get(&settlement.target) {
+                removed.discarded(settlement);
+            }
+        }
+    }
+
+    fn hastened(&self, target: TargetId, due_ms: u64) {
+        if let Some(target) = self.targets.get(&target) {
+            target.hastened(due_ms);
         }
     }
 

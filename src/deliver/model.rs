@@ -1,15 +1,18 @@
 //! The scheduler against a model of the store, its writer, the workers and the reader, in random interleavings:
-//! commits are visible before they are announced, pages are read before they arrive, clocks jump, apps go away.
+//! commits are visible before they are announced, pages are read before they arrive, clocks jump, apps go away, and
+//! operators pause and hasten.
 
-use super::breaker::Reach;
+mod steered;
+
+use super::breaker::{Change, Reach};
 use super::crew::Summon;
 use super::due::DuePage;
 use super::fixture::{event, retry_row, row, watched};
 use super::fresh::FreshPage;
 use super::job::{self, Job};
-use super::scheduler::{Plan, Scheduler, Step};
-use crate::backoff::Backoff;
+use super::scheduler::{Limits, Plan, Scheduler, Step};
 use crate::budget::Budget;
+use crate::config::target;
 use crate::event::{Event, FirstAttempts, Seq, TargetId};
 use crate::store::{Backlog, Delivery, Outcome, Settlement};
 use proptest::prelude::*;
@@ -19,10 +22,17 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 const CONCURRENCY: usize = 3;
-const RETRY: Backoff = Backoff {
-    first: Duration::from_secs(1),
-    factor: 2.0,
-    max: Duration::from_mins(1),
+const LIMITS: Limits = Limits {
+    concurrency: CONCURRENCY,
+    rate: None,
+    breaker: Some(target::Breaker {
+        failures: 5,
+        rate_percent: 100,
+        min_attempts: 1_000,
+        window: Duration::from_secs(30),
+        hold: Duration::from_secs(5),
+    }),
+    delay_max: Duration::from_mins(1),
 };
 
 #[derive(Clone, Debug)]
@@ -47,13 +57,19 @@ enum Op {
     Pass(u64),
     /// The wall clock is set, milliseconds.
     Jump(i64),
+    /// An operator pauses the target.
+    Pause,
+    /// And ends that.
+    Resume,
+    /// And has every retry made now.
+    Hasten,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum End {
     Delivered,
     Refused(u64),
-    Absent,
+    Failing,
     Unclear,
     /// The worker panics.
     Fell,
@@ -102,6 +118,14 @@ struct World {
     reader_at_ms: Option<u64>,
     reader_rung: bool,
     watchers: Vec<(Arc<Event>, oneshot::Receiver<bool>)>,
+    rate: Option<target::Rate>,
+    paused: bool,
+    /// Due times were changed behind what is taken.
+    hastened: bool,
+    /// Answers since the breaker was closed the last time, and what was taken since.
+    since_closed: Option<(usize, HashSet<Seq>)>,
+    /// When something was taken, milliseconds.
+    taken_ms: Vec<u64>,
 }
 
 impl World {
@@ -112,6 +136,11 @@ impl World {
 
     /// The same with events so large that `page_rows` of them fill a page.
     fn with_pages(backlog: u64, memory: u64, page_rows: usize) -> Self {
+        Self::limited(backlog, memory, page_rows, LIMITS)
+    }
+
+    /// The same at a target with other limits.
+    fn limited(backlog: u64, memory: u64, page_rows: usize, limits: Limits) -> Self {
         let rows: BTreeMap<u64, (u32, Option<u64>)> = (1..=backlog)
             .map(|seq| {
                 (
@@ -133,7 +162,7 @@ impl World {
             ..Backlog::default()
         };
         let memory = Budget::new(memory * weight);
-        let mut scheduler = Scheduler::new(CONCURRENCY, RETRY, &found, memory);
+        let mut scheduler = Scheduler::new(limits, &found, memory);
         scheduler.start();
         Self {
             scheduler,
@@ -153,6 +182,11 @@ impl World {
             reader_at_ms: None,
             reader_rung: true,
             watchers: Vec::new(),
+            rate: limits.rate,
+            paused: false,
+            hastened: false,
+            since_closed: None,
+            taken_ms: Vec::new(),
         }
     }
 
@@ -180,9 +214,15 @@ impl World {
                 self.wall_ms = self.wall_ms.saturating_add_signed(ms);
                 true
             }
+            Op::Pause => self.pause(),
+            Op::Resume => {
+                self.paused = false;
+                self.scheduler.resume()
+            }
+            Op::Hasten => self.hasten(),
         };
         self.reader_rung |= self.scheduler.wants_reader();
-        while let Some(summon) = self.scheduler.summon() {
+        while let Some(summon) = self.scheduler.summon(self.now()) {
             match summon {
                 Summon::Hire => self
                     .workers
@@ -236,7 +276,7 @@ impl World {
             match settlement.outcome {
                 Outcome::Retry { attempts, due_ms } => {
                     let row = self.rows.get_mut(&settlement.seq.0).expect("it waits");
-                    assert_eq!(row.1, settlement.was_due_ms);
+                    assert!(row.1 == settlement.was_due_ms || self.hastened);
                     *row = (attempts, Some(due_ms));
                 }
                 Outcome::Delivered | Outcome::Dead { .. } => {
@@ -352,11 +392,15 @@ impl World {
             Step::Attempt(job) => {
                 assert!(self.out.insert(job.seq), "taken twice: {:?}", job.seq);
                 assert!(self.rows.contains_key(&job.seq.0), "it is not settled");
+                assert!(!self.paused, "taken in a pause");
                 if job.due_ms.is_none() {
                     assert!(self.last_fresh < job.seq.0, "first attempts keep the order");
                     self.last_fresh = job.seq.0;
                 }
-                Worker::Busy(job)
+                let seq = job.seq;
+                *worker = Worker::Busy(job);
+                self.took(seq);
+                return true;
             }
             Step::Wait => Worker::Parked,
             Step::Leave => Worker::Gone,
@@ -375,7 +419,7 @@ impl World {
         let retry_ms = match end {
             End::Delivered => None,
             End::Refused(ms) => Some(ms),
-            End::Absent | End::Unclear | End::Fell => Some(500),
+            End::Failing | End::Unclear | End::Fell => Some(500),
         };
         let outcome = retry_ms.map_or(Outcome::Delivered, |ms| Outcome::Retry {
             attempts: job.attempts + 1,
@@ -387,26 +431,80 @@ impl World {
             was_due_ms: job.due_ms,
             bytes: job.weight,
             outcome,
+            replay: job.replay,
+            lane: job.lane,
+            attempt: None,
         });
         job.tell(retry_ms.is_none());
         let reach = match end {
-            End::Delivered | End::Refused(_) => Reach::Answered,
-            End::Absent => Reach::Absent,
-            End::Unclear => Reach::Unclear,
-            End::Fell => {
-                self.workers[index].1 = Worker::Gone;
-                self.scheduler.fell(job.probe);
-                return true;
-            }
+            End::Delivered | End::Refused(_) => Some(Reach::Answered),
+            End::Failing => Some(Reach::Failing),
+            End::Unclear => Some(Reach::Unclear),
+            End::Fell => None,
         };
-        if let Some((_, gone)) = self.scheduler.ended(reach, job.probe, self.now()) {
-            tell_all(&gone);
+        if let Some((answers, since)) = &mut self.since_closed {
+            *answers += usize::from(reach == Some(Reach::Answered));
+            since.remove(&job.seq);
         }
+        let Some(reach) = reach else {
+            self.workers[index].1 = Worker::Gone;
+            self.scheduler.fell(job.probe);
+            return true;
+        };
+        if let Some((change, gone)) = self.scheduler.ended(reach, job.probe, self.now()) {
+            tell_all(&gone);
+            self.since_closed = (change == Change::Closed).then(Default::default);
+        }
+        true
+    }
+
+    /// What was taken keeps the rate and the ramp.
+    fn took(&mut self, seq: Seq) {
+        self.taken_ms.push(self.passed_ms);
+        if let Some(rate) = self.rate {
+            // One second's worth at once, and what came since: in any second at most twice as much.
+            let from = self
+                .taken_ms
+                .partition_point(|ms| ms + 1_000 < self.passed_ms);
+            let taken = self.taken_ms.len() - from;
+            assert_eq!(rate.per, Duration::from_secs(1));
+            let most = usize::try_from(2 * rate.attempts).expect("small");
+            assert!(taken <= most, "{taken} within a second");
+        }
+        if let Some((answers, since)) = &mut self.since_closed {
+            since.insert(seq);
+            assert!(since.len() <= 1 + *answers, "no ramp: {} run", since.len());
+        }
+    }
+
+    fn pause(&mut self) -> bool {
+        let gone = self.scheduler.pause();
+        assert_eq!(gone.is_none(), self.paused);
+        self.paused = true;
+        let Some(gone) = gone else {
+            return false;
+        };
+        tell_all(&gone);
+        true
+    }
+
+    /// The store makes every retry due, durably, and then it is said.
+    fn hasten(&mut self) -> bool {
+        self.hastened = true;
+        for (_, due_ms) in self.rows.values_mut() {
+            *due_ms = due_ms.map(|due_ms| due_ms.min(self.wall_ms));
+        }
+        let now = self.now();
+        if self.rows.values().any(|(_, due_ms)| due_ms.is_some()) {
+            self.scheduler.hastened(self.wall_ms);
+        }
+        self.scheduler.ask_now(now);
         true
     }
 
     /// The app takes everything from now on: nothing may be left after a while.
     fn settle_down(&mut self) {
+        self.run(&Op::Resume);
         let steps = [
             Op::Commit,
             Op::Announce,
@@ -452,7 +550,7 @@ fn any_op() -> impl Strategy<Value = Op> {
     let any_end = prop_oneof![
         4 => Just(End::Delivered),
         2 => (0u64..5_000).prop_map(End::Refused),
-        4 => Just(End::Absent),
+        4 => Just(End::Failing),
         1 => Just(End::Unclear),
         1 => Just(End::Fell),
     ];
@@ -467,20 +565,26 @@ fn any_op() -> impl Strategy<Value = Op> {
         10 => (0usize..8, any_end).prop_map(|(nth, end)| Op::End(nth, end)),
         4 => (0u64..3_000).prop_map(Op::Pass),
         1 => (-500_000i64..500_000).prop_map(Op::Jump),
+        1 => Just(Op::Pause),
+        2 => Just(Op::Resume),
+        1 => Just(Op::Hasten),
     ]
 }
 
 proptest! {
     /// Everything is delivered, nothing is taken twice while it is unsettled, first attempts keep their order and
-    /// each is reported once, no wake is lost.
+    /// each is reported once, no wake is lost; pauses, the rate and the ramp are kept.
     #[test]
     fn every_event_is_delivered_whatever_happens(
         backlog in 0u64..200,
         memory in prop_oneof![Just(0u64), Just(3), Just(10_000)],
         page_rows in prop_oneof![Just(1usize), Just(2), Just(usize::MAX)],
+        rate in proptest::option::of(3u32..20),
         ops in proptest::collection::vec(any_op(), 0..600),
     ) {
-        let mut world = World::with_pages(backlog, memory, page_rows);
+        let per = Duration::from_secs(1);
+        let rate = rate.map(|attempts| target::Rate { attempts, per });
+        let mut world = World::limited(backlog, memory, page_rows, Limits { rate, ..LIMITS });
         for op in &ops {
             world.run(op);
         }
@@ -528,7 +632,7 @@ fn unsettled_deliveries_are_bounded() {
 #[test]
 fn an_app_that_is_not_there_gets_one_probe_at_a_time() {
     let mut world = announced(1_000);
-    work(&mut world, End::Absent);
+    work(&mut world, End::Failing);
     let burnt = world.settling.len();
     assert!(burnt < 5 + CONCURRENCY, "{burnt} attempts");
     assert_eq!(world.scheduler.state(), "open");
@@ -536,7 +640,7 @@ fn an_app_that_is_not_there_gets_one_probe_at_a_time() {
         while world.run(&Op::Commit) || world.run(&Op::Announce) {}
         world.run(&Op::Pass(6_001));
         while world.run(&Op::Plan) && world.run(&Op::Arrive) {}
-        assert_eq!(work(&mut world, End::Absent), 1, "probe {probe}");
+        assert_eq!(work(&mut world, End::Failing), 1, "probe {probe}");
         assert_eq!(world.scheduler.state(), "open");
     }
     let retried = world
@@ -564,7 +668,7 @@ fn the_next_event_of_a_half_open_target_is_its_probe() {
     for _ in 0..5 {
         // As `passthrough` reports it: nothing of the store's is involved.
         let now = world.now();
-        world.scheduler.ended(Reach::Absent, false, now);
+        world.scheduler.heard(Reach::Failing, false, now);
     }
     world.run(&Op::Pass(6_001));
     while world.run(&Op::Plan) {}
@@ -635,7 +739,7 @@ fn a_stop_lets_go_of_what_is_queued() {
     tell_all(&gone);
     let now = world.now();
     assert!(matches!(world.scheduler.plan(0, now).0, Plan::Stop));
-    assert!(world.scheduler.summon().is_none());
+    assert!(world.scheduler.summon(now).is_none());
     world.run(&Op::End(0, End::Delivered));
     while world.run(&Op::Look(0)) {}
     assert!(

@@ -1,11 +1,11 @@
 //! A target that the configuration no longer names: nothing is attempted, but what waits, dies and is forgotten
 //! there is counted and logged as everywhere.
 
-use super::{log, target::gauge};
+use super::{TargetStatus, log, target::gauge};
 use crate::clock;
 use crate::event::TargetId;
 use crate::metrics::TargetMetrics;
-use crate::store::{Abandoned, Backlog, DeadReason, NotStored, Outcome, Store};
+use crate::store::{Abandoned, Backlog, DeadReason, NotStored, Outcome, Settlement, Store};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -29,6 +29,7 @@ pub(super) struct Estate {
     name: Arc<str>,
     metrics: TargetMetrics,
     pending: AtomicU64,
+    pending_bytes: AtomicU64,
 }
 
 impl Estate {
@@ -46,6 +47,7 @@ impl Estate {
             name,
             metrics,
             pending: AtomicU64::new(backlog.deliveries),
+            pending_bytes: AtomicU64::new(backlog.bytes),
         }
     }
 
@@ -55,15 +57,44 @@ impl Estate {
             return;
         };
         self.pending.fetch_sub(1, Ordering::Relaxed);
+        self.pending_bytes
+            .fetch_sub(delivery.settlement.bytes, Ordering::Relaxed);
         self.metrics.pending.decrement(1.0);
         self.metrics.dead.increment(1.0);
         self.metrics.dead_total.increment(log::word(reason));
         log::abandoned(delivery, &self.name, attempts, DeadReason::Removed);
     }
 
+    /// A delivery is given up by an operator.
+    pub(super) fn discarded(&self, settlement: &Settlement) {
+        self.pending.fetch_sub(1, Ordering::Relaxed);
+        self.pending_bytes
+            .fetch_sub(settlement.bytes, Ordering::Relaxed);
+        self.metrics.pending.decrement(1.0);
+        self.metrics.dead.increment(1.0);
+        let word = log::word(DeadReason::Discarded);
+        self.metrics.dead_total.increment(word);
+    }
+
     /// Dead letters are kept no longer.
     pub(super) fn forgotten(&self, count: u64) {
         self.metrics.dead.decrement(gauge(count));
+    }
+
+    /// What an operator sees: nothing is attempted here, and nothing can be.
+    pub(super) fn status(&self) -> TargetStatus {
+        TargetStatus {
+            id: self.id,
+            name: Arc::clone(&self.name),
+            url: String::new(),
+            configured: false,
+            state: "paused",
+            paused: false,
+            pending: self.pending.load(Ordering::Relaxed),
+            pending_bytes: self.pending_bytes.load(Ordering::Relaxed),
+            in_flight: 0,
+            consecutive_failures: 0,
+        }
     }
 
     /// Tells how long the oldest waits.

@@ -1,37 +1,45 @@
 //! When a failed delivery is tried again, or that it is given up. Pure arithmetic over Unix milliseconds.
 
-use crate::backoff::Backoff;
+use crate::backoff::Schedule;
 use crate::clock;
 use crate::store::{DeadReason, Outcome};
 use std::time::{Duration, UNIX_EPOCH};
 
 /// A target's patience.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Patience {
     /// Delays between attempts.
-    pub(super) backoff: Backoff,
+    pub(super) schedule: Schedule,
     /// Age at which a failed event is given up.
     pub(super) give_up_after: Duration,
+    /// Attempts after which it is given up at any age.
+    pub(super) max_attempts: Option<u32>,
 }
 
 impl Patience {
-    /// What a failed attempt leads to. `attempts` counts it. The last try comes at the very end of the patience, even
+    /// What a failed attempt leads to. `attempts` counts it; the age is counted from `since_ms`. The last try comes at the very end of the patience, even
     /// where the schedule or the app (`asked`, its `Retry-After`) would have it later: late beats never.
     pub(super) fn after_failure(
         &self,
         attempts: u32,
-        received_ms: u64,
+        since_ms: u64,
         now_ms: u64,
         asked: Option<Duration>,
     ) -> Outcome {
-        let end_ms = received_ms.saturating_add(clock::millis(self.give_up_after));
+        let end_ms = since_ms.saturating_add(clock::millis(self.give_up_after));
         if now_ms >= end_ms {
             return Outcome::Dead {
                 reason: DeadReason::Expired,
                 attempts,
             };
         }
-        let delay_ms = clock::millis(self.backoff.delay(attempts, asked));
+        if self.max_attempts.is_some_and(|most| attempts >= most) {
+            return Outcome::Dead {
+                reason: DeadReason::Attempts,
+                attempts,
+            };
+        }
+        let delay_ms = clock::millis(self.schedule.delay(attempts, asked));
         Outcome::Retry {
             attempts,
             due_ms: now_ms.saturating_add(delay_ms).min(end_ms),
@@ -55,18 +63,21 @@ pub(super) fn after(value: &[u8], now_ms: u64) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backoff::Backoff;
     use proptest::prelude::*;
 
     const MINUTE_MS: u64 = 60_000;
+    const BACKOFF: Backoff = Backoff {
+        first: Duration::from_secs(1),
+        factor: 2.0,
+        max: Duration::from_mins(10),
+    };
 
     fn patience(give_up_after: Duration) -> Patience {
         Patience {
-            backoff: Backoff {
-                first: Duration::from_secs(1),
-                factor: 2.0,
-                max: Duration::from_mins(10),
-            },
+            schedule: Schedule::Growing(BACKOFF),
             give_up_after,
+            max_attempts: None,
         }
     }
 
@@ -74,7 +85,7 @@ mod tests {
     fn retry_after_has_two_forms() {
         // 1994-11-06 08:49:37 UTC, the date of RFC 9110's examples.
         const DATE_MS: u64 = 784_111_777_000;
-        let cases: [(&[u8], u64, Option<u64>); 12] = [
+        let cases: [(&[u8], u64, Option<u64>); 16] = [
             (b"120", 0, Some(120)),
             (b" 5 ", 0, Some(5)),
             (b"0", 0, Some(0)),
@@ -87,6 +98,15 @@ mod tests {
             ),
             (b"Sun Nov  6 08:49:37 1994", DATE_MS - 30_000, Some(30)),
             (b"Sun, 06 Nov 1994 08:49:37 GMT", DATE_MS + 1, Some(0)),
+            // Far in the future, and before there was time.
+            (
+                b"Fri, 31 Dec 9999 23:59:59 GMT",
+                DATE_MS,
+                Some(253_402_300_799 - DATE_MS / 1_000),
+            ),
+            (b"Thu, 01 Jan 1970 00:00:00 GMT", DATE_MS, Some(0)),
+            (b"-99999999999999999999999", 0, None),
+            (b"+5", 0, None),
             (b"", 0, None),
             (b"-5", 0, None),
             (b"1.5", 0, None),
@@ -133,6 +153,47 @@ mod tests {
         assert_eq!(due(u64::MAX), 600_000);
     }
 
+    #[test]
+    fn a_list_ends_with_the_attempt_after_its_last_delay() {
+        let delays = [1, 5].map(Duration::from_mins);
+        let listed = |max_attempts| Patience {
+            schedule: Schedule::Listed(delays.into()),
+            give_up_after: Duration::from_hours(72),
+            max_attempts,
+        };
+        let minutes =
+            |patience: &Patience, attempts| match patience.after_failure(attempts, 0, 0, None) {
+                Outcome::Retry { due_ms, .. } => Some(due_ms / MINUTE_MS),
+                Outcome::Dead {
+                    reason: DeadReason::Attempts,
+                    attempts: counted,
+                } => {
+                    assert_eq!(counted, attempts);
+                    None
+                }
+                other => panic!("{other:?}"),
+            };
+        let all = |patience: Patience| [1, 2, 3, 4, 5].map(|n| minutes(&patience, n));
+        assert_eq!(all(listed(Some(3))), [Some(1), Some(5), None, None, None]);
+        assert_eq!(
+            all(listed(Some(5))),
+            [Some(1), Some(5), Some(5), Some(5), None]
+        );
+        assert_eq!(all(listed(Some(1))), [None; 5]);
+        // The age comes first.
+        let late = listed(Some(1)).after_failure(1, 0, 73 * 60 * MINUTE_MS, None);
+        let expired = |outcome| {
+            matches!(
+                outcome,
+                Outcome::Dead {
+                    reason: DeadReason::Expired,
+                    ..
+                }
+            )
+        };
+        assert!(expired(late), "{late:?}");
+    }
+
     proptest! {
         /// A retry lies between now and the end, and never further than the schedule or the app says.
         #[test]
@@ -153,7 +214,7 @@ mod tests {
                     prop_assert!(due_ms >= now_ms && due_ms <= end_ms);
                     let floor_ms = asked_s.unwrap_or(0).min(600) * 1000;
                     prop_assert!(due_ms >= (now_ms + floor_ms).min(end_ms));
-                    let bound_ms = clock::millis(patience.backoff.bound(attempts)).max(floor_ms);
+                    let bound_ms = clock::millis(BACKOFF.bound(attempts)).max(floor_ms);
                     prop_assert!(due_ms <= now_ms + bound_ms);
                 }
                 Outcome::Dead { reason, .. } => {

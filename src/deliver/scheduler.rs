@@ -3,16 +3,17 @@
 //!
 //! Invariants: fresh and due are served in turn while both have something; a delivery that was taken is not
 //! taken again before it is durably settled; at most `concurrency` and one batch are taken and not settled; nothing is
-//! taken before the start, while the breaker is open, or once the stop drains.
+//! taken before the start, while the target is paused or its breaker open, beyond its rate, or once the stop drains.
 
 use super::breaker::{Breaker, Change, Reach};
 use super::crew::{Crew, Summon};
 use super::due::{Due, DuePage};
 use super::fresh::{Fresh, FreshPage};
 use super::job::Job;
-use crate::backoff::Backoff;
+use super::rate::Rate;
 use crate::budget::Budget;
 use crate::clock;
+use crate::config::target;
 use crate::event::{Event, Seq};
 use crate::store::{Backlog, Delivery, Outcome, Settlement};
 use std::collections::{HashSet, VecDeque};
@@ -28,8 +29,8 @@ const PAGE_ROWS: usize = 64;
 /// Bytes of a page, by the mean weight of what waits: pages of large events are shorter.
 const PAGE_BYTES: u64 = 4 * 1024 * 1024;
 
-/// The longest wait for a retry before the wall clock is read again: so late may a retry be if the clock is
-/// set forward. (Set back, it makes retries wait for `retry.max` at the most: see [`super::due`].)
+/// The longest wait for a retry before the clock is read again: so late may a retry be when a clock that could not be
+/// right at the start is set. (Stored by a clock that was wrong, it waits for the longest delay at the most: see [`super::due`].)
 const CLOCK_CHECK: Duration = Duration::from_secs(2);
 
 /// Whether deliveries are taken.
@@ -66,9 +67,22 @@ pub(super) enum Step {
 
 /// What waits for the target, queued or not.
 #[derive(Clone, Copy, Debug, Default)]
-struct Pending {
-    deliveries: u64,
-    bytes: u64,
+pub(super) struct Pending {
+    pub(super) deliveries: u64,
+    pub(super) bytes: u64,
+}
+
+/// What bounds a target.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Attempts at one time.
+    pub(super) concurrency: usize,
+    /// Attempts that begin.
+    pub(super) rate: Option<target::Rate>,
+    /// When it counts as down.
+    pub(super) breaker: Option<target::Breaker>,
+    /// The longest delay of a retry.
+    pub(super) delay_max: Duration,
 }
 
 /// The state of one target.
@@ -80,7 +94,11 @@ pub(super) struct Scheduler {
     /// Taken and not durably settled.
     out: HashSet<Seq>,
     out_most: usize,
+    /// Attempts that run.
+    running: usize,
     breaker: Breaker,
+    rate: Rate,
+    paused: bool,
     crew: Crew,
     duty: Duty,
     pending: Pending,
@@ -91,20 +109,19 @@ pub(super) struct Scheduler {
 
 impl Scheduler {
     /// A target that `backlog` waits for already. `memory` is shared by all of them.
-    pub(super) fn new(
-        concurrency: usize,
-        retry: Backoff,
-        backlog: &Backlog,
-        memory: Budget,
-    ) -> Self {
+    pub(super) fn new(limits: Limits, backlog: &Backlog, memory: Budget) -> Self {
+        let concurrency = limits.concurrency;
         let last = backlog.last.filter(|_| backlog.deliveries > 0);
         Self {
             fresh: Fresh::new(last),
-            due: Due::new(backlog.next_due_ms, clock::millis(retry.max)),
+            due: Due::new(backlog.next_due_ms, clock::millis(limits.delay_max)),
             due_turn: false,
             out: HashSet::new(),
             out_most: concurrency.saturating_add(UNSETTLED_MAX),
-            breaker: Breaker::new(retry),
+            running: 0,
+            breaker: Breaker::new(limits.breaker, concurrency),
+            rate: Rate::new(limits.rate),
+            paused: backlog.paused,
             crew: Crew::new(concurrency),
             duty: Duty::Before,
             pending: Pending {
@@ -130,12 +147,34 @@ impl Scheduler {
         self.let_go()
     }
 
+    /// Nothing is taken until [`Self::resume`]; what runs may finish. Lets go of the queues; whoever waits for one of
+    /// these jobs has to be told. `None` if it was paused before.
+    pub(super) fn pause(&mut self) -> Option<VecDeque<Job>> {
+        if std::mem::replace(&mut self.paused, true) {
+            return None;
+        }
+        self.reader_wanted = true;
+        Some(self.let_go())
+    }
+
+    /// Ends a pause. True if there was one.
+    pub(super) fn resume(&mut self) -> bool {
+        self.reader_wanted |= self.paused;
+        std::mem::take(&mut self.paused)
+    }
+
+    /// An app that is down is asked now.
+    pub(super) fn ask_now(&mut self, now: Instant) {
+        self.breaker.ask_now(now);
+        self.reader_wanted = true;
+    }
+
     /// The writer announces an event. True if it was queued; otherwise its first attempt has to wait.
     pub(super) fn admitted(&mut self, event: &Arc<Event>, weight: u64) -> bool {
         self.pending.deliveries += 1;
         self.pending.bytes += weight;
         let was_live = self.fresh.is_live();
-        let may_queue = self.duty != Duty::Over && self.breaker.is_closed();
+        let may_queue = self.duty != Duty::Over && !self.paused && self.breaker.is_closed();
         let queued = self.fresh.admitted(event, weight, may_queue, &self.memory);
         self.reader_wanted |= was_live && !self.fresh.is_live();
         queued
@@ -154,18 +193,45 @@ impl Scheduler {
         }
     }
 
+    /// A settlement changed nothing: an operator had discarded the delivery while it was attempted. A replay of it
+    /// may wait since, and was passed over as long as it was out.
+    pub(super) fn in_vain(&mut self, seq: Seq) {
+        self.out.remove(&seq);
+        self.reader_wanted |= self.due.expect(0);
+    }
+
+    /// An operator's replay waits in the store.
+    pub(super) fn replayed(&mut self, bytes: u64, due_ms: u64) {
+        self.pending.deliveries += 1;
+        self.pending.bytes += bytes;
+        self.reader_wanted |= self.due.expect(due_ms);
+    }
+
+    /// An operator has given a delivery up. If it is queued it is not attempted any more, and whoever waits for it has
+    /// to be told; if it is out, its settlement is still to come.
+    pub(super) fn discarded(&mut self, settlement: &Settlement) -> Option<Job> {
+        self.pending.deliveries = self.pending.deliveries.saturating_sub(1);
+        self.pending.bytes = self.pending.bytes.saturating_sub(settlement.bytes);
+        self.due.settled(settlement.seq);
+        let fresh = self.fresh.discard(settlement.seq);
+        self.reader_wanted |= fresh.is_some();
+        fresh.or_else(|| self.due.discard(settlement.seq))
+    }
+
+    /// Retries that wait in the store are due earlier than they were.
+    pub(super) fn hastened(&mut self, due_ms: u64) {
+        self.reader_wanted |= self.due.expect(due_ms);
+    }
+
     /// One more worker, if there is something for it to take. Call again until there is none.
-    pub(super) fn summon(&mut self) -> Option<Summon> {
-        if !self.may_take() {
-            return None;
-        }
-        let room = self.out_most - self.out.len();
-        let ready = self.queued().min(room);
-        self.crew.summon(if self.breaker.is_closed() {
-            ready
+    pub(super) fn summon(&mut self, now: Instant) -> Option<Summon> {
+        let queued = self.queued();
+        let ready = if queued == 0 {
+            0
         } else {
-            ready.min(1)
-        })
+            queued.min(self.free(now))
+        };
+        self.crew.summon(ready)
     }
 
     /// A worker looks. `summoned`: its bell rang or it was just hired. If it is told to wait, its bell will ring.
@@ -179,7 +245,7 @@ impl Scheduler {
         if summoned {
             self.crew.arrived();
         }
-        if let Some(job) = self.take() {
+        if let Some(job) = self.take(now) {
             return Step::Attempt(job);
         }
         if self.duty == Duty::Over {
@@ -193,9 +259,20 @@ impl Scheduler {
         }
     }
 
-    /// An attempt has ended. If that opened the breaker, the queues are let go of: whoever waits for one of these
+    /// An attempt that was taken here has ended. If that opened the breaker, the queues are let go of: whoever waits for one of these
     /// jobs has to be told.
     pub(super) fn ended(
+        &mut self,
+        reach: Reach,
+        probe: bool,
+        now: Instant,
+    ) -> Option<(Change, VecDeque<Job>)> {
+        self.running = self.running.saturating_sub(1);
+        self.heard(reach, probe, now)
+    }
+
+    /// The same of an attempt that was not taken here (`passthrough`).
+    pub(super) fn heard(
         &mut self,
         reach: Reach,
         probe: bool,
@@ -205,13 +282,19 @@ impl Scheduler {
         self.reader_wanted = true;
         let gone = match change {
             Change::Opened => self.let_go(),
-            Change::HalfOpened | Change::Closed => VecDeque::new(),
+            Change::HeldOn | Change::HalfOpened | Change::Closed => VecDeque::new(),
         };
         Some((change, gone))
     }
 
+    /// Whether an attempt that ends may let others begin beside the one that takes its place.
+    pub(super) fn is_ramping(&self) -> bool {
+        self.breaker.is_ramping()
+    }
+
     /// A taken job held nothing to attempt.
     pub(super) fn unused(&mut self, probe: bool) {
+        self.running = self.running.saturating_sub(1);
         if probe {
             self.breaker.probe_unused();
             self.reader_wanted = true;
@@ -227,19 +310,24 @@ impl Scheduler {
     /// What to read next, and whether the breaker became half open.
     pub(super) fn plan(&mut self, now_ms: u64, now: Instant) -> (Plan, Option<Change>) {
         self.reader_wanted = false;
+        if self.duty == Duty::Over {
+            return (Plan::Stop, None);
+        }
+        if self.paused {
+            return (Plan::Wait(None), None);
+        }
         let change = self.breaker.tick(now);
         (self.next_read(now_ms, now), change)
     }
 
     fn next_read(&mut self, now_ms: u64, now: Instant) -> Plan {
-        if self.duty == Duty::Over {
-            return Plan::Stop;
-        }
         if let Some(until) = self.breaker.open_until() {
             return Plan::Wait(Some(until.saturating_duration_since(now)));
         }
+        // Nobody else rings when the next attempt may begin.
+        let token_in = self.rate.wait(now);
         if self.room() == 0 {
-            return Plan::Wait(None);
+            return Plan::Wait(token_in);
         }
         let due_in_ms = self.due.wait_ms(now_ms);
         let due = due_in_ms == Some(0);
@@ -252,7 +340,8 @@ impl Scheduler {
             let page = self.due.page(now_ms, self.page_rows(), self.out.clone());
             return Plan::ReadDue(page);
         }
-        Plan::Wait(due_in_ms.map(|ms| Duration::from_millis(ms).min(CLOCK_CHECK)))
+        let due_in = due_in_ms.map(|ms| Duration::from_millis(ms).min(CLOCK_CHECK));
+        Plan::Wait(due_in.into_iter().chain(token_in).min())
     }
 
     /// The page was read.
@@ -277,14 +366,33 @@ impl Scheduler {
         std::mem::take(&mut self.reader_wanted)
     }
 
+    /// What waits, queued or not.
+    pub(super) fn pending(&self) -> Pending {
+        self.pending
+    }
+
     /// Whether anything waits, queued or not.
     pub(super) fn is_pending(&self) -> bool {
         self.pending.deliveries > 0
     }
 
-    /// The breaker's state, as `target_state` names it.
+    /// Its state, as `target_state` names it.
     pub(super) fn state(&self) -> &'static str {
-        self.breaker.word()
+        if self.paused {
+            "paused"
+        } else {
+            self.breaker.word()
+        }
+    }
+
+    /// Whether it is paused.
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Failures in a row.
+    pub(super) fn failures(&self) -> u32 {
+        self.breaker.failures()
     }
 
     /// Parked workers that should leave.
@@ -301,18 +409,26 @@ impl Scheduler {
         self.fresh.len() + self.due.len()
     }
 
-    fn may_take(&self) -> bool {
-        self.duty == Duty::On && self.out.len() < self.out_most && self.breaker.allows()
+    /// How many deliveries may be taken now.
+    fn free(&self, now: Instant) -> usize {
+        if self.duty != Duty::On || self.paused {
+            return 0;
+        }
+        let unsettled = self.out_most.saturating_sub(self.out.len());
+        let running = self.breaker.free(self.running);
+        unsettled.min(running).min(self.rate.tokens(now))
     }
 
     /// How many more rows a page may bring; half open it is one probe.
     fn room(&self) -> usize {
-        if self.duty == Duty::Over || !self.breaker.allows() {
+        if self.duty == Duty::Over || self.paused {
             0
         } else if self.breaker.is_closed() {
             usize::MAX
         } else {
-            1usize.saturating_sub(self.queued())
+            self.breaker
+                .free(self.running)
+                .saturating_sub(self.queued())
         }
     }
 
@@ -325,8 +441,8 @@ impl Scheduler {
         usize::try_from(rows).map_or(PAGE_ROWS, |rows| rows.clamp(1, PAGE_ROWS))
     }
 
-    fn take(&mut self) -> Option<Job> {
-        if !self.may_take() {
+    fn take(&mut self, now: Instant) -> Option<Job> {
+        if self.free(now) == 0 {
             return None;
         }
         let mut job = if self.due_turn {
@@ -336,7 +452,10 @@ impl Scheduler {
         }?;
         self.due_turn = job.due_ms.is_none();
         self.out.insert(job.seq);
+        self.running += 1;
         job.probe = self.breaker.begin();
+        self.rate.take(now);
+        self.reader_wanted |= self.rate.tokens(now) == 0;
         let last_due = job.due_ms.is_some() && self.due.len() == 0;
         self.reader_wanted |= last_due || self.fresh.wants_page();
         Some(job)

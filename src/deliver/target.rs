@@ -7,16 +7,17 @@ use super::headers::Outfit;
 use super::job::{self, Job};
 use super::log::{self, Failures};
 use super::retry::Patience;
-use super::scheduler::{Plan, Scheduler, Step};
+use super::scheduler::{Limits, Plan, Scheduler, Step};
 use super::shift::Shift;
 use super::sign::Signer;
-use super::{PresentSecrets, Setup, worker};
+use super::{PresentSecrets, Setup, TargetStatus, worker};
 use crate::budget::Budget;
 use crate::clock;
 use crate::event::{Event, TargetId};
 use crate::http::client::Client;
 use crate::metrics::TargetMetrics;
 use crate::store::{DeadReason, Outcome, Settlement};
+use http::Uri;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::{sync::Arc, time::Duration};
@@ -40,6 +41,10 @@ pub(super) struct Target {
     pub(super) patience: Patience,
     /// Attempts at one time: those of the workers and those of `passthrough` together.
     pub(super) slots: Semaphore,
+    /// All slots.
+    concurrency: usize,
+    /// Where they go, for an operator's eyes.
+    url: String,
     /// Its handles.
     pub(super) metrics: TargetMetrics,
     /// What was logged of its failures.
@@ -64,7 +69,13 @@ impl Target {
             backlog,
             metrics,
         } = setup;
-        let scheduler = Scheduler::new(config.concurrency, config.retry, &backlog, memory);
+        let limits = Limits {
+            concurrency: config.concurrency,
+            rate: config.rate,
+            breaker: config.breaker,
+            delay_max: config.retry.longest(),
+        };
+        let scheduler = Scheduler::new(limits, &backlog, memory);
         metrics.pending.set(gauge(backlog.deliveries));
         metrics.dead.set(gauge(backlog.dead));
         metrics.state(scheduler.state());
@@ -74,10 +85,13 @@ impl Target {
             outfit: Outfit::new(secrets, config.sign.as_ref().map(Signer::new)),
             timeout: config.timeout,
             patience: Patience {
-                backoff: config.retry,
+                schedule: config.retry,
                 give_up_after: config.give_up_after,
+                max_attempts: config.max_attempts,
             },
             slots: Semaphore::new(config.concurrency),
+            concurrency: config.concurrency,
+            url: shown(&config.url),
             name: config.name,
             metrics,
             failures: Failures::default(),
@@ -89,7 +103,17 @@ impl Target {
 
     /// Deliveries are attempted from now on.
     pub(super) fn start(self: &Arc<Self>) {
-        self.scheduler.lock().start();
+        let paused = {
+            let mut scheduler = self.scheduler.lock();
+            scheduler.start();
+            scheduler.is_paused()
+        };
+        if paused {
+            tracing::warn!(
+                target = &*self.name,
+                "target is paused: its events wait until it is resumed"
+            );
+        }
         self.summon_all();
     }
 
@@ -116,7 +140,11 @@ impl Target {
                 self.metrics.oldest_pending.set(age);
             }
             let queued = scheduler.admitted(event, weight);
-            let summon = if queued { scheduler.summon() } else { None };
+            let summon = if queued {
+                scheduler.summon(Instant::now())
+            } else {
+                None
+            };
             (queued, summon, scheduler.wants_reader())
         };
         if let Some(summon) = summon {
@@ -158,6 +186,49 @@ impl Target {
         self.summon_all();
     }
 
+    /// A settlement changed nothing, since its delivery was discarded meanwhile.
+    pub(super) fn in_vain(self: &Arc<Self>, settlement: &Settlement) {
+        self.change(|scheduler| scheduler.in_vain(settlement.seq));
+    }
+
+    /// An operator's replay waits.
+    pub(super) fn replayed(self: &Arc<Self>, bytes: u64, due_ms: u64) {
+        self.metrics.pending.increment(1.0);
+        self.change(|scheduler| scheduler.replayed(bytes, due_ms));
+    }
+
+    /// An operator has given a delivery up.
+    pub(super) fn discarded(self: &Arc<Self>, settlement: &Settlement) {
+        self.metrics.pending.decrement(1.0);
+        self.died(DeadReason::Discarded);
+        let gone = self.change(|scheduler| scheduler.discarded(settlement));
+        if let Some(job) = gone {
+            job.tell(false);
+        }
+    }
+
+    /// Retries are due earlier than they were.
+    pub(super) fn hastened(self: &Arc<Self>, due_ms: u64) {
+        self.change(|scheduler| scheduler.hastened(due_ms));
+    }
+
+    /// Something changed that nobody at work has done.
+    fn change<T>(self: &Arc<Self>, change: impl FnOnce(&mut Scheduler) -> T) -> T {
+        let (changed, reader) = {
+            let mut scheduler = self.scheduler.lock();
+            let changed = change(&mut scheduler);
+            if !scheduler.is_pending() {
+                self.metrics.oldest_pending.set(0.0);
+            }
+            (changed, scheduler.wants_reader())
+        };
+        if reader {
+            self.reader.notify_one();
+        }
+        self.summon_all();
+        changed
+    }
+
     /// A delivery was a dead letter from the start.
     pub(super) fn refused(&self, event: &Event) {
         self.died(DeadReason::Backlog);
@@ -183,20 +254,92 @@ impl Target {
         step
     }
 
-    /// An attempt has ended, and says this about whether the app is there.
+    /// An attempt of a worker has ended, and says this about whether the app is up.
     pub(super) fn reached(self: &Arc<Self>, reach: Reach, probe: bool) {
+        self.learn(|scheduler| scheduler.ended(reach, probe, Instant::now()));
+    }
+
+    /// Another attempt has.
+    pub(super) fn heard(self: &Arc<Self>, reach: Reach) {
+        self.learn(|scheduler| scheduler.heard(reach, false, Instant::now()));
+    }
+
+    fn learn(
+        self: &Arc<Self>,
+        learn: impl FnOnce(&mut Scheduler) -> Option<(Change, VecDeque<Job>)>,
+    ) {
+        let (changed, ramping) = {
+            let mut scheduler = self.scheduler.lock();
+            let changed = learn(&mut scheduler);
+            // Under the lock, so that the gauges of two changes cannot overtake each other.
+            if let Some((change, _)) = &changed {
+                self.show(*change, &scheduler);
+            }
+            (changed, scheduler.is_ramping())
+        };
+        if changed.is_some() {
+            self.reader.notify_one();
+        }
+        if changed.is_some() || ramping {
+            self.summon_all();
+        }
+        if let Some((_, gone)) = changed {
+            tell_all(&gone);
+        }
+    }
+
+    /// Nothing is taken until [`Self::resume`].
+    pub(super) fn pause(&self) {
         let gone = {
             let mut scheduler = self.scheduler.lock();
-            let Some((change, gone)) = scheduler.ended(reach, probe, Instant::now()) else {
+            let Some(gone) = scheduler.pause() else {
                 return;
             };
-            // Under the lock, so that the gauges of two changes cannot overtake each other.
-            self.show(change, &scheduler);
+            self.metrics.state(scheduler.state());
             gone
         };
+        tracing::info!(target = &*self.name, "target is paused: its events wait");
         self.reader.notify_one();
-        self.summon_all();
         tell_all(&gone);
+    }
+
+    /// Ends a pause.
+    pub(super) fn resume(self: &Arc<Self>) {
+        {
+            let mut scheduler = self.scheduler.lock();
+            if !scheduler.resume() {
+                return;
+            }
+            self.metrics.state(scheduler.state());
+        }
+        tracing::info!(target = &*self.name, "target is resumed");
+        self.reader.notify_one();
+    }
+
+    /// Asks an app that is down now.
+    pub(super) fn ask_now(&self) {
+        self.scheduler.lock().ask_now(Instant::now());
+        self.reader.notify_one();
+    }
+
+    /// What an operator sees.
+    pub(super) fn status(&self) -> TargetStatus {
+        let scheduler = self.scheduler.lock();
+        let pending = scheduler.pending();
+        TargetStatus {
+            id: self.id,
+            name: Arc::clone(&self.name),
+            url: self.url.clone(),
+            configured: true,
+            state: scheduler.state(),
+            paused: scheduler.is_paused(),
+            pending: pending.deliveries,
+            pending_bytes: pending.bytes,
+            in_flight: self
+                .concurrency
+                .saturating_sub(self.slots.available_permits()) as u64,
+            consecutive_failures: scheduler.failures(),
+        }
     }
 
     /// A taken job held nothing to attempt.
@@ -214,11 +357,16 @@ impl Target {
 
     /// What the reader does next.
     pub(super) fn plan(self: &Arc<Self>) -> Plan {
-        let mut scheduler = self.scheduler.lock();
-        let (plan, change) = scheduler.plan(clock::unix_ms(), Instant::now());
-        if let Some(change) = change {
-            self.show(change, &scheduler);
-        }
+        let plan = {
+            let mut scheduler = self.scheduler.lock();
+            let (plan, change) = scheduler.plan(clock::unix_ms(), Instant::now());
+            if let Some(change) = change {
+                self.show(change, &scheduler);
+            }
+            plan
+        };
+        // It may have been woken because there are tokens again.
+        self.summon_all();
         plan
     }
 
@@ -255,7 +403,7 @@ impl Target {
 
     fn summon_all(self: &Arc<Self>) {
         loop {
-            let summon = self.scheduler.lock().summon();
+            let summon = self.scheduler.lock().summon(Instant::now());
             match summon {
                 Some(summon) => self.call(summon),
                 None => return,
@@ -281,11 +429,24 @@ impl Target {
         self.metrics.state(scheduler.state());
         let target = &*self.name;
         match change {
-            Change::Opened => tracing::warn!(target, "app is not there; its events wait"),
-            Change::HalfOpened => tracing::debug!(target, "asking whether the app is there"),
-            Change::Closed => tracing::info!(target, "app is there again"),
+            Change::Opened => tracing::warn!(
+                target,
+                failures = scheduler.failures(),
+                "app seems to be down; its events wait"
+            ),
+            Change::HeldOn => tracing::debug!(target, "app is still down"),
+            Change::HalfOpened => tracing::debug!(target, "asking whether the app is up"),
+            Change::Closed => tracing::info!(target, "app is up again"),
         }
     }
+}
+
+/// Without its query, which may carry a token. (A configured URL has no user.)
+fn shown(url: &Uri) -> String {
+    let mut parts = url.clone().into_parts();
+    let path = url.path().parse().ok();
+    parts.path_and_query = path;
+    Uri::from_parts(parts).map_or_else(|_| String::new(), |url| url.to_string())
 }
 
 fn tell_all(gone: &VecDeque<Job>) {

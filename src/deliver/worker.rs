@@ -10,7 +10,7 @@ use crate::clock;
 use crate::event::Event;
 use crate::http::client::ANSWER_BYTES;
 use crate::shutdown::Phase;
-use crate::store::{DeadReason, Outcome, Settlement};
+use crate::store::{AttemptRecord, DeadReason, Outcome, Settlement};
 use std::sync::Arc;
 use tokio::{sync::Notify, time::Instant};
 
@@ -49,6 +49,7 @@ async fn attempt(target: &Arc<Target>, job: Job, running: &Running) {
         return;
     };
     let attempt = job.attempts.saturating_add(1);
+    let begun_ms = clock::unix_ms();
     let posting = post(target, event, attempt);
     let posted = if job.probe {
         // An app that is not there is not waited for.
@@ -70,7 +71,7 @@ async fn attempt(target: &Arc<Target>, job: Job, running: &Running) {
         target.log_failure(event, attempt, &posted);
         target.patience.after_failure(
             attempt,
-            event.received_ms,
+            job.since_ms.unwrap_or(event.received_ms),
             clock::unix_ms(),
             ending.retry_after,
         )
@@ -78,7 +79,8 @@ async fn attempt(target: &Arc<Target>, job: Job, running: &Running) {
     if let Outcome::Dead { reason, attempts } = outcome {
         log::dead(event, &target.name, attempts, reason, Some(&ending));
     }
-    settle(target, &job, outcome, running);
+    let record = posted.record(attempt, begun_ms);
+    settle(target, &job, outcome, Some(Box::new(record)), running);
     watch.is_settled = true;
     job.tell(ending.delivered);
     target.reached(ending.reach, job.probe);
@@ -107,12 +109,13 @@ impl Drop for Watch<'_> {
         );
         if !self.is_settled {
             let now_ms = clock::unix_ms();
-            let received_ms = job.event.as_ref().map_or(now_ms, |event| event.received_ms);
+            let received_ms = job.event.as_ref().map(|event| event.received_ms);
+            let received_ms = job.since_ms.or(received_ms).unwrap_or(now_ms);
             let attempt = job.attempts.saturating_add(1);
             let outcome = target
                 .patience
                 .after_failure(attempt, received_ms, now_ms, None);
-            settle(target, job, outcome, self.running);
+            settle(target, job, outcome, None, self.running);
             job.tell(false);
         }
         target.fell(job.probe && !self.is_settled);
@@ -138,16 +141,25 @@ fn bury_damaged(target: &Target, job: &Job, running: &Running) {
         reason: DeadReason::Corrupt,
         attempts: job.attempts,
     };
-    settle(target, job, outcome, running);
+    settle(target, job, outcome, None, running);
     target.unused(job.probe);
 }
 
-fn settle(target: &Target, job: &Job, outcome: Outcome, running: &Running) {
+fn settle(
+    target: &Target,
+    job: &Job,
+    outcome: Outcome,
+    attempt: Option<Box<AttemptRecord>>,
+    running: &Running,
+) {
     running.store.settle(Settlement {
         target: target.id,
         seq: job.seq,
         was_due_ms: job.due_ms,
         bytes: job.weight,
         outcome,
+        replay: job.replay,
+        lane: job.lane,
+        attempt,
     });
 }

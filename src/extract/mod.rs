@@ -165,6 +165,24 @@ impl KeyExpr {
         }
     }
 
+    /// The sender's own name of the event in `parts`, for people: the alternative that [`Self::key`] takes, as text with
+    /// its parts joined by a space, at most 256 bytes of it. None where the body alone says which event it is.
+    pub fn name(&self, parts: Parts<'_>) -> Option<String> {
+        let of_body = |field: &Field| *field == Field::Body;
+        let (fields, values) = self
+            .0
+            .iter()
+            .find_map(|fields| Some((fields, joined(fields, parts)?)))?;
+        let named = fields
+            .iter()
+            .zip(values)
+            .filter(|(field, _)| !of_body(field));
+        let words: Vec<String> = named
+            .map(|(_, value)| String::from_utf8_lossy(&value).into_owned())
+            .collect();
+        (!words.is_empty()).then(|| cut(&words.join(" "), NAME_BYTES_MAX).to_owned())
+    }
+
     /// The first alternative that is present, as text with its parts joined by `/`; for event types and times,
     /// which have one part. Not UTF-8 counts as absent.
     pub fn text(&self, parts: Parts<'_>) -> Option<String> {
@@ -172,6 +190,14 @@ impl KeyExpr {
             .iter()
             .find_map(|fields| String::from_utf8(joined(fields, parts)?.join(&b'/')).ok())
     }
+}
+
+/// Bytes of [`KeyExpr::name`]; ids are shorter.
+const NAME_BYTES_MAX: usize = 256;
+
+/// The beginning of `text`, at most `bytes` of it.
+fn cut(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
 }
 
 /// The values of all `fields`, or nothing. A join of no fields is absent: it would give every event one key.

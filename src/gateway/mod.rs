@@ -100,7 +100,7 @@ impl Gateway {
 
         let (opened, dedupe, forgotten) = open_store(config.clone()).await?;
         let sources = numbers(opened.sources());
-        let process = metrics.process(&config.hash, seconds(clock::unix_ms()));
+        let process = metrics.process(&config.hash, seconds(clock::wall_ms()));
         let source_metrics = source_metrics(&config, &sources, &metrics);
         for (id, received_ms) in opened.last_received()? {
             if let Some(source) = source_metrics.get(&id) {
@@ -153,6 +153,12 @@ impl Gateway {
             per_client: config.limits.rejects_per_client,
         };
         let rejects = opened.rejects(reject_settings, &metrics);
+        let known_sources = opened.sources().to_vec();
+        let known_targets = opened
+            .targets()
+            .iter()
+            .map(|(target, _)| target.clone())
+            .collect();
         let store = opened.start(
             Arc::clone(&deliver) as Arc<dyn store::Feed>,
             metrics.store(),
@@ -187,6 +193,8 @@ impl Gateway {
             sources: facts,
             rejects,
             judge: Arc::clone(&receive) as Arc<dyn Judge>,
+            known_sources,
+            known_targets,
         });
         api.open(rooms.clone());
         let upkeep = Upkeep {
@@ -339,6 +347,9 @@ async fn open_store(config: Config) -> Result<(Opened, Arc<Dedupe>, Vec<(Seq, Ki
             targets: &config.targets,
         };
         let opened = Opened::open(settings)?;
+        if let Some(seen_ms) = opened.last_received()?.iter().map(|(_, ms)| *ms).max() {
+            clock::recall(seen_ms);
+        }
         let sources = numbers(opened.sources());
         let windows: Vec<(SourceId, Windows)> = config
             .sources

@@ -35,7 +35,7 @@ impl Secrets {
         }
         self.receive.deliver.renew(secret_headers(&config.sources));
         self.process.reload_successful.set(1.0);
-        self.process.last_reload.set(seconds(clock::unix_ms()));
+        self.process.last_reload.set(seconds(clock::wall_ms()));
     }
 
     /// Says that they could not be read; the present ones stay.

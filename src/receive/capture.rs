@@ -35,7 +35,7 @@ pub(super) fn head<B: Body>(
     receive.rejects.keep(Reject {
         source: source.config.name.clone(),
         reason: reason.into(),
-        received_ms: clock::unix_ms(),
+        received_ms: clock::wall_ms(),
         client,
         method: request.method().clone(),
         target: target(request.uri()),

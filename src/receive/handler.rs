@@ -12,7 +12,7 @@ use crate::extract::{Parts, event_time_ms};
 use crate::http::Answer;
 use crate::http::body::{self, BodyLimits};
 use crate::shutdown::Phase;
-use crate::store::{Admission, NotStored};
+use crate::store::{Admission, Destination, NotStored};
 use crate::verify::{self, HandshakeAnswer, MayAnswer, Refused, Verified};
 use crate::{budget::Charge, clock};
 use bytes::Bytes;
@@ -115,7 +115,10 @@ struct Received {
     body: Bytes,
     charge: Charge,
     last_byte: Instant,
+    /// By the steady clock, which everything that is kept goes by.
     received_ms: u64,
+    /// The same moment by the machine's.
+    wall_ms: u64,
     deadline: Instant,
 }
 
@@ -165,18 +168,15 @@ where
     let received = Received {
         last_byte: Instant::now(),
         received_ms: clock::unix_ms(),
+        // What the sender and its vendor say about time is meant by everybody's clock.
+        wall_ms: clock::wall_ms(),
         head,
         body,
         charge,
         deadline,
     };
-    let whole = capture::Whole::of(
-        receive,
-        source,
-        &received.head,
-        &received.body,
-        received.received_ms,
-    );
+    let (head, body, wall_ms) = (&received.head, &received.body, received.wall_ms);
+    let whole = capture::Whole::of(receive, source, head, body, wall_ms);
     let result = judge(receive, source, proof, received, kind).await;
     if let (Err(rejection), Some(whole)) = (&result, whole) {
         whole.keep(receive, source, rejection);
@@ -198,6 +198,7 @@ async fn judge(
         charge,
         last_byte,
         received_ms,
+        wall_ms,
         deadline,
     } = received;
     let peer = capture::peer(&head.extensions);
@@ -210,20 +211,17 @@ async fn judge(
             body: &body,
         };
         let unproven = Some(&body);
-        let answer = handshake::answer(receive, source, proof, request, unproven, received_ms);
+        let answer = handshake::answer(receive, source, proof, request, unproven, wall_ms);
         if let Some(answer) = answer.await? {
             return Ok(Success::Handshake(answer));
         }
     }
     let asks_proven = kind == MayBe::Handshake(MayAnswer::Proven);
     let kept = asks_proven.then(|| head.headers.clone());
-    let verified = proof.verifier.verify(
-        &head.method,
-        query.as_deref(),
-        head.headers,
-        body,
-        received_ms,
-    )?;
+    let verified =
+        proof
+            .verifier
+            .verify(&head.method, query.as_deref(), head.headers, body, wall_ms)?;
     // Only now is the body looked into, and it is the authenticated one.
     if let Some(headers) = &kept {
         let request = verify::Request {
@@ -232,7 +230,7 @@ async fn judge(
             headers,
             body: verified.body(),
         };
-        let answer = handshake::answer(receive, source, proof, request, None, received_ms);
+        let answer = handshake::answer(receive, source, proof, request, None, wall_ms);
         if let Some(answer) = answer.await? {
             return Ok(Success::Handshake(answer));
         }
@@ -244,7 +242,7 @@ async fn judge(
         verified,
         charge,
         received_ms,
-        wall_ms: received_ms,
+        wall_ms,
         query,
         peer,
         deadline,
@@ -374,6 +372,10 @@ async fn admit(
     targets: Vec<TargetId>,
     reservation: Reservation,
 ) -> Result<Success, Rejection> {
+    let keeps_history = receive.store.keeps_history();
+    let vendor_id = keeps_history
+        .then(|| source.config.event_id.name(incoming.parts()))
+        .flatten();
     let Incoming {
         mut verified,
         charge,
@@ -391,9 +393,10 @@ async fn admit(
         event_type,
         key,
         key_name: source.config.key_name().into(),
+        vendor_id: vendor_id.map(Into::into),
         received_ms,
         verified,
-        targets,
+        targets: targets.into_iter().map(Destination::from).collect(),
         reservation,
         charge,
         first_attempts,
@@ -477,7 +480,7 @@ async fn pass(
     let taken = answered.status.is_success();
     reservation.answered(answered.clone(), taken, received_ms);
     if taken {
-        source.metrics.accepted(received_ms);
+        source.metrics.accepted();
         event.log_accepted();
     } else {
         source.metrics.events.increment("unavailable");

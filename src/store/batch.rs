@@ -8,7 +8,7 @@ use super::retention::{self, Retention};
 use super::row::{self, Encoder};
 use super::settle::{self, Abandoned, Class};
 use super::space::Space;
-use super::{Admission, DeadReason, NotStored, Settlement};
+use super::{Admission, DeadReason, Destination, NotStored, Settlement};
 use crate::budget::Charge;
 use crate::config::WhenFull;
 use crate::dedupe::{Kind, Reservation};
@@ -33,7 +33,7 @@ pub(super) struct Admitted {
     pub(super) event: Arc<Event>,
     pub(super) reservation: Reservation,
     pub(super) reply: Reply,
-    pub(super) waits_for: Vec<TargetId>,
+    pub(super) waits_for: Vec<Destination>,
     /// Targets without room for it (`when_full: dead_letter`).
     pub(super) refused_by: Vec<TargetId>,
     pub(super) metrics: Arc<SourceMetrics>,
@@ -263,16 +263,17 @@ impl<'b, 'c> Batch<'b, 'c> {
     /// Which targets the event waits for, and which have no room for it; or the one of these that refuses it.
     fn placed(
         &self,
-        targets: &[TargetId],
+        destinations: &[Destination],
         bytes: u64,
-    ) -> Result<(Vec<TargetId>, Vec<TargetId>), TargetId> {
-        let mut waits_for = Vec::with_capacity(targets.len());
+    ) -> Result<(Vec<Destination>, Vec<TargetId>), TargetId> {
+        let mut waits_for = Vec::with_capacity(destinations.len());
         let mut refused_by = Vec::new();
-        for target in targets {
-            match self.books.backlogs.overflow(*target, bytes) {
-                None => waits_for.push(*target),
-                Some(WhenFull::DeadLetter) => refused_by.push(*target),
-                Some(WhenFull::Refuse) => return Err(*target),
+        for destination in destinations {
+            let target = destination.target;
+            match self.books.backlogs.overflow(target, bytes) {
+                None => waits_for.push(*destination),
+                Some(WhenFull::DeadLetter) => refused_by.push(target),
+                Some(WhenFull::Refuse) => return Err(target),
             }
         }
         Ok((waits_for, refused_by))
@@ -286,14 +287,8 @@ impl<'b, 'c> Batch<'b, 'c> {
         let (event, source) = (&*admitted.event, admitted.source);
         let rows = &mut *self.rows;
         let fan = admitted.waits_for.len() + admitted.refused_by.len();
-        // The common event has one target: its list needs no copy.
-        let all;
-        let targets: &[TargetId] = if admitted.refused_by.is_empty() {
-            &admitted.waits_for
-        } else {
-            all = [&*admitted.waits_for, &*admitted.refused_by].concat();
-            &all
-        };
+        let waits_for = admitted.waits_for.iter().map(|d| d.target);
+        let targets = waits_for.chain(admitted.refused_by.iter().copied());
         rows.encoder
             .insert(&mut rows.add_event, event, source, targets)?;
         for (kind, hash) in admitted.reservation.keys() {
@@ -305,9 +300,9 @@ impl<'b, 'c> Batch<'b, 'c> {
                 admitted.reservation.body_check(),
             ])?;
         }
-        for target in &admitted.waits_for {
-            rows.deliveries.add(*target, event.seq, bytes, fan)?;
-            self.books.backlogs.add(*target, bytes);
+        for destination in &admitted.waits_for {
+            rows.deliveries.add(*destination, event.seq, bytes, fan)?;
+            self.books.backlogs.add(destination.target, bytes);
         }
         for target in &admitted.refused_by {
             rows.deliveries.bury(
@@ -417,7 +412,7 @@ impl Admitted {
         seq: Seq,
         tag: StoreTag,
         reply: Reply,
-        waits_for: Vec<TargetId>,
+        waits_for: Vec<Destination>,
         refused_by: Vec<TargetId>,
     ) -> Self {
         let id = EventId::new(admission.received_ms, tag, seq);

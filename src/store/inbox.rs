@@ -194,6 +194,9 @@ mod tests {
             was_due_ms: None,
             bytes: 0,
             outcome: Outcome::Delivered,
+            replay: 0,
+            lane: None,
+            attempt: None,
         }
     }
 

@@ -53,6 +53,7 @@ impl Inventory {
             .map(|target| {
                 let known = target.known.with_id(TargetId);
                 let mut backlog = backlogs.remove(&known.id).unwrap_or_default();
+                backlog.paused = target.paused;
                 backlog.give_up_after = target.give_up_after_ms.map(Duration::from_millis);
                 (known, backlog)
             })

@@ -10,6 +10,7 @@
 
 mod backlog;
 mod batch;
+mod browse;
 mod checkpoint;
 mod directory;
 mod health;
@@ -25,6 +26,7 @@ mod row;
 mod schema;
 mod settle;
 mod space;
+mod steer;
 mod upkeep;
 mod writer;
 
@@ -33,15 +35,21 @@ mod tests;
 
 use crate::budget::Charge;
 use crate::dedupe::{Kind, Reservation};
-use crate::event::{Event, EventId, FirstAttempts, Seq, SourceId, TargetId};
+use crate::event::{Event, EventId, FirstAttempts, Lane, Seq, SourceId, StoreTag, TargetId};
 use crate::metrics::SourceMetrics;
 use crate::verify::Verified;
+pub use browse::{
+    AttemptRow, DeliveryState, Detail, Handed, HistoryPage, HistoryQuery, HistoryRow, Page, Query,
+    State, Summary,
+};
 pub use opened::{OpenError, OpenSettings, Opened};
 pub use rejects::{
     Judge, Judging, Reject, RejectPage, RejectQuery, RejectSettings, RejectSummary, Rejects,
     Verdict,
 };
+pub use steer::{COMMANDS_MAX, Command, Steered};
 
+use bytes::Bytes;
 use checkpoint::Checkpoints;
 use health::Health;
 use inbox::{Abandon, Inbox};
@@ -64,12 +72,14 @@ pub struct Admission {
     pub key: Option<crate::event::DedupeKey>,
     /// The name that keys are hashed under.
     pub key_name: Arc<str>,
+    /// The vendor's own id, as text; none for an event that is known by its body alone. For `store.history`.
+    pub vendor_id: Option<Arc<str>>,
     /// Time of receipt, Unix milliseconds.
     pub received_ms: u64,
     /// The proof, with headers (as they are to be forwarded) and body.
     pub verified: Verified,
     /// Where it goes; not empty.
-    pub targets: Vec<TargetId>,
+    pub targets: Vec<Destination>,
     /// Its keys in flight; empty of keys for an exempted event.
     pub reservation: Reservation,
     /// Its bytes in flight, given back after the commit.
@@ -78,6 +88,22 @@ pub struct Admission {
     pub first_attempts: Option<FirstAttempts>,
     /// Where it counts as accepted, once it is durable and whether or not its sender still waits.
     pub metrics: Arc<SourceMetrics>,
+}
+
+/// One target of an event that is being admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Destination {
+    /// Where.
+    pub target: TargetId,
+    /// The line it waits in there; `None` where order does not matter.
+    pub lane: Option<Lane>,
+}
+
+impl From<TargetId> for Destination {
+    /// Where order does not matter.
+    fn from(target: TargetId) -> Self {
+        Self { target, lane: None }
+    }
 }
 
 /// Why an event is not (known to be) stored.
@@ -106,8 +132,14 @@ pub struct Delivery {
     pub seq: Seq,
     /// Attempts made so far.
     pub attempts: u32,
-    /// When its retry was due (Unix milliseconds); `None` if no attempt was made yet.
+    /// When its retry was due (Unix milliseconds); `None` if no attempt was made yet and it is no replay.
     pub due_ms: Option<u64>,
+    /// Which replay of the event this is, 1, 2 ...; 0 for the delivery that its admission asked for.
+    pub replay: u32,
+    /// When the replay was asked for, Unix milliseconds: `give_up_after` counts from then.
+    pub since_ms: Option<u64>,
+    /// The line it waits in.
+    pub lane: Option<Lane>,
 }
 
 /// Why a delivery is given up.
@@ -121,15 +153,21 @@ pub enum DeadReason {
     Backlog,
     /// Its target is no longer configured.
     Removed,
+    /// Failed `max_attempts` times.
+    Attempts,
+    /// By an operator.
+    Discarded,
 }
 
 impl DeadReason {
     /// All of them, as metrics name them.
-    pub const ALL: [(Self, &'static str); 4] = [
+    pub const ALL: [(Self, &'static str); 6] = [
         (Self::Expired, "expired"),
         (Self::Corrupt, "corrupt"),
         (Self::Backlog, "backlog"),
         (Self::Removed, "removed"),
+        (Self::Attempts, "attempts"),
+        (Self::Discarded, "discarded"),
     ];
 }
 
@@ -167,7 +205,33 @@ pub struct Settlement {
     pub bytes: u64,
     /// How.
     pub outcome: Outcome,
+    /// `replay` of the [`Delivery`]: the row of another one is left alone.
+    pub replay: u32,
+    /// Its `lane`.
+    pub lane: Option<Lane>,
+    /// What the attempt was, to be looked at later; `None` where none was made.
+    pub attempt: Option<Box<AttemptRecord>>,
 }
+
+/// What one attempt was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptRecord {
+    /// 1, 2 ... within its delivery.
+    pub attempt: u32,
+    /// When it began, Unix milliseconds.
+    pub at_ms: u64,
+    /// How long it took, milliseconds.
+    pub took_ms: u64,
+    /// The app's answer, if there was one.
+    pub status: Option<u16>,
+    /// Why there is none, or why it did not count.
+    pub error: Option<String>,
+    /// The beginning of the answer: at most [`ANSWER_KEPT_BYTES`].
+    pub answer: Bytes,
+}
+
+/// Bytes of an app's answer that are kept for inspection.
+pub const ANSWER_KEPT_BYTES: usize = 1024;
 
 /// What waits for one target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -184,6 +248,8 @@ pub struct Backlog {
     pub dead: u64,
     /// Their bytes.
     pub dead_bytes: u64,
+    /// Whether an operator has paused the target.
+    pub paused: bool,
     /// The target's `give_up_after` as it was last configured; `None` before its first start.
     pub give_up_after: Option<Duration>,
 }
@@ -205,6 +271,16 @@ pub trait Feed: Send + Sync + 'static {
     fn admitted(&self, target: TargetId, event: &Arc<Event>);
     /// Settlements are durable.
     fn settled(&self, settlements: &[Settlement]);
+    /// Settlements changed nothing: an operator had discarded these deliveries meanwhile. If one was replayed
+    /// since, it is due.
+    fn in_vain(&self, settlements: &[Settlement]);
+    /// An operator's replay waits for `target` like a retry that is due at `due_ms`, and weighs `bytes`.
+    fn replayed(&self, target: TargetId, bytes: u64, due_ms: u64);
+    /// An operator has made dead letters of deliveries that waited. One that is being attempted is settled by its
+    /// attempt all the same: [`Self::in_vain`].
+    fn discarded(&self, settlements: &[Settlement]);
+    /// Retries of `target` that were due later are due at `due_ms`.
+    fn hastened(&self, target: TargetId, due_ms: u64);
     /// A delivery was a dead letter from the start (`when_full: dead_letter`).
     fn refused(&self, target: TargetId, event: &Arc<Event>);
     /// Deliveries of targets that are no longer configured are dead letters, durably.
@@ -236,6 +312,10 @@ struct Threads {
     handles: Mutex<Vec<JoinHandle<()>>>,
     /// Each thread holds a receiver as long as it lives.
     alive: watch::Sender<()>,
+    tag: StoreTag,
+    keeps_history: bool,
+    /// What operators ask.
+    asked: mpsc::Sender<browse::Request>,
 }
 
 impl Drop for Threads {
@@ -336,6 +416,16 @@ impl Store {
         self.0.inbox.abandon(Abandon { target, before_ms });
     }
 
+    /// This store's part of every event id.
+    pub fn tag(&self) -> StoreTag {
+        self.0.tag
+    }
+
+    /// Whether `store.history` is on: only then is [`Admission::vendor_id`] of use.
+    pub fn keeps_history(&self) -> bool {
+        self.0.keeps_history
+    }
+
     /// Resolves when the store is poisoned: nothing is committed any more, and the process has to stop (exit 74).
     pub async fn poisoned(&self) {
         self.0.health.poisoned().await;
@@ -354,6 +444,7 @@ impl Store {
         let ended = async {
             // A reader that is gone needs no telling.
             let _ = threads.reads.send(Request::Stop).await;
+            let _ = threads.asked.send(browse::Request::Stop).await;
             threads.alive.closed().await;
         };
         if tokio::time::timeout(timeout, ended).await.is_err() {

@@ -28,6 +28,8 @@ pub(super) struct Named {
     pub(super) last_received_ms: Option<u64>,
     /// A target's `give_up_after`, as it was last configured.
     pub(super) give_up_after_ms: Option<u64>,
+    /// Whether an operator has paused a target.
+    pub(super) paused: bool,
 }
 
 /// Gives every configured name a number, and returns all names, in order of their numbers.
@@ -45,7 +47,7 @@ pub(super) fn settle_names(
     }
     connection
         .prepare(
-            "SELECT id, name, last_received_ms, give_up_after_ms FROM names \
+            "SELECT id, name, last_received_ms, give_up_after_ms, ifnull(paused, 0) FROM names \
              WHERE kind = ?1 AND name IS NOT NULL ORDER BY id",
         )?
         .query_map([of as u8], |row| {
@@ -58,6 +60,7 @@ pub(super) fn settle_names(
                 },
                 last_received_ms: row.get::<_, Option<i64>>(2)?.map(i64::cast_unsigned),
                 give_up_after_ms: row.get::<_, Option<i64>>(3)?.map(i64::cast_unsigned),
+                paused: row.get(4)?,
             })
         })?
         .collect()
@@ -173,7 +176,7 @@ mod tests {
         connection
             .execute_batch(
                 "CREATE TABLE names (id INTEGER PRIMARY KEY, kind INTEGER, name TEXT, last_received_ms INTEGER, \
-                 give_up_after_ms INTEGER, heir INTEGER)",
+                 give_up_after_ms INTEGER, heir INTEGER, paused INTEGER)",
             )
             .expect("made");
         let mut last = Vec::new();

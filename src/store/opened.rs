@@ -16,7 +16,7 @@ use super::space::Space;
 use super::upkeep::Upkeep;
 use super::writer::{self, Writer};
 use super::{
-    Backlog, Feed, Known, RejectSettings, Rejects, Store, Threads, read, recovery, schema,
+    Backlog, Feed, Known, RejectSettings, Rejects, Store, Threads, browse, read, recovery, schema,
 };
 use crate::config;
 use crate::dedupe::Remembered;
@@ -114,6 +114,7 @@ pub struct Opened {
     /// Writes, and reads what is there before the start.
     pub(super) connection: Connection,
     reading: Connection,
+    browsing: Connection,
     checkpointing: Connection,
     settings: config::Store,
     identity: schema::Identity,
@@ -151,6 +152,7 @@ impl Opened {
         }
         Ok(Self {
             reading: recovery::open_beside(&directory)?,
+            browsing: recovery::open_beside(&directory)?,
             checkpointing: recovery::open_beside(&directory)?,
             settings: store.clone(),
             directory,
@@ -204,6 +206,7 @@ impl Opened {
         let checkpoints = Arc::new(Checkpoints::default());
         let inbox = Arc::new(Inbox::default());
         let (reads, mut requests) = mpsc::channel(read::REQUESTS_MAX);
+        let (asked, mut questions) = mpsc::channel(browse::REQUESTS_MAX);
         let (alive, _) = watch::channel(());
 
         let sources = Arc::new(self.inventory.names_of_sources());
@@ -246,18 +249,30 @@ impl Opened {
         let read = crew.spawn("store-reader", move |health| {
             read::serve(&connection, &decoder, &mut requests, health);
         });
+        let connection = self.browsing;
+        let browse = crew.spawn("store-browse", move |health| {
+            browse::serve(&connection, &mut questions, health);
+        });
         let connection = self.checkpointing;
-        let asked = Arc::clone(&checkpoints);
+        let checkpointer = Arc::clone(&checkpoints);
         let checkpoint = crew.spawn("store-checkpoint", move |health| {
-            checkpoint::serve(&connection, &asked, health);
+            checkpoint::serve(&connection, &checkpointer, health);
         });
         Store(Arc::new(Threads {
             inbox,
             health,
             checkpoints,
             reads,
-            handles: Mutex::new([write, read, checkpoint].into_iter().flatten().collect()),
+            handles: Mutex::new(
+                [write, read, browse, checkpoint]
+                    .into_iter()
+                    .flatten()
+                    .collect(),
+            ),
             alive,
+            tag: self.identity.tag,
+            keeps_history: !self.settings.history.is_zero(),
+            asked,
         }))
     }
 }

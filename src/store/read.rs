@@ -6,7 +6,7 @@
 use super::health::{Health, PoisonOnPanic, Trouble};
 use super::row::{self, Decoder};
 use super::{Delivery, NotStored};
-use crate::event::{Seq, TargetId};
+use crate::event::{Lane, Seq, TargetId};
 use rusqlite::{Connection, Statement, params};
 use std::{collections::HashSet, sync::Arc};
 use tokio::sync::{mpsc, oneshot};
@@ -87,10 +87,14 @@ pub(super) fn serve(
 }
 
 /// A delivery row that was found, without its event.
+#[derive(Clone, Copy)]
 struct Found {
     seq: Seq,
     attempts: u32,
     due_ms: Option<u64>,
+    replay: u32,
+    since_ms: Option<u64>,
+    lane: Option<Lane>,
 }
 
 struct Reader<'c> {
@@ -109,11 +113,11 @@ impl<'c> Reader<'c> {
             connection,
             decoder,
             fresh: connection.prepare(
-                "SELECT seq, attempts, due_ms FROM deliveries \
+                "SELECT seq, attempts, due_ms, replay, since_ms, lane FROM deliveries \
                  WHERE target = ?1 AND seq > ?2 AND due_ms IS NULL ORDER BY seq LIMIT ?3",
             )?,
             due: connection.prepare(
-                "SELECT q.seq, d.attempts, q.due_ms FROM due q \
+                "SELECT q.seq, d.attempts, q.due_ms, d.replay, d.since_ms, d.lane FROM due q \
                  CROSS JOIN deliveries d ON d.target = q.target AND d.seq = q.seq \
                  WHERE q.target = ?1 ORDER BY q.due_ms, q.seq",
             )?,
@@ -194,22 +198,20 @@ impl<'c> Reader<'c> {
     fn page(&mut self, found: impl IntoIterator<Item = Found>) -> rusqlite::Result<Vec<Delivery>> {
         let mut bytes = 0;
         let mut page = Vec::new();
-        for Found {
-            seq,
-            attempts,
-            due_ms,
-        } in found
-        {
+        for found in found {
             if bytes >= PAGE_BYTES {
                 break;
             }
-            let event = self.decoder.read(&mut self.event, seq)?.map(Arc::new);
+            let event = self.decoder.read(&mut self.event, found.seq)?.map(Arc::new);
             bytes += event.as_ref().map_or(0, |event| event.weight());
             page.push(Delivery {
                 event,
-                seq,
-                attempts,
-                due_ms,
+                seq: found.seq,
+                attempts: found.attempts,
+                due_ms: found.due_ms,
+                replay: found.replay,
+                since_ms: found.since_ms,
+                lane: found.lane,
             });
         }
         Ok(page)
@@ -222,6 +224,11 @@ impl Found {
             seq: Seq(row.get::<_, i64>(0)?.cast_unsigned()),
             attempts: row.get(1)?,
             due_ms: row.get::<_, Option<i64>>(2)?.map(i64::cast_unsigned),
+            replay: row.get(3)?,
+            since_ms: row.get::<_, Option<i64>>(4)?.map(i64::cast_unsigned),
+            lane: row
+                .get::<_, Option<i64>>(5)?
+                .map(|lane| Lane(lane.cast_unsigned())),
         })
     }
 }

@@ -32,7 +32,7 @@ impl Encoder {
         insert: &mut Statement<'_>,
         event: &Event,
         source: SourceId,
-        targets: &[TargetId],
+        targets: impl IntoIterator<Item = TargetId>,
     ) -> rusqlite::Result<()> {
         encode_headers(&event.headers, &mut self.headers);
         self.targets.clear();
@@ -269,7 +269,7 @@ mod tests {
                 &mut insert,
                 event,
                 SourceId(3),
-                &[TargetId(1), TargetId(600)],
+                [TargetId(1), TargetId(600)],
             )
             .expect("inserted");
     }

@@ -4,14 +4,14 @@
 
 use super::OpenError;
 use crate::event::StoreTag;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use std::path::Path;
 
 /// `PRAGMA application_id`: `hkgt` in ASCII, so that `file` and SQLite tell our database from another program's.
 const APPLICATION_ID: i64 = 0x686b_6774;
 
 /// What this release writes.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 /// The oldest release that reads what this one writes, by its own [`FORMAT`].
 const MIN_READER: i64 = 1;
@@ -27,21 +27,26 @@ const TAG_BITS: u32 = 34;
 ///
 /// - `meta`: numbers and secrets of the store.
 /// - `names`: sources (kind 0) and targets (kind 1); one that another has taken over has no name, but an `heir`;
-///   `give_up_after_ms` is a target's as it was last configured.
+///   `give_up_after_ms` is a target's as it was last configured; `paused` is 1 for a target that takes nothing.
 /// - `events`: payloads; `headers` is `name: value` lines; `crc` covers every other column.
 /// - `keys`: what `dedupe` remembers; `id` is `seq << 2 | kind`.
 /// - `deliveries`: one row for each event and target that waits; `due_ms` is null before the first attempt;
-///   `fan` is the number of targets of the event.
+///   `fan` is the number of targets of the event, 0 once it was replayed; `lane` is the line that it waits in;
+///   `replay` says which replay it is (0: none), and `since_ms` since when.
 /// - `due`: the order of retries.
 /// - `dead`: dead letters; `bytes` as in `deliveries`.
 /// - `settled`: events that wait nowhere: class 0 delivered, in order of settling; class 1 with dead letters, in
 ///   order of the last one's `dead_ms`.
-const TABLES: [(&str, &str); 8] = [
+/// - `attempts`: what the attempts were whose results are in.
+/// - `replays`: events that were replayed, `count` times, to `targets` beside those of `events`. `class` and
+///   `settled_ms` name the one row of `settled` that counts; null while the event waits.
+/// - `history`: what came, without payloads; `handed`: how its deliveries ended.
+const TABLES: [(&str, &str); 12] = [
     ("meta", "(name TEXT PRIMARY KEY, value) WITHOUT ROWID"),
     (
         "names",
         "(id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, name TEXT, last_received_ms INTEGER, \
-         give_up_after_ms INTEGER, heir INTEGER, UNIQUE (kind, name))",
+         give_up_after_ms INTEGER, heir INTEGER, paused INTEGER, UNIQUE (kind, name))",
     ),
     (
         "events",
@@ -57,7 +62,8 @@ const TABLES: [(&str, &str); 8] = [
     (
         "deliveries",
         "(target INTEGER NOT NULL, seq INTEGER NOT NULL, attempts INTEGER NOT NULL, due_ms INTEGER, \
-         bytes INTEGER NOT NULL, fan INTEGER NOT NULL, PRIMARY KEY (target, seq)) WITHOUT ROWID",
+         bytes INTEGER NOT NULL, fan INTEGER NOT NULL, lane INTEGER, replay INTEGER NOT NULL DEFAULT 0, \
+         since_ms INTEGER, PRIMARY KEY (target, seq)) WITHOUT ROWID",
     ),
     (
         "due",
@@ -74,7 +80,43 @@ const TABLES: [(&str, &str); 8] = [
         "(class INTEGER NOT NULL, settled_ms INTEGER NOT NULL, seq INTEGER NOT NULL, \
          PRIMARY KEY (class, settled_ms, seq)) WITHOUT ROWID",
     ),
+    (
+        "attempts",
+        "(seq INTEGER NOT NULL, target INTEGER NOT NULL, replay INTEGER NOT NULL, attempt INTEGER NOT NULL, \
+         at_ms INTEGER NOT NULL, took_ms INTEGER NOT NULL, status INTEGER, error TEXT, answer BLOB, \
+         PRIMARY KEY (seq, target, replay, attempt)) WITHOUT ROWID",
+    ),
+    (
+        "replays",
+        "(seq INTEGER PRIMARY KEY, count INTEGER NOT NULL, replayed_ms INTEGER NOT NULL, targets BLOB NOT NULL, \
+         class INTEGER, settled_ms INTEGER)",
+    ),
+    (
+        "history",
+        "(seq INTEGER PRIMARY KEY, source INTEGER NOT NULL, received_ms INTEGER NOT NULL, type TEXT, \
+         vendor_id TEXT, key BLOB NOT NULL)",
+    ),
+    (
+        "handed",
+        "(seq INTEGER NOT NULL, target INTEGER NOT NULL, replay INTEGER NOT NULL, at_ms INTEGER NOT NULL, \
+         outcome TEXT NOT NULL, status INTEGER, attempts INTEGER NOT NULL, \
+         PRIMARY KEY (seq, target, replay)) WITHOUT ROWID",
+    ),
 ];
+
+/// Tables of format 1: the first of [`TABLES`].
+const TABLES_OF_1: usize = 8;
+
+/// Columns that tables of format 1 lack.
+const ADDED_SINCE_1: [(&str, &str); 4] = [
+    ("names", "paused INTEGER"),
+    ("deliveries", "lane INTEGER"),
+    ("deliveries", "replay INTEGER NOT NULL DEFAULT 0"),
+    ("deliveries", "since_ms INTEGER"),
+];
+
+/// The one index beside the primary keys, and it is empty where no order is asked for: the line of each key.
+const LANES: &str = "CREATE INDEX lanes ON deliveries (target, lane, seq) WHERE lane IS NOT NULL";
 
 /// What a store is told apart by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,7 +160,7 @@ pub(super) fn prepare(
 ) -> Result<Identity, OpenError> {
     match owner {
         Owner::Nobody => make(connection, path)?,
-        Owner::Hookgate => check(connection, path)?,
+        Owner::Hookgate => renew(connection, path)?,
     }
     identity(connection, path)
 }
@@ -148,6 +190,7 @@ fn make(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
         for (name, columns) in TABLES {
             transaction.execute_batch(&format!("CREATE TABLE {name} {columns}"))?;
         }
+        transaction.execute_batch(LANES)?;
         let mut set = transaction.prepare("INSERT INTO meta (name, value) VALUES (?1, ?2)")?;
         set.execute(params!["format", FORMAT])?;
         set.execute(params!["min_reader", MIN_READER])?;
@@ -160,9 +203,35 @@ fn make(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
     make(connection).map_err(OpenError::sqlite(path, "make the tables"))
 }
 
-fn check(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+/// Checks that this release reads what is there, and brings an earlier format up to this one.
+fn renew(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
+    check(connection, path, &TABLES[..TABLES_OF_1])?;
+    if meta::<i64>(connection, path, "format")? == 1 {
+        let renew = |connection: &mut Connection| {
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            for (table, column) in ADDED_SINCE_1 {
+                transaction.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column}"))?;
+            }
+            for (name, columns) in &TABLES[TABLES_OF_1..] {
+                transaction.execute_batch(&format!("CREATE TABLE {name} {columns}"))?;
+            }
+            transaction.execute_batch(LANES)?;
+            transaction.execute("UPDATE meta SET value = ?1 WHERE name = 'format'", [FORMAT])?;
+            transaction.commit()
+        };
+        renew(connection).map_err(OpenError::sqlite(path, "bring the tables up to date"))?;
+        tracing::info!(
+            format = FORMAT,
+            "store of an earlier release is brought up to date"
+        );
+    }
+    check(connection, path, &TABLES)
+}
+
+fn check(connection: &Connection, path: &Path, wanted: &[(&str, &str)]) -> Result<(), OpenError> {
     let tables = names_of_tables(connection).map_err(OpenError::sqlite(path, "read the schema"))?;
-    let missing = TABLES
+    let missing = wanted
         .iter()
         .find(|(name, _)| !tables.iter().any(|t| t == name));
     if let Some((name, _)) = missing {

@@ -6,7 +6,7 @@
 use super::backlog::Backlogs;
 use super::inbox::Abandon;
 use super::names::{self, NameOf};
-use super::{DeadReason, Outcome, Settlement, row};
+use super::{DeadReason, Destination, Outcome, Settlement, row};
 use crate::event::{EventId, Seq, SourceId, StoreTag, TargetId};
 use rusqlite::{Connection, OptionalExtension, Statement, params};
 use std::collections::HashMap;
@@ -72,7 +72,8 @@ impl<'c> Statements<'c> {
         let prepare = |sql| connection.prepare(sql);
         Ok(Self {
             add: prepare(
-                "INSERT INTO deliveries (target, seq, attempts, due_ms, bytes, fan) VALUES (?1, ?2, 0, NULL, ?3, ?4)",
+                "INSERT INTO deliveries (target, seq, attempts, due_ms, bytes, fan, lane) \
+                 VALUES (?1, ?2, 0, NULL, ?3, ?4, ?5)",
             )?,
             find: prepare(
                 "SELECT due_ms, bytes, fan FROM deliveries WHERE target = ?1 AND seq = ?2",
@@ -105,7 +106,7 @@ impl<'c> Statements<'c> {
             )?,
             targets: prepare("SELECT targets FROM events WHERE seq = ?1")?,
             oldest: prepare(
-                "SELECT d.seq, d.attempts, d.bytes, e.received_ms, e.source FROM deliveries d \
+                "SELECT d.seq, d.attempts, d.bytes, e.received_ms, e.source, d.replay FROM deliveries d \
                  LEFT JOIN events e ON e.seq = d.seq WHERE d.target = ?1 ORDER BY d.seq LIMIT ?2",
             )?,
             heirs: names::heirs(connection, NameOf::Target)?
@@ -115,20 +116,21 @@ impl<'c> Statements<'c> {
         })
     }
 
-    /// An event waits for `target`, one of its `fan` targets.
+    /// An event waits for one of its `fan` targets.
     pub(super) fn add(
         &mut self,
-        target: TargetId,
+        destination: Destination,
         seq: Seq,
         bytes: u64,
         fan: usize,
     ) -> rusqlite::Result<()> {
         let fan = i64::try_from(fan).unwrap_or(i64::MAX);
         self.add.execute(params![
-            target.0,
+            destination.target.0,
             seq.0.cast_signed(),
             bytes.cast_signed(),
-            fan
+            fan,
+            destination.lane.map(|lane| lane.0.cast_signed()),
         ])?;
         Ok(())
     }
@@ -367,6 +369,9 @@ impl<'c> Statements<'c> {
                     reason: DeadReason::Removed,
                     attempts: row.get(1)?,
                 },
+                replay: row.get(5)?,
+                lane: None,
+                attempt: None,
             };
             abandoned.push(Abandoned { settlement, event });
         }
@@ -382,6 +387,8 @@ impl DeadReason {
             Self::Corrupt => "corrupt",
             Self::Backlog => "backlog",
             Self::Removed => "removed",
+            Self::Attempts => "attempts",
+            Self::Discarded => "discarded",
         }
     }
 }

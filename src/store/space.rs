@@ -185,6 +185,8 @@ mod tests {
             min_free_bytes: 100,
             retention: Duration::ZERO,
             dead_retention: Duration::ZERO,
+            attempts: 0,
+            history: Duration::ZERO,
         };
         let metrics = crate::metrics::Metrics::new().store();
         let mut space = Space::new(&settings, "/nowhere".into(), "/nowhere".into(), metrics);

@@ -8,7 +8,7 @@ use super::health::{Health, PoisonOnPanic, Trouble};
 use super::inbox::{self, Inbox, Work};
 use super::settle;
 use super::upkeep::{Upkeep, Warnings};
-use super::{Abandoned, Feed, NotStored};
+use super::{Abandoned, Destination, Feed, NotStored};
 use crate::clock;
 use crate::event::{Event, TargetId};
 use crate::metrics::StoreMetrics;
@@ -385,7 +385,7 @@ struct Done {
 /// An event that is durable, and whose request knows it.
 struct Durable {
     event: Arc<Event>,
-    waits_for: Vec<TargetId>,
+    waits_for: Vec<Destination>,
     refused_by: Vec<TargetId>,
 }
 
@@ -403,7 +403,7 @@ impl Durable {
         } = admitted;
         reservation.durable(event.seq, event.received_ms, event.id);
         // Here and not by the request, which may have been answered at its deadline or be gone.
-        metrics.accepted(event.received_ms);
+        metrics.accepted();
         // Whoever has gone away needs no answer.
         let _ = reply.send(Ok(event.id));
         Self {
@@ -414,8 +414,8 @@ impl Durable {
     }
 
     fn feed(&self, feed: &dyn Feed) {
-        for target in &self.waits_for {
-            feed.admitted(*target, &self.event);
+        for destination in &self.waits_for {
+            feed.admitted(destination.target, &self.event);
         }
         for target in &self.refused_by {
             feed.refused(*target, &self.event);

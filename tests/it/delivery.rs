@@ -230,7 +230,10 @@ fn two_thousand_refused_events_do_not_hold_up_the_next() {
     let app = App::start();
     app.choose(|got| Behaviour::Status(if n_of(&got.body) < 2_000 { 500 } else { 200 }));
     // Retries as dense as the configuration allows: the poisoned events are always due.
-    let home = home(&app, "concurrency: 8, retry: { first: 1ms, max: 5ms }");
+    let home = home(
+        &app,
+        "concurrency: 8, breaker: off, retry: { first: 1ms, max: 5ms }",
+    );
     let gate = home.start();
     let mut connection = Connection::open(gate.public);
     for n in 0..2_000 {

@@ -8,6 +8,7 @@
     reason = "a test whose helper thread panicked has failed: poisoning says so"
 )]
 
+mod clock;
 mod crash;
 mod dedupe;
 mod delivery;
@@ -27,6 +28,7 @@ mod stop;
 mod stringify;
 mod support;
 mod tamper;
+mod targets;
 mod tidy;
 mod vectors;
 mod vendors;

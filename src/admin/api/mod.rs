@@ -7,15 +7,23 @@
 //! served at one time. None waits for the store's writer but one that changes something. Every change is one line of
 //! the audit log (`admin.<what>`), with the address of who asked.
 
+mod audit;
 mod auth;
+mod bulk;
 mod call;
+mod events;
+mod filter;
+mod history;
+mod names;
 mod openapi;
 mod params;
 mod rates;
 mod refused;
 mod rejects;
+mod show;
 mod sources;
 mod table;
+mod targets;
 
 pub use call::Call;
 pub use params::Params;
@@ -27,8 +35,9 @@ use crate::budget::Budget;
 use crate::config::Secret;
 use crate::dedupe::Dedupe;
 use crate::deliver::Deliver;
+use crate::event::{SourceId, TargetId};
 use crate::http::Answer;
-use crate::store::{Judge, Rejects, Store};
+use crate::store::{Judge, Known, Rejects, Store};
 use auth::Auth;
 use bytes::Bytes;
 use http::{Request, request::Parts};
@@ -72,8 +81,12 @@ pub struct Inside {
     pub deliver: Arc<Deliver>,
     /// Which keys are known.
     pub dedupe: Arc<Dedupe>,
-    /// Who sends, by name.
+    /// Who sends, as configured.
     pub sources: Vec<SourceFacts>,
+    /// Every source that the store knows, configured or not.
+    pub known_sources: Vec<Known<SourceId>>,
+    /// Every target that the store knows, configured or not.
+    pub known_targets: Vec<Known<TargetId>>,
     /// How often.
     pub rates: Rates,
     /// What was refused and is kept.

@@ -76,7 +76,7 @@ impl Params {
         let Some(at) = self.given.iter().position(|(given, _)| given == name) else {
             return Ok(None);
         };
-        let (_, value) = self.given.swap_remove(at);
+        let (_, value) = self.given.remove(at);
         if self.given.iter().any(|(given, _)| given == name) {
             return Err(Refused::bad(format!(
                 "{name} is given twice; accepted: once"
@@ -187,7 +187,7 @@ impl Params {
     }
 
     /// Whether nothing is left that nobody asked for.
-    pub fn finish(self) -> Result<(), Refused> {
+    pub fn finish(&self) -> Result<(), Refused> {
         let Some((unknown, _)) = self.given.first() else {
             return Ok(());
         };

@@ -1,19 +1,19 @@
 //! Requests that were refused and are kept: to be looked at, and judged again once the secret is right.
 
-use super::{Refused, Rooms, call::Call, params::Params, refused};
+use super::filter::{cursor_text, page};
+use super::show::text;
+use super::{Refused, Rooms, audit::Audit, call::Call, params::Params, refused};
 use crate::clock;
+use crate::event::Seq;
 use crate::http::Answer;
 use crate::metrics::REJECTED;
 use crate::store::{Reject, RejectQuery, RejectSummary, Verdict};
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Requests of one page.
-const PAGE_MAX: u64 = 200;
-/// Of one page unless it is said how many.
+/// Requests of one page unless it is said how many.
 const PAGE: u64 = 50;
 /// How long one call releases before it says where to go on.
 const RELEASING: Duration = Duration::from_secs(5);
@@ -24,7 +24,7 @@ pub(super) async fn list(rooms: Rooms, mut call: Call) -> Result<Answer, Refused
     call.params.finish()?;
     let page = rooms.rejects.list(query).await?;
     let rejects: Vec<Value> = page.rejects.iter().map(summary).collect();
-    let cursor = page.cursor.map(|cursor| cursor.to_string());
+    let cursor = cursor_text(page.cursor.map(Seq));
     Ok(refused::ok(
         &json!({ "rejects": rejects, "cursor": cursor }),
     ))
@@ -42,13 +42,12 @@ pub(super) async fn show(rooms: Rooms, call: Call) -> Result<Answer, Refused> {
 pub(super) async fn release_one(rooms: Rooms, mut call: Call) -> Result<Answer, Refused> {
     let id = id(&call)?;
     let dry_run = call.params.flag("dry_run")?;
-    let peer = call.peer;
+    let audit = Audit::of(&call);
     call.params.finish()?;
     let verdict = rooms.rejects.release(id, &*rooms.judge, dry_run).await?;
     let verdict = verdict.ok_or_else(gone)?;
     if !dry_run {
-        let outcome = verdict.word();
-        tracing::info!(peer = ?peer, reject = id, outcome, "admin.release");
+        audit.released(&format!("{id} {}", verdict.word()));
     }
     Ok(refused::ok(&outcome(id, &verdict)))
 }
@@ -58,10 +57,9 @@ pub(super) async fn release_many(rooms: Rooms, mut call: Call) -> Result<Answer,
     let mut query = filter(&mut call.params)?;
     query.oldest_first = true;
     let dry_run = call.params.flag("dry_run")?;
-    let peer = call.peer;
+    let audit = Audit::of(&call);
     call.params.finish()?;
     let until = Instant::now() + RELEASING;
-    let source = query.source.clone();
     let page = rooms.rejects.list(query).await?;
     let (mut outcomes, mut counts) = (Vec::new(), Map::new());
     let mut cursor = page.cursor;
@@ -82,10 +80,9 @@ pub(super) async fn release_many(rooms: Rooms, mut call: Call) -> Result<Answer,
         outcomes.push(outcome(reject.id, &verdict));
     }
     if !dry_run {
-        let counts = Value::Object(counts.clone()).to_string();
-        tracing::info!(peer = ?peer, source, counts, "admin.release");
+        audit.released(&Value::Object(counts.clone()).to_string());
     }
-    let cursor = cursor.map(|cursor| cursor.to_string());
+    let cursor = cursor_text(cursor.map(Seq));
     Ok(refused::ok(&json!({
         "dry_run": dry_run,
         "outcomes": outcomes,
@@ -96,20 +93,21 @@ pub(super) async fn release_many(rooms: Rooms, mut call: Call) -> Result<Answer,
 
 /// What both the list and a release of many can be narrowed to.
 fn filter(params: &mut Params) -> Result<RejectQuery, Refused> {
-    let now_ms = clock::unix_ms();
+    let now_ms = clock::wall_ms();
     // Two of the reasons for which requests are refused leave nothing that could be kept.
     let reasons = REJECTED.map(|reason| (reason, reason));
-    let cursor = params.parsed("cursor", "the cursor of the page before", |text| {
-        text.parse().ok()
-    })?;
+    let source = params.text("source")?;
+    let reason = params.word("reason", &reasons[..3])?.map(str::to_owned);
+    let (from_ms, to_ms) = (params.time("from", now_ms)?, params.time("to", now_ms)?);
+    let (cursor, limit) = page(params, PAGE)?;
     Ok(RejectQuery {
-        source: params.text("source")?,
-        reason: params.word("reason", &reasons[..3])?.map(str::to_owned),
-        from_ms: params.time("from", now_ms)?,
-        to_ms: params.time("to", now_ms)?,
-        cursor,
+        source,
+        reason,
+        from_ms,
+        to_ms,
+        cursor: cursor.map(|cursor| cursor.0),
         oldest_first: false,
-        limit: usize::try_from(params.number("limit", 1, PAGE_MAX)?.unwrap_or(PAGE)).unwrap_or(1),
+        limit,
     })
 }
 
@@ -160,14 +158,6 @@ fn whole(id: u64, reject: &Reject) -> Value {
 fn header((name, value): (&HeaderName, &HeaderValue)) -> Value {
     let (value, encoding) = text(value.as_bytes());
     json!({ "name": name.as_str(), "value": value, "encoding": encoding })
-}
-
-/// Bytes as JSON can hold them, and how: as they are if they are UTF-8.
-fn text(bytes: &[u8]) -> (String, &'static str) {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => (text.to_owned(), "utf-8"),
-        Err(_) => (BASE64_STANDARD.encode(bytes), "base64"),
-    }
 }
 
 fn outcome(id: u64, verdict: &Verdict) -> Value {

@@ -1,6 +1,8 @@
 //! Every endpoint of the API, a line each, and which of them a request is for.
 
-use super::{Handling, Refused, Rooms, call::Call, openapi, rejects, sources};
+use super::{
+    Handling, Refused, Rooms, bulk, call::Call, events, history, openapi, rejects, sources, targets,
+};
 use http::Method;
 use percent_encoding::percent_decode_str;
 
@@ -22,13 +24,24 @@ macro_rules! endpoint {
     };
 }
 
-/// All of them. A path that is all written out goes before one with a segment in braces.
+/// All of them. A path that is all written out wins over one with a segment in braces.
 pub(super) static ENDPOINTS: &[Endpoint] = &[
+    endpoint!(GET "/api/v1/events" => events::list),
+    endpoint!(POST "/api/v1/events/replay" => bulk::replay),
+    endpoint!(POST "/api/v1/events/discard" => bulk::discard),
+    endpoint!(GET "/api/v1/events/{id}" => events::show),
+    endpoint!(POST "/api/v1/events/{id}/replay" => events::replay),
+    endpoint!(POST "/api/v1/events/{id}/discard" => events::discard),
+    endpoint!(GET "/api/v1/targets" => targets::list),
+    endpoint!(POST "/api/v1/targets/{name}/pause" => targets::pause),
+    endpoint!(POST "/api/v1/targets/{name}/resume" => targets::resume),
+    endpoint!(POST "/api/v1/targets/{name}/retry" => targets::retry),
     endpoint!(GET "/api/v1/sources" => sources::list),
     endpoint!(GET "/api/v1/rejects" => rejects::list),
     endpoint!(POST "/api/v1/rejects/release" => rejects::release_many),
     endpoint!(GET "/api/v1/rejects/{id}" => rejects::show),
     endpoint!(POST "/api/v1/rejects/{id}/release" => rejects::release_one),
+    endpoint!(GET "/api/v1/history" => history::list),
     endpoint!(GET "/api/v1/openapi.yaml" => openapi::yaml),
     endpoint!(GET "/api/v1/openapi.json" => openapi::json),
 ];

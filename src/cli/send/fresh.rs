@@ -1,7 +1,7 @@
 //! What is new in each event: an id, a number and the time, and the marks that stand for them in a source's `sample`.
 //! Within one event a mark means the same wherever it stands, since an id in a header is often one of the body, too.
 
-use crate::clock::{rfc3339, unix_ms};
+use crate::clock::{rfc3339, wall_ms};
 use std::sync::{
     LazyLock,
     atomic::{AtomicU64, Ordering},
@@ -21,7 +21,7 @@ impl Fresh {
         Self {
             uuid: random_uuid(),
             number: fresh_number(),
-            now_ms: unix_ms(),
+            now_ms: wall_ms(),
         }
     }
 
@@ -60,7 +60,7 @@ impl Fresh {
 /// A number that no event had before: time when the process began, then counting, below 2^53 so that
 /// JavaScript keeps it.
 pub(super) fn fresh_number() -> u64 {
-    static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new(unix_ms() * 1000));
+    static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new(wall_ms() * 1000));
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 

@@ -3,7 +3,7 @@
 
 use super::{fresh::fresh_number, needs, needs::Need};
 use crate::{
-    clock::{rfc3339, unix_ms},
+    clock::{rfc3339, wall_ms},
     config::Source,
     extract::{Field, KeyExpr},
     verify::Outgoing,
@@ -100,7 +100,7 @@ fn expressed<'a>(source: &'a Source, event: &str) -> impl Iterator<Item = (&'a F
     let first = |expression: &'a KeyExpr| expression.0.first().into_iter().flatten();
     let id = format!("evt_{}", fresh_number());
     let event = event.to_owned();
-    let time = rfc3339(unix_ms());
+    let time = rfc3339(wall_ms());
     // Ids come first: where a joined id contains the type, the type's own text has the last word.
     first(&source.event_id)
         .map(move |field| (field, id.clone()))

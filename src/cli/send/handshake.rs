@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     cli::{Failure, preset::Preset},
-    clock::unix_ms,
+    clock::wall_ms,
     config::{
         Source,
         handshake::{Handshake, HandshakeBody, HandshakeValue},
@@ -60,7 +60,7 @@ impl Asked {
         let seen = request.as_request();
         let answer = rules
             .rule(seen)
-            .and_then(|rule| rules.answer(rule, seen, unix_ms()));
+            .and_then(|rule| rules.answer(rule, seen, wall_ms()));
         let answer = answer.ok_or_else(|| {
             Failure::Usage(format!(
                 "no handshake of source {} answers what could be made of its rules",

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     cli::Failure,
-    clock::{rfc3339, unix_ms},
+    clock::{rfc3339, wall_ms},
     config::{Source, summary::expression},
     extract::{Field, KeyExpr, Parts},
     verify::{Outgoing, Signer, Surroundings},
@@ -140,7 +140,7 @@ impl Vendor {
     /// `request`, signed now with the source's first secret.
     pub(super) fn sign(&self, request: &Outgoing) -> Result<Outgoing, Failure> {
         self.signer
-            .sign(0, request, unix_ms())
+            .sign(0, request, wall_ms())
             .map_err(|cannot| key::failure(&self.source, &cannot))
     }
 
@@ -230,7 +230,7 @@ impl Vendor {
                 if let Payload::Vendor(sample) = &self.payload {
                     add(headers, "x-webhook-event", &sample.event);
                 }
-                add(headers, "x-webhook-timestamp", &rfc3339(unix_ms()));
+                add(headers, "x-webhook-timestamp", &rfc3339(wall_ms()));
             }
             Some("vowchat") => add(headers, "x-chatwoot-delivery", &random_uuid()),
             _ => {}

@@ -3,7 +3,9 @@
 use crate::config::{
     Admin, Limits, Secret, Shutdown, Store,
     reader::{Map, Node},
-    value::{self, DURATION, DURATION_OR_ZERO, SIZE, SIZE_OR_ZERO, count_kind, size_text},
+    value::{
+        self, ATTEMPTS, DURATION, DURATION_OR_ZERO, SIZE, SIZE_OR_ZERO, count_kind, size_text,
+    },
 };
 use std::{
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
@@ -81,6 +83,8 @@ pub(super) fn store(section: Option<&Node<'_>>) -> Store {
         min_free_bytes: 256 * MIB,
         retention: Duration::from_hours(24),
         dead_retention: Duration::from_hours(720),
+        attempts: 16,
+        history: Duration::ZERO,
     };
     let keys = &[
         "path",
@@ -88,6 +92,8 @@ pub(super) fn store(section: Option<&Node<'_>>) -> Store {
         "min_free",
         "retention",
         "dead_retention",
+        "attempts",
+        "history",
     ];
     let Some(map) = below(section, keys) else {
         return store;
@@ -99,6 +105,8 @@ pub(super) fn store(section: Option<&Node<'_>>) -> Store {
     store.min_free_bytes = map.read_or("min_free", &SIZE_OR_ZERO, store.min_free_bytes);
     store.retention = map.read_or("retention", &DURATION_OR_ZERO, store.retention);
     store.dead_retention = map.read_or("dead_retention", &DURATION, store.dead_retention);
+    store.attempts = map.read_or("attempts", &ATTEMPTS, store.attempts);
+    store.history = map.read_or("history", &DURATION_OR_ZERO, store.history);
     store
 }
 

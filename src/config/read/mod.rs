@@ -1,6 +1,7 @@
 //! From the tree of a file to a [`Config`]: each section is read where its grammar is; here they are put
 //! together, and here is checked what spans sections: paths, names, and who forwards to whom.
 
+mod breaker;
 mod dedupe;
 mod event;
 mod fit;
@@ -9,6 +10,7 @@ mod handshake;
 mod params;
 mod rejects;
 mod respond;
+mod retry;
 mod route;
 mod sample;
 mod scheme;

@@ -1,14 +1,14 @@
 //! A target: one under `targets`, or the one that a URL in `forward` makes.
 
-use super::replaced;
-use crate::{
-    backoff::Backoff,
-    config::{
-        Target, WhenFull,
-        reader::{Map, Node},
-        target::SigningKey,
-        value::{self, DURATION, DURATION_OR_ZERO, Share, count_kind, duration_text, size_text},
-    },
+use super::{
+    breaker, replaced,
+    retry::{self, Retry},
+};
+use crate::config::{
+    Target, WhenFull,
+    reader::{Map, Node},
+    target::{Breaker, SigningKey},
+    value::{self, DURATION, Share, count_kind, size_text},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::Uri;
@@ -18,7 +18,9 @@ const KEYS: &[&str] = &[
     "url",
     "timeout",
     "concurrency",
+    "rate",
     "retry",
+    "breaker",
     "max_backlog",
     "when_full",
     "sign",
@@ -41,8 +43,8 @@ pub(super) fn read(name: &str, node: &Node<'_>, store_max_bytes: u64) -> Option<
         )
         .and_then(|node| node.read(&value::URL));
     let made = from_url(name, url.unwrap_or_default(), store_max_bytes);
-    let retry = map.get("retry").and_then(|node| retry(&node));
-    let (retry, give_up_after) = retry.unwrap_or((made.retry, made.give_up_after));
+    let retry = map.get("retry").and_then(|node| retry::read(&node));
+    let retry = retry.unwrap_or_default();
     let full = [
         ("refuse", WhenFull::Refuse),
         ("dead_letter", WhenFull::DeadLetter),
@@ -55,8 +57,15 @@ pub(super) fn read(name: &str, node: &Node<'_>, store_max_bytes: u64) -> Option<
             &count_kind::<CONCURRENCY_MAX>(),
             made.concurrency,
         ),
-        retry,
-        give_up_after,
+        rate: map
+            .get_some("rate")
+            .and_then(|node| node.read(&value::RATE)),
+        retry: retry.schedule,
+        give_up_after: retry.give_up_after,
+        max_attempts: retry.max_attempts,
+        breaker: map
+            .get("breaker")
+            .map_or(made.breaker, |node| breaker::read(&node)),
         max_backlog_bytes: backlog(&map, store_max_bytes).unwrap_or(made.max_backlog_bytes),
         when_full: map.choose_or("when_full", &full, made.when_full),
         sign: map.get_some("sign").and_then(|node| sign(&node)),
@@ -66,43 +75,22 @@ pub(super) fn read(name: &str, node: &Node<'_>, store_max_bytes: u64) -> Option<
 
 /// A target with every default.
 pub(super) fn from_url(name: &str, url: Uri, store_max_bytes: u64) -> Target {
+    let retry = Retry::default();
     Target {
         name: name.into(),
         replaces: None,
         url,
         timeout: Duration::from_secs(30),
         concurrency: 32,
-        retry: Backoff {
-            first: Duration::from_secs(1),
-            factor: 2.0,
-            max: Duration::from_mins(10),
-        },
-        give_up_after: Duration::from_hours(72),
+        rate: None,
+        retry: retry.schedule,
+        give_up_after: retry.give_up_after,
+        max_attempts: retry.max_attempts,
+        breaker: Some(Breaker::default()),
         max_backlog_bytes: percent(BACKLOG_PERCENT, store_max_bytes),
         when_full: WhenFull::Refuse,
         sign: None,
     }
-}
-
-/// Reads `retry`: the delays, and the age at which a failed event is given up (zero: after its first failure).
-fn retry(node: &Node<'_>) -> Option<(Backoff, Duration)> {
-    let made = from_url("", Uri::default(), 0);
-    let map = node.map(&["first", "factor", "max", "give_up_after"])?;
-    let backoff = Backoff {
-        first: map.read_or("first", &DURATION, made.retry.first),
-        factor: map.read_or("factor", &value::FACTOR, made.retry.factor),
-        max: map.read_or("max", &DURATION, made.retry.max),
-    };
-    if backoff.max < backoff.first {
-        let at = map.get("max").or_else(|| map.get("first"));
-        at.as_ref().unwrap_or(node).problem(format!(
-            "the longest delay, max {}, is shorter than first, which is {}",
-            duration_text(backoff.max),
-            duration_text(backoff.first)
-        ));
-    }
-    let give_up_after = map.read_or("give_up_after", &DURATION_OR_ZERO, made.give_up_after);
-    Some((backoff, give_up_after))
 }
 
 fn backlog(map: &Map<'_>, store_max_bytes: u64) -> Option<u64> {

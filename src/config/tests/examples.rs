@@ -2,9 +2,10 @@
 
 use super::{accepted, field, secs, signature, target};
 use crate::{
-    backoff::Backoff,
+    backoff::{Backoff, Schedule},
     config::{
         Ack, Config, WhenFull, summary,
+        target::Breaker,
         verify::{Algorithm, Encoding, Hash, Prefix, TimeFormat, TimePlace},
     },
     extract::KeyExpr,
@@ -184,7 +185,10 @@ fn the_whole_examples_targets() {
         factor: 2.0,
         max: secs(600),
     };
-    assert_eq!(orders.retry, retry);
+    assert_eq!(orders.retry, Schedule::Growing(retry));
+    assert_eq!(orders.max_attempts, None);
+    assert_eq!(orders.breaker, Some(Breaker::default()));
+    assert_eq!(orders.rate, None);
     assert_eq!(orders.give_up_after, secs(72 * 3_600));
     assert_eq!(orders.max_backlog_bytes, (10 << 30) / 4);
     assert_eq!(orders.when_full, WhenFull::Refuse);
@@ -199,6 +203,7 @@ fn the_whole_examples_targets() {
     assert_eq!(audit.timeout, orders.timeout);
     assert_eq!(audit.concurrency, orders.concurrency);
     assert_eq!(audit.give_up_after, orders.give_up_after);
+    assert_eq!(audit.breaker, orders.breaker);
     assert_eq!(audit.max_backlog_bytes, orders.max_backlog_bytes);
     assert_eq!(audit.when_full, orders.when_full);
     assert!(audit.sign.is_none());

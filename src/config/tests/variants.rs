@@ -1,10 +1,12 @@
 //! What varies in how a file may be written: other values than the defaults, variables, secret files, anchors.
 
 use super::{PLENTY, accepted, field, secs, shown, signature, target};
+use crate::backoff::{Backoff, Schedule};
 use crate::config::{
     Ack, Secret, SkipRule, WhenFull,
     load::{Options, Process, load_text},
     source::Replay,
+    target::{Breaker, Rate},
     verify::{Algorithm, Encoding, Hash, TimeFormat},
 };
 use std::{path::Path, time::Duration};
@@ -35,8 +37,8 @@ sources:
     limits: { body: 3KiB }
     rejects: { keep: 13, max_size: 14KiB }
 targets:
-  t: { url: https://a/, timeout: 1s, concurrency: 2, retry: { first: 3s, factor: 1.5, max: 4s, give_up_after: 0s },
-       max_backlog: 10%, when_full: dead_letter, replaces: u }
+  t: { url: https://a/, timeout: 1s, concurrency: 2, retry: { first: 3s, factor: 1.5, max: 4s, give_up_after: 0s, max_attempts: 7 }, rate: 600/m,
+       breaker: { failures: 3, rate: 80%, min_attempts: 9, window: 1m, hold: 100ms }, max_backlog: 10%, when_full: dead_letter, replaces: u }
 ";
 
 #[test]
@@ -84,10 +86,22 @@ fn values_differ_from_their_defaults_where_the_file_says_so() {
         (secs(1), 2, WhenFull::DeadLetter)
     );
     assert_eq!(
-        (t.retry.first, t.retry.max, t.give_up_after),
-        (secs(3), secs(4), Duration::ZERO)
+        (&t.retry, t.give_up_after, t.max_attempts),
+        (&growing(secs(3), 1.5, secs(4)), Duration::ZERO, Some(7))
     );
-    assert!((t.retry.factor - 1.5).abs() < f64::EPSILON);
+    let breaker = Breaker {
+        failures: 3,
+        rate_percent: 80,
+        min_attempts: 9,
+        window: secs(60),
+        hold: Duration::from_millis(100),
+    };
+    assert_eq!(t.breaker, Some(breaker));
+    let rate = Rate {
+        attempts: 600,
+        per: secs(60),
+    };
+    assert_eq!(t.rate, Some(rate));
     assert_eq!(t.max_backlog_bytes, 10 << 20);
     assert_eq!(t.replaces.as_deref(), Some("u"));
 }
@@ -198,6 +212,51 @@ fn secrets_come_from_files_without_one_newline() {
     }
 }
 
+fn growing(first: Duration, factor: f64, max: Duration) -> Schedule {
+    Schedule::Growing(Backoff { first, factor, max })
+}
+
+/// A list ends with the attempt after its last delay, and its age is no reason to end it earlier.
+#[test]
+fn retries_as_a_list() {
+    let (m, h) = (Duration::from_mins, Duration::from_hours);
+    let cases = [
+        ("[1m, 5m]", vec![m(1), m(5)], Some(3), h(72)),
+        ("{ delays: [1m, 5m] }", vec![m(1), m(5)], Some(3), h(72)),
+        (
+            "[24h, 24h, 24h]",
+            vec![h(24); 3],
+            Some(4),
+            h(72).mul_f64(1.2),
+        ),
+        (
+            "{ delays: [1h], max_attempts: 9, give_up_after: 2h }",
+            vec![h(1)],
+            Some(9),
+            h(2),
+        ),
+    ];
+    for (retry, delays, max_attempts, give_up_after) in cases {
+        let (config, warnings) = accepted(&format!(
+            "sources: {{ a: {{ verify: bearer, secret: s, forward: t }} }}\ntargets: {{ t: {{ url: http://a/, retry: {retry} }} }}"
+        ));
+        assert_eq!(warnings, [""; 0], "{retry}");
+        let t = target(&config, "t");
+        assert_eq!(t.retry, Schedule::Listed(delays.into()), "{retry}");
+        assert_eq!(t.max_attempts, max_attempts, "{retry}");
+        assert_eq!(t.give_up_after, give_up_after, "{retry}");
+    }
+}
+
+#[test]
+fn a_breaker_may_be_off() {
+    let (config, _) = accepted(
+        "sources: { a: { verify: bearer, secret: s, forward: [t, u] } }\ntargets: { t: { url: http://a/, breaker: off }, u: { url: http://a/, breaker: } }",
+    );
+    assert_eq!(target(&config, "t").breaker, None);
+    assert_eq!(target(&config, "u").breaker, Some(Breaker::default()));
+}
+
 #[test]
 fn anchors_are_shared_and_x_keys_ignored() {
     let (config, _) = accepted(
@@ -215,7 +274,10 @@ targets:
 ",
     );
     assert_eq!(target(&config, "one").timeout, secs(7));
-    assert_eq!(target(&config, "one").retry.first, secs(5));
+    assert_eq!(
+        target(&config, "one").retry,
+        growing(secs(5), 2.0, secs(600))
+    );
     assert_eq!(target(&config, "two").timeout, secs(8));
 }
 

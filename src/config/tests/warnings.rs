@@ -66,6 +66,14 @@ fn warnings_tell_what_a_user_should_know() {
             "sources.a.secret: the key is 3 bytes long once decoded",
         ),
         (
+            "a: {provider: chatsvia, secret: s, forward: t}\ntargets: {t: {url: http://a/, retry: {first: 1m, give_up_after: 30s}}}",
+            "targets.t.retry.give_up_after: 30s is shorter than the first delay, which is 1m",
+        ),
+        (
+            "a: {provider: chatsvia, secret: s, forward: t}\ntargets: {t: {url: http://a/, retry: {delays: [1m, 5m], give_up_after: 2m}}}",
+            "targets.t.retry.give_up_after: 2m is shorter than all the delays together, which is 6m",
+        ),
+        (
             "a: {provider: chatsvia, secret: s, forward: http://a/}\ntargets: {t: {url: http://a/}}",
             "targets.t: no source forwards to this target",
         ),

@@ -1,6 +1,7 @@
 //! Durations, sizes, counts and factors: each with a unit that is written out, and each bounded.
 
 use super::{Kind, kind};
+use crate::config::target::Rate;
 use std::time::Duration;
 
 const DURATION_ACCEPTS: &str = "a whole number with ms, s, m, h or d, such as 30s";
@@ -138,6 +139,43 @@ pub(crate) const SHARE: Kind<Share> = kind(
     },
 );
 
+/// A part of all, percent.
+pub(crate) const PERCENT: Kind<u32> = kind("1% to 100%", |text| {
+    let number = text.strip_suffix('%').and_then(|text| text.parse().ok());
+    match number {
+        Some(percent @ 1..=100) => Ok(percent),
+        _ => Err("is no such share".to_owned()),
+    }
+});
+
+/// Attempts a second, as many as no app takes.
+const RATE_MAX: u64 = 1_000_000;
+
+/// So many in some time.
+pub(crate) const RATE: Kind<Rate> = kind(
+    "a whole number per s, m or h, such as 50/s or 600/m",
+    |text| {
+        let (number, unit) = text.split_once('/').ok_or("is not a rate")?;
+        let per_s: u64 = match unit {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3_600,
+            _ => return Err("is not a rate".to_owned()),
+        };
+        if !number.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err("is not a rate".to_owned());
+        }
+        match number.parse::<u32>() {
+            Ok(0) => Err("must be above zero".to_owned()),
+            Ok(attempts) if u64::from(attempts) <= RATE_MAX * per_s => Ok(Rate {
+                attempts,
+                per: Duration::from_secs(per_s),
+            }),
+            _ => Err(format!("is not a rate up to {RATE_MAX}/s")),
+        }
+    },
+);
+
 /// How many: 1 to `MAX`.
 pub(crate) fn count<const MAX: usize>(text: &str) -> Result<usize, String> {
     match text.parse() {
@@ -152,6 +190,17 @@ pub(crate) fn count<const MAX: usize>(text: &str) -> Result<usize, String> {
 pub(crate) const fn count_kind<const MAX: usize>() -> Kind<usize> {
     kind("a whole number, at least 1", count::<MAX>)
 }
+
+/// Attempts that are kept for each delivery: a page of them, more than anybody reads.
+pub(crate) const ATTEMPTS: Kind<u32> =
+    kind(
+        "a whole number up to 1000; 0 keeps none",
+        |text| match text.parse::<u32>() {
+            Ok(attempts) if attempts <= 1_000 => Ok(attempts),
+            Ok(_) => Err("is out of range".to_owned()),
+            Err(_) => Err("is no such number".to_owned()),
+        },
+    );
 
 /// What delays grow by.
 pub(crate) const FACTOR: Kind<f64> =
@@ -253,11 +302,52 @@ mod tests {
     }
 
     #[test]
+    fn rates_and_shares() {
+        let rate = |attempts, per_s| Rate {
+            attempts,
+            per: Duration::from_secs(per_s),
+        };
+        check(
+            &RATE,
+            &[
+                ("50/s", rate(50, 1)),
+                ("600/m", rate(600, 60)),
+                ("1/h", rate(1, 3_600)),
+                ("1000000/s", rate(1_000_000, 1)),
+            ],
+            &[
+                "",
+                "50",
+                "50/",
+                "/s",
+                "0/s",
+                "-1/s",
+                "+1/s",
+                "1.5/s",
+                "50/ s",
+                "50/d",
+                "1000001/s",
+                "99999999999/h",
+            ],
+        );
+        check(
+            &PERCENT,
+            &[("1%", 1), ("100%", 100)],
+            &["0%", "101%", "50", "%", "-1%", "2.5%"],
+        );
+    }
+
+    #[test]
     fn numbers() {
         check(
             &count_kind::<10>(),
             &[("1", 1), ("10", 10)],
             &["0", "11", "-1", "1.0", "", "x"],
+        );
+        check(
+            &ATTEMPTS,
+            &[("0", 0), ("16", 16), ("1000", 1_000)],
+            &["1001", "-1", "1.5", "", "x"],
         );
         check(
             &FACTOR,

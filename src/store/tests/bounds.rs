@@ -185,6 +185,9 @@ async fn the_log_is_bounded_under_a_writer_that_never_pauses() {
                 was_due_ms: None,
                 bytes: 0,
                 outcome: Outcome::Delivered,
+                replay: 0,
+                lane: None,
+                attempt: None,
             });
         }
         most = most.max(log_bytes(&place));

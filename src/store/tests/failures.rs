@@ -253,6 +253,9 @@ async fn a_shell_that_holds_the_lock_is_waited_for() {
         was_due_ms: None,
         bytes: 0,
         outcome: Outcome::Delivered,
+        replay: 0,
+        lane: None,
+        attempt: None,
     });
     let started = Instant::now();
     let refused = running.try_admit(running.request(2, b"{}")).await;
@@ -295,6 +298,10 @@ async fn a_feed_that_panics_poisons_and_nobody_waits_for_ever() {
             panic!("on purpose");
         }
         fn settled(&self, _: &[Settlement]) {}
+        fn in_vain(&self, _: &[Settlement]) {}
+        fn replayed(&self, _: TargetId, _: u64, _: u64) {}
+        fn discarded(&self, _: &[Settlement]) {}
+        fn hastened(&self, _: TargetId, _: u64) {}
         fn refused(&self, _: TargetId, _: &Arc<Event>) {}
         fn abandoned(&self, _: &[Abandoned]) {}
         fn forgotten(&self, _: TargetId, _: u64) {}

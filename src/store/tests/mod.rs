@@ -9,7 +9,7 @@ mod speed;
 mod survival;
 
 use super::*;
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, Schedule};
 use crate::budget::Budget;
 use crate::config::{self, WhenFull};
 use crate::dedupe::{Claim, Dedupe, RequestKey, Windows};
@@ -43,6 +43,8 @@ impl Place {
             min_free_bytes: 0,
             retention: Duration::from_hours(1),
             dead_retention: Duration::from_hours(2),
+            attempts: 16,
+            history: Duration::ZERO,
         };
         Self {
             directory,
@@ -87,12 +89,15 @@ fn target(name: &str) -> config::Target {
         url: http::Uri::from_static("http://127.0.0.1:1/"),
         timeout: PATIENCE,
         concurrency: 1,
-        retry: Backoff {
+        rate: None,
+        retry: Schedule::Growing(Backoff {
             first: Duration::from_secs(1),
             factor: 2.0,
             max: Duration::from_mins(10),
-        },
+        }),
         give_up_after: PATIENCE,
+        max_attempts: None,
+        breaker: None,
         max_backlog_bytes: u64::MAX,
         when_full: WhenFull::Refuse,
         sign: None,
@@ -199,7 +204,8 @@ impl Running {
             key_name: Arc::clone(&source.name),
             received_ms: request.received_ms,
             verified,
-            targets: request.targets,
+            vendor_id: None,
+            targets: request.targets.into_iter().map(Into::into).collect(),
             reservation,
             charge,
             first_attempts: None,
@@ -238,6 +244,9 @@ impl Running {
             was_due_ms: None,
             bytes: 0,
             outcome,
+            replay: 0,
+            lane: None,
+            attempt: None,
         });
         self.heard
             .wait(|heard| (heard.settled.len() > before).then_some(()));
@@ -294,6 +303,10 @@ struct HeardState {
     admitted: Vec<(TargetId, Arc<Event>)>,
     refused: Vec<(TargetId, Arc<Event>)>,
     settled: Vec<Settlement>,
+    in_vain: Vec<Settlement>,
+    replayed: Vec<(TargetId, u64, u64)>,
+    discarded: Vec<Settlement>,
+    hastened: Vec<(TargetId, u64)>,
     abandoned: Vec<Abandoned>,
     forgotten: Vec<(TargetId, u64)>,
 }
@@ -327,6 +340,18 @@ impl Feed for Heard {
     }
     fn refused(&self, target: TargetId, event: &Arc<Event>) {
         self.hear(|heard| heard.refused.push((target, Arc::clone(event))));
+    }
+    fn in_vain(&self, settlements: &[Settlement]) {
+        self.hear(|heard| heard.in_vain.extend_from_slice(settlements));
+    }
+    fn replayed(&self, target: TargetId, bytes: u64, due_ms: u64) {
+        self.hear(|heard| heard.replayed.push((target, bytes, due_ms)));
+    }
+    fn discarded(&self, settlements: &[Settlement]) {
+        self.hear(|heard| heard.discarded.extend_from_slice(settlements));
+    }
+    fn hastened(&self, target: TargetId, due_ms: u64) {
+        self.hear(|heard| heard.hastened.push((target, due_ms)));
     }
     fn abandoned(&self, deliveries: &[Abandoned]) {
         self.hear(|heard| {

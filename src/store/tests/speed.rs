@@ -49,6 +49,9 @@ async fn a_hundred_thousand_events() {
             was_due_ms: None,
             bytes: 0,
             outcome: Outcome::Delivered,
+            replay: 0,
+            lane: None,
+            attempt: None,
         });
     }
     running.close().await;

@@ -2,7 +2,7 @@
 
 use super::keys::Pair;
 use hookgate::{
-    clock::{rfc3339, unix_ms},
+    clock::{rfc3339, wall_ms},
     config::{
         Source,
         load::{self, Options, Origin},
@@ -52,7 +52,7 @@ impl Played {
         let made_up = load(name, &[("${SECRET}", None)], Options { allow_unset: true });
         let pair = Pair::new(first(&made_up), SECRET);
         let source = load(name, &[(&pair.secret, Some("key-1"))], Options::default());
-        let now_ms = unix_ms();
+        let now_ms = wall_ms();
         let request = unsigned(&source, now_ms);
         let mut played = Self::of(name, source, request, now_ms);
         played.private = pair.private;

@@ -8,7 +8,7 @@ use super::handshake::Asked;
 use super::vendor::{SIGNATURES_MAX, Script, Vendor, parts};
 use crate::{
     cli::{Failure, preset::Preset},
-    clock::unix_ms,
+    clock::wall_ms,
     config::{
         self, Source,
         load::{Options, Process, load_text},
@@ -69,7 +69,7 @@ impl Played {
             body,
         } = request.clone();
         self.verifier
-            .verify(&method, query.as_deref(), headers, body, unix_ms())
+            .verify(&method, query.as_deref(), headers, body, wall_ms())
             .is_ok()
     }
 

@@ -119,7 +119,7 @@ fn is_believed(vendor: &Vendor, request: &Outgoing) -> bool {
         body,
     } = request.clone();
     verifier
-        .verify(&method, query.as_deref(), headers, body, unix_ms())
+        .verify(&method, query.as_deref(), headers, body, wall_ms())
         .is_ok()
 }
 

@@ -107,6 +107,25 @@ fn targets() {
                     "url: http://a/\nretry: { first: 5s, max: 1s }",
                 ),
                 ("retry is a duration", "url: http://a/\nretry: 5s"),
+                ("no delays", "url: http://a/\nretry: []"),
+                ("bad delays", "url: http://a/\nretry: [1m, 0s, five, [5m]]"),
+                (
+                    "delays that are listed and grow",
+                    "url: http://a/\nretry: { delays: [1m], first: 1s, factor: 2, max: 5m }",
+                ),
+                (
+                    "bad counts of attempts",
+                    "url: http://a/\nretry: { delays: 5m, max_attempts: 0 }",
+                ),
+                ("bad rates", "url: http://a/\nrate: 50"),
+                ("a rate of nothing", "url: http://a/\nrate: 0/s"),
+                ("a rate in days", "url: http://a/\nrate: 5/d"),
+                (
+                    "a bad breaker",
+                    "url: http://a/\nbreaker: { failures: 0, rate: 50, min_attempts: many, window: 10ms, hold: 1ms, open: 5s }",
+                ),
+                ("a breaker that is on", "url: http://a/\nbreaker: on"),
+                ("a breaker that is a list", "url: http://a/\nbreaker: [10]"),
                 ("sign without secret", "url: http://a/\nsign: {}"),
                 (
                     "sign without prefix",
