@@ -1,7 +1,7 @@
 //! Requests that were refused and are kept: looked at, and released once the secret is right.
 
 use crate::support::{
-    App, Reply, Request,
+    App, Behaviour, Reply, Request,
     gate::{Gate, Home},
     hmac_sha256_hex,
     sender::Connection,
@@ -58,20 +58,26 @@ fn event(n: usize) -> Request {
 
 #[track_caller]
 fn get(gate: &Gate, path: &str) -> Value {
-    let reply = gate.admin_get(path);
+    let reply = asked(gate, &format!("GET {path} HTTP/1.1"), "");
     assert_eq!(reply.status, 200, "{reply:?}");
     reply.json()
 }
 
 fn post(gate: &Gate, path: &str, body: &Value) -> Reply {
-    let request = Request::new(path, body.to_string()).header("Content-Type", "application/json");
-    let text = String::from_utf8(request.bytes()).expect("text");
+    asked(gate, &format!("POST {path} HTTP/1.1"), &body.to_string())
+}
+
+fn asked(gate: &Gate, line: &str, body: &str) -> Reply {
     let mut connection = Connection::open(gate.admin);
-    connection.write(text.replace("gate.test", "localhost").as_bytes());
-    connection
-        .read_reply()
-        .expect("readable")
-        .expect("an answer")
+    let length = body.len();
+    connection.write(
+        format!(
+            "{line}\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+        .as_bytes(),
+    );
+    let reply = connection.read_reply();
+    reply.expect("readable").expect("an answer")
 }
 
 #[track_caller]
@@ -260,9 +266,15 @@ fn of_a_missing_signature_the_head_alone_is_kept() {
     assert_eq!(canary.expect("kept")["value"], "c4");
     let page = release(&gate, &json!({}));
     assert_eq!(page["outcomes"][0]["reason"], "no_body");
-    assert_eq!(gate.admin_get("/api/v1/rejects/99").status, 404);
-    assert_eq!(gate.admin_get("/api/v1/rejects/x").status, 404);
-    assert_eq!(gate.admin_get("/api/v1/rejects?reason=none").status, 400);
+    for (path, status) in [
+        ("/99", 404),
+        ("/x", 404),
+        ("?reason=none", 400),
+        ("?cursor=x", 400),
+    ] {
+        let line = format!("GET /api/v1/rejects{path} HTTP/1.1");
+        assert_eq!(asked(&gate, &line, "").status, status, "{path}");
+    }
 }
 
 #[test]
@@ -369,4 +381,130 @@ fn a_flood_costs_a_fixed_amount_of_disk_and_delays_nobody() {
     println!("most on the disk: {most} bytes; not kept: {busy} of {FLOOD}");
     gate.stop();
     assert!(disk(&home) <= DISK_MAX);
+}
+
+/// A command of an operator, on the gateway that runs here.
+fn rejects(home: &Home, gate: &Gate, args: &[&str]) -> (bool, String) {
+    let admin = format!("http://{}", gate.admin);
+    let args: Vec<&str> = ["rejects"]
+        .iter()
+        .chain(args)
+        .chain(&["-c", "hookgate.yaml", "--admin", &admin])
+        .copied()
+        .collect();
+    let output = home.command(&args).output().expect("the binary runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.success(), format!("{text}{said}"))
+}
+
+/// An operator with a terminal: what is there, why, and once the secret is right, out with it.
+#[test]
+fn the_commands_list_show_explain_and_release() {
+    let app = App::start();
+    let home = home(&app, "rejects: {}", "rejects_per_client: 1000");
+    let gate = home.start();
+    assert_eq!(gate.send(&event(0)).status, 401);
+    assert_eq!(gate.send(&Request::new("/hooks/erp", "{}")).status, 401);
+    kept(&gate, 2);
+
+    let (ok, said) = rejects(&home, &gate, &["list"]);
+    assert!(ok, "{said}");
+    for part in [
+        "bad_signature",
+        "missing_signature",
+        "127.0.0.1",
+        "POST /hooks/erp?x=1",
+    ] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+    let (ok, said) = rejects(&home, &gate, &["list", "--reason", "stale"]);
+    assert!(
+        ok && said.contains("no refused requests are kept"),
+        "{said}"
+    );
+    let (ok, said) = rejects(&home, &gate, &["show", "1"]);
+    assert!(
+        ok && said.contains("x-signature: ") && said.contains(&body(0)),
+        "{said}"
+    );
+    let (ok, said) = rejects(&home, &gate, &["show", "2"]);
+    assert!(ok && said.contains("body not read"), "{said}");
+
+    // By the configuration that is here, as of the time of receipt; and the same by hand.
+    let (ok, said) = rejects(&home, &gate, &["explain", "1"]);
+    assert!(!ok && said.starts_with("fails: "), "{said}");
+    assert!(said.contains("secret"), "{said}");
+    let (ok, said) = rejects(&home, &gate, &["explain", "2"]);
+    assert!(!ok && said.starts_with("fails: "), "{said}");
+    assert!(said.to_lowercase().contains("x-signature"), "{said}");
+    write_secret(&home, RIGHT);
+    let (ok, said) = rejects(&home, &gate, &["explain", "1"]);
+    assert!(ok && said.starts_with("passes"), "{said}");
+    let (ok, raw) = rejects(&home, &gate, &["show", "1", "--raw"]);
+    assert!(
+        ok && raw.starts_with("POST /hooks/erp?x=1 HTTP/1.1\r\n"),
+        "{raw}"
+    );
+    let file = home.path().join("request.txt");
+    std::fs::write(&file, &raw).expect("writable");
+    let by_hand = home.command(&["explain", "request.txt", "-c", "hookgate.yaml"]);
+    let output = { by_hand }.output().expect("the binary runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.starts_with("passes"),
+        "{text}"
+    );
+
+    let (ok, said) = rejects(&home, &gate, &["release", "1"]);
+    assert!(
+        !ok && said.contains("signature matches no secret"),
+        "the gateway has the old one: {said}"
+    );
+    hang_up(&gate);
+    let (ok, said) = rejects(&home, &gate, &["release"]);
+    assert!(!ok && said.contains("which ones?"), "{said}");
+    let (ok, said) = rejects(&home, &gate, &["release", "--source", "erp", "--dry-run"]);
+    assert!(
+        !ok && said.contains("would be: 1 accepted, 1 refused"),
+        "{said}"
+    );
+    let (ok, said) = rejects(&home, &gate, &["release", "--source", "erp"]);
+    assert!(!ok && said.contains("1 accepted, 1 refused"), "{said}");
+    assert!(
+        said.contains("1 stay: it was refused before its body was read"),
+        "{said}"
+    );
+    let (ok, said) = rejects(&home, &gate, &["release", "--reason", "bad_signature"]);
+    assert!(ok && said.contains("there are none"), "{said}");
+    assert_eq!(taken(&app, 1).len(), 1);
+}
+
+/// The app's own answer decides: what it takes is done with, what it refuses stays.
+#[test]
+fn a_release_in_passthrough_ends_as_the_app_says() {
+    let app = App::start();
+    let home = home(
+        &app,
+        "ack: passthrough\n    rejects: {}",
+        "rejects_per_client: 1000",
+    );
+    let gate = home.start();
+    for n in 0..2 {
+        assert_eq!(gate.send(&event(n)).status, 401);
+    }
+    kept(&gate, 2);
+    write_secret(&home, RIGHT);
+    hang_up(&gate);
+    app.behave(Behaviour::Status(500));
+    let page = release(&gate, &json!({}));
+    assert_eq!(page["counts"], json!({ "refused": 2 }));
+    assert_eq!(page["outcomes"][0]["reason"], "app");
+    app.behave(Behaviour::Status(204));
+    let page = release(&gate, &json!({}));
+    assert_eq!(page["counts"], json!({ "passed": 2 }));
+    assert_eq!(page["outcomes"][1]["status"], 204);
+    kept(&gate, 0);
+    let times = taken(&app, 4);
+    assert!(times.values().all(|times| *times == 2), "{times:?}");
 }

@@ -127,11 +127,12 @@ impl Filter {
     fn params(&self) -> Vec<(&'static str, String)> {
         let now_ms = clock::unix_ms();
         let time = |text: &Option<String>| {
-            text.as_deref().map(|text| match config::DURATION.option(text) {
-                Ok(ago) => clock::rfc3339(now_ms.saturating_sub(clock::millis(ago))),
-                // The gateway says what is accepted.
-                Err(_) => text.to_owned(),
-            })
+            text.as_deref()
+                .map(|text| match config::DURATION.option(text) {
+                    Ok(ago) => clock::rfc3339(now_ms.saturating_sub(clock::millis(ago))),
+                    // The gateway says what is accepted.
+                    Err(_) => text.to_owned(),
+                })
         };
         let params = [
             ("source", self.source.clone()),
@@ -140,7 +141,9 @@ impl Filter {
             ("to", time(&self.until)),
         ];
         let params = params.into_iter();
-        params.filter_map(|(name, value)| Some((name, value?))).collect()
+        params
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect()
     }
 
     fn is_empty(&self) -> bool {
@@ -173,7 +176,9 @@ async fn list(args: &List) -> Result<(), Failure> {
     let shown = Shown {
         under: "rejects",
         json: args.gateway.json,
-        table: Table::new(&["RECEIVED", "ID", "SOURCE", "REASON", "CLIENT", "REQUEST", "BODY"]),
+        table: Table::new(&[
+            "RECEIVED", "ID", "SOURCE", "REASON", "CLIENT", "REQUEST", "BODY",
+        ]),
         row: &row,
     };
     let any = page::list(&ask, "/rejects", &args.filter.params(), &args.amount, shown).await?;
@@ -184,7 +189,11 @@ async fn list(args: &List) -> Result<(), Failure> {
 }
 
 fn row(reject: &Value) -> Vec<String> {
-    let gone = if reject["configured"] == false { " (removed)" } else { "" };
+    let gone = if reject["configured"] == false {
+        " (removed)"
+    } else {
+        ""
+    };
     vec![
         cell(&reject["received_at"]),
         cell(&reject["id"]),
@@ -246,10 +255,15 @@ fn page_of(reject: &Value) -> String {
     };
     match reject["body"].as_str() {
         Some(body) => {
-            text += &format!("\nbody ({}{encoding})\n{}\n", body_bytes(reject), plain_lines(body));
+            text += &format!(
+                "\nbody ({}{encoding})\n{}\n",
+                body_bytes(reject),
+                plain_lines(body)
+            );
         }
         None => {
-            text += "\nbody not read: the request was refused by its head, so it can't be released\n";
+            text +=
+                "\nbody not read: the request was refused by its head, so it can't be released\n";
         }
     }
     text
@@ -319,7 +333,9 @@ impl Tally {
             return "there are none\n".to_owned();
         }
         let counts = self.counts.iter();
-        let counts: Vec<String> = counts.map(|(word, count)| format!("{count} {word}")).collect();
+        let counts: Vec<String> = counts
+            .map(|(word, count)| format!("{count} {word}"))
+            .collect();
         let would = if dry_run { "would be: " } else { "" };
         let mut text = format!("{would}{}\n", counts.join(", "));
         for (why, count) in &self.refused {
@@ -349,7 +365,8 @@ async fn release(args: &Release) -> Result<(), Failure> {
             Ok(answer) => answer,
             Err(failure) => {
                 print(&tally.text(args.dry_run))?;
-                let cursor = cursor.map_or_else(String::new, |cursor| format!(" --cursor {cursor}"));
+                let cursor =
+                    cursor.map_or_else(String::new, |cursor| format!(" --cursor {cursor}"));
                 eprintln!("not all is done; the same command goes on with{cursor}");
                 return Err(failure);
             }
@@ -357,7 +374,11 @@ async fn release(args: &Release) -> Result<(), Failure> {
         tally.add(&answer);
         if args.gateway.json {
             let outcomes = answer["outcomes"].as_array().into_iter().flatten();
-            print(&outcomes.map(|outcome| format!("{outcome}\n")).collect::<String>())?;
+            print(
+                &outcomes
+                    .map(|outcome| format!("{outcome}\n"))
+                    .collect::<String>(),
+            )?;
         }
         cursor = answer["cursor"].as_str().map(str::to_owned);
         if cursor.is_none() {
@@ -416,7 +437,8 @@ mod tests {
             ],
             "body": "aGkK/w==", "body_encoding": "base64", "body_bytes": 4,
         });
-        let expected = b"POST /in?x=1 HTTP/1.1\r\nhost: a\r\nx-b: \xff\r\ncontent-length: 4\r\n\r\nhi\n\xff";
+        let expected =
+            b"POST /in?x=1 HTTP/1.1\r\nhost: a\r\nx-b: \xff\r\ncontent-length: 4\r\n\r\nhi\n\xff";
         assert_eq!(raw(&reject).expect("a request"), expected);
         let mut head = reject;
         head["body"] = Value::Null;
@@ -438,8 +460,14 @@ mod tests {
             "would be: 2 accepted, 1 refused\n1 stay: signature matches no secret\n"
         );
         let cases = [
-            (json!({ "id": 1, "outcome": "accepted", "event_id": "e" }), "1 accepted, event e\n"),
-            (json!({ "id": 1, "outcome": "duplicate", "event_id": null }), "1 duplicate\n"),
+            (
+                json!({ "id": 1, "outcome": "accepted", "event_id": "e" }),
+                "1 accepted, event e\n",
+            ),
+            (
+                json!({ "id": 1, "outcome": "duplicate", "event_id": null }),
+                "1 duplicate\n",
+            ),
             (
                 json!({ "id": 1, "outcome": "refused", "reason": "x", "why": "no\u{1b}[2J" }),
                 "1 refused: no\\u{1b}[2J\n",
