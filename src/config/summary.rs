@@ -4,7 +4,7 @@ use super::{
     Ack, Config, SkipRule, Source, Status, Target, Verify, WhenFull,
     handshake::{Handshake, HandshakeBody},
     source::Replay,
-    target::Breaker,
+    target::{Breaker, Format},
     value::{duration_text as duration, size_text as size},
     verify::{
         Algorithm, Condition, Expected, Hash, Proof, Scheme, Signature, Subject, TimePlace,
@@ -142,6 +142,14 @@ fn target_lines(target: &Target) -> String {
             ),
         ),
         (
+            "connect",
+            format!(
+                "within {}; anew after {}",
+                duration(target.connect_timeout),
+                duration(target.connection_max_age)
+            ),
+        ),
+        (
             "retry",
             format!(
                 "{}; dead letter {}",
@@ -163,8 +171,13 @@ fn target_lines(target: &Target) -> String {
         };
         rows.push(("rate", format!("{} attempts a {unit}", rate.attempts)));
     }
-    if target.sign.is_some() {
-        rows.push(("sign", "Standard Webhooks".to_owned()));
+    match target.sign.len() {
+        0 => {}
+        1 => rows.push(("sign", "Standard Webhooks".to_owned())),
+        secrets => rows.push(("sign", format!("Standard Webhooks, with {secrets} secrets"))),
+    }
+    if target.format == Format::CloudEvents {
+        rows.push(("format", "CloudEvents 1.0, binary mode".to_owned()));
     }
     block("target", &target.name, target.replaces.as_deref(), &rows)
 }

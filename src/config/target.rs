@@ -16,6 +16,10 @@ pub struct Target {
     pub url: Uri,
     /// Of one attempt, from connecting to the end of the answer.
     pub timeout: Duration,
+    /// Of its connection: name, address and TLS. At most `timeout`.
+    pub connect_timeout: Duration,
+    /// Age from which a connection is not used again, so that the name is resolved anew. Zero: each attempt makes one.
+    pub connection_max_age: Duration,
     /// Attempts at one time.
     pub concurrency: usize,
     /// Attempts that begin within some time, at most.
@@ -32,8 +36,28 @@ pub struct Target {
     pub max_backlog_bytes: u64,
     /// What happens to an event that no longer fits.
     pub when_full: WhenFull,
-    /// Key of a Standard Webhooks signature.
-    pub sign: Option<SigningKey>,
+    /// Keys of a Standard Webhooks signature each, the newest first. None: not signed.
+    pub sign: Vec<SigningKey>,
+    /// What the app is told beside the event's own headers.
+    pub format: Format,
+}
+
+impl Target {
+    /// The usual `timeout`.
+    pub const TIMEOUT: Duration = Duration::from_secs(30);
+    /// The usual `connect_timeout`: a lost SYN is sent again after 1 s and 3 s.
+    pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+    /// The usual `connection_max_age`: as short as the TTL of names that are meant to move.
+    pub const CONNECTION_MAX_AGE: Duration = Duration::from_secs(30);
+}
+
+/// In which form an app gets its events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// The sender's request and `Hookgate-*`.
+    Plain,
+    /// `ce-*` beside them: CloudEvents 1.0 in binary mode.
+    CloudEvents,
 }
 
 /// How many attempts may begin, evenly over time but for a burst of one second's worth.

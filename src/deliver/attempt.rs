@@ -2,6 +2,7 @@
 //! `passthrough`, which hands the app's answer on.
 
 use super::classify::{self, Ending, TIMED_OUT};
+use super::headers::Attempt;
 use super::target::Target;
 use super::{PassError, PassReply};
 use crate::clock;
@@ -37,7 +38,7 @@ impl Target {
     pub(super) async fn post(
         &self,
         event: &Event,
-        attempt: u32,
+        attempt: Attempt,
         deadline: Instant,
         answer_bytes: usize,
     ) -> Posted {
@@ -84,7 +85,10 @@ impl Target {
     /// `passthrough`: one attempt in the request's own task. The breaker hears of it but does not stop it: the
     /// sender waits for the app's own answer, not for ours.
     pub(super) async fn pass(self: &Arc<Self>, event: &Event) -> Result<PassReply, PassError> {
-        const ATTEMPT: u32 = 1;
+        const ATTEMPT: Attempt = Attempt {
+            number: 1,
+            replay: 0,
+        };
         let deadline = Instant::now() + self.timeout;
         let slot = timeout_at(deadline, self.slot()).await;
         let slot = slot.map_err(|_| PassError::Timeout)?;
@@ -93,9 +97,9 @@ impl Target {
         posted.ending.delivered &= posted.is_whole();
         self.count(event, &posted);
         if posted.ending.delivered {
-            super::log::delivered(event, &self.name, ATTEMPT, &posted.ending);
+            super::log::delivered(event, &self.name, ATTEMPT.number, &posted.ending);
         } else {
-            self.log_failure(event, ATTEMPT, &posted);
+            self.log_failure(event, ATTEMPT.number, &posted);
         }
         self.heard(posted.ending.reach);
         posted.into_reply()
@@ -137,6 +141,7 @@ impl Posted {
                 headers: reply.headers,
                 body: reply.body,
             }),
+            Some(Err(error)) if error.is_timeout() => Err(PassError::Timeout),
             Some(_) => Err(PassError::Bad),
             None => Err(PassError::Timeout),
         }

@@ -1,9 +1,10 @@
 //! What an attempt carries besides the body: the sender's headers as they were admitted, the secret's header put
 //! back, and ours. The event itself is never changed, so every attempt starts from the same headers.
 
-use super::PresentSecrets;
 use super::sign::Signer;
+use super::{PresentSecrets, cloudevents};
 use crate::clock;
+use crate::config::target::Format;
 use crate::event::{Event, SecretHeader};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -12,10 +13,10 @@ use uuid::Uuid;
 
 /// Bytes of an event type that are sent. A vendor's type is a word; a longer one would break the app's own limit
 /// on headers, so it is left out (the body still says it).
-const EVENT_TYPE_BYTES_MAX: usize = 1024;
+pub(super) const EVENT_TYPE_BYTES_MAX: usize = 1024;
 
 /// Headers that an attempt may add, so that the map grows once at most.
-const ADDED: usize = 12;
+const ADDED: usize = 18;
 
 /// What cannot stand in a header as it is; `%`, so that decoding gives back the type. Non-ASCII always goes.
 const ENCODED: AsciiSet = CONTROLS.add(b'%');
@@ -25,20 +26,34 @@ const ENCODED_WITH_SPACE: AsciiSet = ENCODED.add(b' ');
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
+/// Which attempt it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attempt {
+    /// 1, 2 ...
+    pub(super) number: u32,
+    /// 1, 2 ... on replays; 0 before the first.
+    pub(super) replay: u32,
+}
+
 /// Dresses the events of one target.
 pub(super) struct Outfit {
     secrets: PresentSecrets,
     signer: Option<Signer>,
+    format: Format,
 }
 
 impl Outfit {
     /// Prepares what is the same for every event.
-    pub(super) fn new(secrets: PresentSecrets, signer: Option<Signer>) -> Self {
-        Self { secrets, signer }
+    pub(super) fn new(secrets: PresentSecrets, signer: Option<Signer>, format: Format) -> Self {
+        Self {
+            secrets,
+            signer,
+            format,
+        }
     }
 
-    /// The headers of attempt number `attempt` (1, 2 ...) at `now_ms` (Unix, milliseconds).
-    pub(super) fn headers(&self, event: &Event, attempt: u32, now_ms: u64) -> HeaderMap {
+    /// The headers of an attempt at `now_ms` (Unix, milliseconds).
+    pub(super) fn headers(&self, event: &Event, attempt: Attempt, now_ms: u64) -> HeaderMap {
         let mut headers = event.headers.clone();
         headers.reserve(ADDED);
         if let Some(secret) = &event.secret_header {
@@ -49,6 +64,9 @@ impl Outfit {
             .hyphenated()
             .encode_lower(&mut id);
         add_ours(&mut headers, event, id, attempt);
+        if self.format == Format::CloudEvents {
+            cloudevents::add(&mut headers, event, id);
+        }
         if let Some(signer) = &self.signer {
             add_signature(&mut headers, signer, id, &event.body, now_ms / 1000);
         }
@@ -77,13 +95,14 @@ impl fmt::Debug for Outfit {
     }
 }
 
-fn add_ours(headers: &mut HeaderMap, event: &Event, id: &str, attempt: u32) {
+fn add_ours(headers: &mut HeaderMap, event: &Event, id: &str, attempt: Attempt) {
     const DEDUPE_KEY: HeaderName = HeaderName::from_static("hookgate-dedupe-key");
     const EVENT_ID: HeaderName = HeaderName::from_static("hookgate-event-id");
     const SOURCE: HeaderName = HeaderName::from_static("hookgate-source");
     const EVENT_TYPE: HeaderName = HeaderName::from_static("hookgate-event-type");
     const ATTEMPT: HeaderName = HeaderName::from_static("hookgate-attempt");
     const RECEIVED_AT: HeaderName = HeaderName::from_static("hookgate-received-at");
+    const REPLAY: HeaderName = HeaderName::from_static("hookgate-replay");
 
     let mut key = [0; 64];
     hex::encode_to_slice(event.key.0, &mut key).expect("64 digits are 32 bytes");
@@ -93,13 +112,16 @@ fn add_ours(headers: &mut HeaderMap, event: &Event, id: &str, attempt: u32) {
     if let Some(event_type) = event.event_type.as_deref().and_then(encode_type) {
         headers.insert(EVENT_TYPE, event_type);
     }
-    headers.insert(ATTEMPT, HeaderValue::from(attempt));
+    headers.insert(ATTEMPT, HeaderValue::from(attempt.number));
+    if attempt.replay > 0 {
+        headers.insert(REPLAY, HeaderValue::from(attempt.replay));
+    }
     let received_at = clock::rfc3339(event.received_ms);
     headers.insert(RECEIVED_AT, ascii(received_at.as_bytes()));
 }
 
 /// A value of printable ASCII: digits, names of sources (`[a-z0-9-]`), times.
-fn ascii(text: &[u8]) -> HeaderValue {
+pub(super) fn ascii(text: &[u8]) -> HeaderValue {
     HeaderValue::from_bytes(text).expect("printable ASCII is a header value (RFC 9110 5.5)")
 }
 
@@ -114,23 +136,28 @@ fn encode_type(event_type: &str) -> Option<HeaderValue> {
     (encoded.len() <= EVENT_TYPE_BYTES_MAX).then(|| ascii(encoded.as_bytes()))
 }
 
-/// The sender's own `webhook-*` would contradict ours. Some servers read `_` in a name as `-`.
-fn add_signature(headers: &mut HeaderMap, signer: &Signer, id: &str, body: &[u8], unix_s: u64) {
-    const ID: HeaderName = HeaderName::from_static("webhook-id");
-    const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
-    const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
-
+/// Removes what the sender calls `prefix-*`. Some servers read `_` in a name as `-`.
+pub(super) fn remove_senders(headers: &mut HeaderMap, prefix: &str) {
     let senders: Vec<HeaderName> = headers
         .keys()
         .filter(|name| {
-            let name = name.as_str();
-            name.starts_with("webhook-") || name.starts_with("webhook_")
+            let rest = name.as_str().strip_prefix(prefix);
+            rest.is_some_and(|rest| rest.starts_with(['-', '_']))
         })
         .cloned()
         .collect();
     for name in senders {
         headers.remove(name);
     }
+}
+
+/// The sender's own `webhook-*` would contradict ours.
+fn add_signature(headers: &mut HeaderMap, signer: &Signer, id: &str, body: &[u8], unix_s: u64) {
+    const ID: HeaderName = HeaderName::from_static("webhook-id");
+    const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+    const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+
+    remove_senders(headers, "webhook");
     let timestamp = unix_s.to_string();
     let signature = signer.sign(id, &timestamp, body);
     headers.insert(ID, ascii(id.as_bytes()));
@@ -217,7 +244,11 @@ mod tests {
     }
 
     fn plain() -> Outfit {
-        Outfit::new(Arc::default(), None)
+        Outfit::new(Arc::default(), None, Format::Plain)
+    }
+
+    fn nth(number: u32) -> Attempt {
+        Attempt { number, replay: 0 }
     }
 
     fn all<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
@@ -233,7 +264,7 @@ mod tests {
             ("accept", "b"),
             ("webhook-id", "theirs"),
         ]);
-        let headers = plain().headers(&event, 3, 0);
+        let headers = plain().headers(&event, nth(3), 0);
         let id = event.id.to_string();
         let key = "ab".repeat(32);
         let expected: [(&str, &[&str]); 10] = [
@@ -269,7 +300,7 @@ mod tests {
         for (event_type, expected) in cases {
             let mut event = event(&[]);
             event.event_type = Some(event_type.into());
-            let headers = plain().headers(&event, 1, 0);
+            let headers = plain().headers(&event, nth(1), 0);
             assert_eq!(
                 all(&headers, "hookgate-event-type").first().copied(),
                 expected,
@@ -280,7 +311,7 @@ mod tests {
         untyped.event_type = None;
         assert!(
             !plain()
-                .headers(&untyped, 1, 0)
+                .headers(&untyped, nth(1), 0)
                 .contains_key("hookgate-event-type")
         );
     }
@@ -298,7 +329,7 @@ mod tests {
             value(http::header::AUTHORIZATION, "old", "Bearer o"),
         ];
         let secrets: SecretHeaders = [("erp".into(), values)].into();
-        let outfit = Outfit::new(Arc::new(secrets.into()), None);
+        let outfit = Outfit::new(Arc::new(secrets.into()), None, Format::Plain);
         let cases = [
             ("erp", "old", Some("Bearer o")),
             ("erp", "gone", Some("Bearer n")),
@@ -311,7 +342,7 @@ mod tests {
                 header: http::header::AUTHORIZATION,
                 secret: secret.into(),
             });
-            let headers = outfit.headers(&event, 1, 0);
+            let headers = outfit.headers(&event, nth(1), 0);
             assert_eq!(
                 all(&headers, "authorization").first().copied(),
                 expected,
@@ -330,16 +361,54 @@ mod tests {
             ("webhook-extra", "theirs"),
             ("x-webhook", "kept"),
         ]);
-        let outfit = Outfit::new(Arc::default(), Some(Signer::new(&key)));
-        let headers = outfit.headers(&event, 1, 1_614_265_330_999);
+        let keys = [key, SigningKey::new(b"old".to_vec())];
+        let outfit = Outfit::new(Arc::default(), Signer::new(&keys), Format::Plain);
+        let headers = outfit.headers(&event, nth(1), 1_614_265_330_999);
         let id = event.id.to_string();
-        let signature = Signer::new(&key).sign(&id, "1614265330", b"{}");
-        assert_eq!(all(&headers, "webhook-id"), [id]);
+        let signer = Signer::new(&keys).expect("keys");
+        let signature = signer.sign(&id, "1614265330", b"{}");
+        assert_eq!(all(&headers, "webhook-id"), [id.as_str()]);
         assert_eq!(all(&headers, "webhook-timestamp"), ["1614265330"]);
         assert_eq!(all(&headers, "webhook-signature"), [signature]);
         assert_eq!(all(&headers, "x-webhook"), ["kept"]);
         assert!(!headers.contains_key("webhook_signature"));
         assert!(!headers.contains_key("webhook-extra"));
+
+        // Three days later: the same id, signed as of now.
+        let late = outfit.headers(&event, nth(9), 1_614_265_330_999 + 72 * 3_600_000);
+        let signature = signer.sign(&id, "1614524530", b"{}");
+        assert_eq!(all(&late, "webhook-id"), [id]);
+        assert_eq!(all(&late, "webhook-timestamp"), ["1614524530"]);
+        assert_eq!(all(&late, "webhook-signature"), [signature]);
+    }
+
+    #[test]
+    fn a_replay_says_so() {
+        let event = event(&[]);
+        for (replay, expected) in [(0, None), (1, Some("1")), (12, Some("12"))] {
+            let attempt = Attempt { number: 1, replay };
+            let headers = plain().headers(&event, attempt, 0);
+            assert_eq!(all(&headers, "hookgate-replay").first().copied(), expected);
+            assert_eq!(all(&headers, "hookgate-attempt"), ["1"]);
+        }
+    }
+
+    #[test]
+    fn cloudevents_wear_both() {
+        let event = event(&[("content-type", "application/json"), ("ce-id", "theirs")]);
+        let outfit = Outfit::new(Arc::default(), None, Format::CloudEvents);
+        let headers = outfit.headers(&event, nth(1), 0);
+        let id = event.id.to_string();
+        for (name, value) in [
+            ("content-type", "application/json"),
+            ("ce-id", id.as_str()),
+            ("hookgate-event-id", id.as_str()),
+            ("ce-type", "order.created"),
+        ] {
+            assert_eq!(all(&headers, name), [value], "{name}");
+        }
+        let plain = plain().headers(&event, nth(1), 0);
+        assert_eq!(all(&plain, "ce-id"), ["theirs"]);
     }
 
     #[test]
@@ -365,7 +434,7 @@ mod tests {
         for value in kept {
             let headers = plain().headers(
                 &event(&[("traceparent", value), ("tracestate", "a=b")]),
-                1,
+                nth(1),
                 0,
             );
             assert_eq!(all(&headers, "traceparent"), [value]);
@@ -383,7 +452,7 @@ mod tests {
     }
 
     fn assert_fresh_trace(event: &Event, case: &str) {
-        let headers = plain().headers(event, 1, 0);
+        let headers = plain().headers(event, nth(1), 0);
         let [made] = all(&headers, "traceparent")[..] else {
             panic!("one traceparent: {case}");
         };

@@ -7,7 +7,9 @@
 
 mod attempt;
 mod breaker;
+mod by_hand;
 mod classify;
+mod cloudevents;
 mod crew;
 mod due;
 #[cfg(test)]
@@ -35,14 +37,16 @@ use crate::event::{Event, TargetId};
 use crate::metrics::TargetMetrics;
 use crate::shutdown::Listener as Stop;
 use crate::store::{Abandoned, Backlog, Feed, Settlement, Store};
+pub use by_hand::{Handed, NotUrl};
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, Uri};
 use parking_lot::RwLock;
 use removed::Estate;
 pub use removed::Removed;
 use shift::Shift;
 use std::{collections::HashMap, sync::Arc};
 use target::Target;
+use tokio::sync::Semaphore;
 
 /// Secrets that arrive in a header, by source name: put back when an event is delivered.
 pub type SecretHeaders = HashMap<Arc<str>, Vec<SecretValue>>;
@@ -69,6 +73,8 @@ pub struct Deliver {
     removed: HashMap<TargetId, Arc<Estate>>,
     shift: Arc<Shift>,
     secrets: PresentSecrets,
+    /// Attempts by hand at one time.
+    hands: Semaphore,
 }
 
 /// What an operator sees of a target.
@@ -138,6 +144,7 @@ impl Deliver {
             removed,
             shift,
             secrets,
+            hands: Semaphore::new(by_hand::HANDS_MAX),
         })
     }
 
@@ -206,6 +213,15 @@ impl Deliver {
     pub async fn pass(&self, target: TargetId, event: &Event) -> Result<PassReply, PassError> {
         let target = self.targets.get(&target).ok_or(PassError::Bad)?;
         target.pass(event).await
+    }
+
+    /// One attempt at a URL that is given by hand (`http` or `https`), with the usual time limits. Nothing is stored,
+    /// counted or retried, and no target's breaker or slots have to do with it.
+    pub async fn post_to(&self, url: &Uri, event: &Event, replay: u32) -> Result<Handed, NotUrl> {
+        by_hand::check(url)?;
+        let turn = self.hands.acquire().await;
+        let _turn = turn.expect("the semaphore is never closed");
+        Ok(by_hand::post(url, event, replay).await)
     }
 }
 

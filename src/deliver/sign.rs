@@ -1,5 +1,6 @@
 //! Standard Webhooks: a signature made anew for every attempt, so that a late retry still passes the app's own
-//! check of its age. The key is prepared once.
+//! check of its age. The keys are prepared once. While a secret is rotated there are two, and a signature with each: the
+//! app accepts whichever it knows.
 //!
 //! Source: the Standard Webhooks specification, "Webhook metadata" and "Signature scheme" (symmetric, `v1`).
 
@@ -9,25 +10,31 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use std::fmt;
 
-/// Signs with one key.
-pub(super) struct Signer(Hmac<Sha256>);
+/// Signs with one key or more.
+pub(super) struct Signer(Vec<Hmac<Sha256>>);
 
 impl Signer {
-    /// Prepares the key.
-    pub(super) fn new(key: &SigningKey) -> Self {
-        let mac = Hmac::new_from_slice(key.expose()).expect("HMAC takes a key of any length");
-        Self(mac)
+    /// Prepares the keys; without any there is nothing to sign with.
+    pub(super) fn new(keys: &[SigningKey]) -> Option<Self> {
+        let prepare = |key: &SigningKey| {
+            Hmac::new_from_slice(key.expose()).expect("HMAC takes a key of any length")
+        };
+        (!keys.is_empty()).then(|| Self(keys.iter().map(prepare).collect()))
     }
 
-    /// The value of `webhook-signature` for a message, with the time in Unix seconds as it is sent.
+    /// The value of `webhook-signature` for a message, with the time in Unix seconds as it is sent: a signature with
+    /// each key, in their order.
     pub(super) fn sign(&self, id: &str, timestamp: &str, body: &[u8]) -> String {
-        let mut mac = self.0.clone();
-        for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
-            mac.update(part);
+        let mut signatures = String::new();
+        for mac in &self.0 {
+            let mut mac = mac.clone();
+            for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
+                mac.update(part);
+            }
+            signatures.push_str(if signatures.is_empty() { "v1," } else { " v1," });
+            STANDARD.encode_string(mac.finalize().into_bytes(), &mut signatures);
         }
-        let mut signature = String::from("v1,");
-        STANDARD.encode_string(mac.finalize().into_bytes(), &mut signature);
-        signature
+        signatures
     }
 }
 
@@ -41,23 +48,42 @@ impl fmt::Debug for Signer {
 mod tests {
     use super::*;
 
-    /// The vector that the specification's reference implementations share.
-    #[test]
-    fn the_published_vector_holds() {
-        let key = STANDARD
-            .decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
-            .expect("base64");
-        let signed = Signer::new(&SigningKey::new(key)).sign(
+    const PUBLISHED: &str = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
+
+    fn published_key() -> SigningKey {
+        let key = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+        SigningKey::new(key.expect("base64"))
+    }
+
+    fn sign(keys: &[SigningKey]) -> String {
+        let signer = Signer::new(keys).expect("keys");
+        signer.sign(
             "msg_p5jXN8AQM9LWM0D4loKWxJek",
             "1614265330",
             br#"{"test": 2432232314}"#,
+        )
+    }
+
+    /// The vector that the specification's reference implementations share.
+    #[test]
+    fn the_published_vector_holds() {
+        assert_eq!(sign(&[published_key()]), PUBLISHED);
+    }
+
+    #[test]
+    fn every_key_signs_in_its_order() {
+        let other = SigningKey::new(b"other".to_vec());
+        let alone = sign(std::slice::from_ref(&other));
+        assert_eq!(
+            sign(&[other, published_key()]),
+            format!("{alone} {PUBLISHED}")
         );
-        assert_eq!(signed, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+        assert!(Signer::new(&[]).is_none());
     }
 
     #[test]
     fn debug_shows_no_key() {
-        let shown = format!("{:?}", Signer::new(&SigningKey::new(b"hunter2".to_vec())));
-        assert_eq!(shown, "Signer(redacted)");
+        let shown = format!("{:?}", Signer::new(&[SigningKey::new(b"hunter2".to_vec())]));
+        assert_eq!(shown, "Some(Signer(redacted))");
     }
 }

@@ -14,7 +14,7 @@ use super::{PresentSecrets, Setup, TargetStatus, worker};
 use crate::budget::Budget;
 use crate::clock;
 use crate::event::{Event, TargetId};
-use crate::http::client::Client;
+use crate::http::client::{Client, Limits as ConnectionLimits};
 use crate::metrics::TargetMetrics;
 use crate::store::{DeadReason, Outcome, Settlement};
 use http::Uri;
@@ -79,10 +79,14 @@ impl Target {
         metrics.pending.set(gauge(backlog.deliveries));
         metrics.dead.set(gauge(backlog.dead));
         metrics.state(scheduler.state());
+        let limits = ConnectionLimits {
+            connect_timeout: config.connect_timeout,
+            connection_max_age: config.connection_max_age,
+        };
         Arc::new(Self {
             id,
-            client: Client::new(&config.url),
-            outfit: Outfit::new(secrets, config.sign.as_ref().map(Signer::new)),
+            client: Client::new(&config.url, limits),
+            outfit: Outfit::new(secrets, Signer::new(&config.sign), config.format),
             timeout: config.timeout,
             patience: Patience {
                 schedule: config.retry,

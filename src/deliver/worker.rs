@@ -1,6 +1,7 @@
 //! A worker takes one delivery after the other: attempt, settle, next. No task and no channel per event.
 
 use super::attempt::Posted;
+use super::headers::Attempt;
 use super::job::Job;
 use super::log;
 use super::scheduler::Step;
@@ -122,9 +123,10 @@ impl Drop for Watch<'_> {
     }
 }
 
-async fn post(target: &Target, event: &Event, attempt: u32) -> Posted {
+async fn post(target: &Target, event: &Event, number: u32) -> Posted {
     let _slot = target.slot().await;
     let deadline = Instant::now() + target.timeout;
+    let attempt = Attempt { number, replay: 0 };
     target.post(event, attempt, deadline, ANSWER_BYTES).await
 }
 

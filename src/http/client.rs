@@ -1,14 +1,17 @@
 //! A client for one origin: kept connections, no redirects, no proxy from the environment, bounded answers.
 //!
 //! An idle connection is reused for at most two seconds (many apps close at five). A reused one that dies
-//! before the first byte of an answer is replaced once, within the same call.
+//! before the first byte of an answer is replaced once, within the same call. No connection is reused beyond a given
+//! age: the next one resolves the name anew, so an app that has moved is found.
 //!
 //! A connection is driven by the call that uses it, not by a task of its own: no hop between tasks on the way,
 //! and dropping the call closes the connection.
 
+mod dial;
 mod link;
 mod origin;
 mod pool;
+mod stream;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header, uri::PathAndQuery};
@@ -24,6 +27,15 @@ pub const ANSWER_BYTES: usize = 64 * 1024;
 
 /// How long an idle connection may be reused: less than any common server keeps one open.
 const REUSE_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long connections may take, and may last.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Name, address and TLS of a new connection, together.
+    pub connect_timeout: Duration,
+    /// Age from which a connection is not used again. Zero: each call has one of its own.
+    pub connection_max_age: Duration,
+}
 
 /// What the app answered.
 #[derive(Debug)]
@@ -70,6 +82,18 @@ pub enum ClientError {
     Closed(#[source] hyper::Error),
 }
 
+impl ClientError {
+    /// Whether there was no connection in time, rather than none at all.
+    pub fn is_timeout(&self) -> bool {
+        match self {
+            Self::Dns { source, .. } | Self::Connect { source, .. } | Self::Tls { source, .. } => {
+                source.kind() == std::io::ErrorKind::TimedOut
+            }
+            Self::Closed(_) => false,
+        }
+    }
+}
+
 /// A client for the origin of one URL. Shared; any number of calls at one time.
 #[derive(Debug)]
 pub struct Client {
@@ -77,26 +101,28 @@ pub struct Client {
     /// The URL's path and query, as it stands in the request line.
     target: Uri,
     pool: Arc<Pool>,
+    connect_timeout: Duration,
 }
 
 impl Client {
     /// Prepares the origin of `url` (`http` or `https`, with a host). Connects to nothing yet. The first for an
     /// `https` URL reads the system's root certificates, and keeps them for the process.
-    pub fn new(url: &Uri) -> Self {
-        Self::with(Origin::new(url), url, REUSE_WITHIN)
+    pub fn new(url: &Uri, limits: Limits) -> Self {
+        Self::with(Origin::new(url), url, limits, REUSE_WITHIN)
     }
 
-    fn with(origin: Origin, url: &Uri, reuse_within: Duration) -> Self {
+    fn with(origin: Origin, url: &Uri, limits: Limits, reuse_within: Duration) -> Self {
         let target = url.path_and_query().cloned();
         Self {
             origin,
             target: Uri::from(target.unwrap_or(PathAndQuery::from_static("/"))),
-            pool: Arc::new(Pool::new(reuse_within)),
+            pool: Arc::new(Pool::new(reuse_within, limits.connection_max_age)),
+            connect_timeout: limits.connect_timeout,
         }
     }
 
     /// POSTs `body` with `headers` (Host and Content-Length are set here) to the URL's path and query and reads
-    /// at most `answer_bytes` of the answer. Has no time limit of its own: drop the future to give up.
+    /// at most `answer_bytes` of the answer. Once connected it has no time limit of its own: drop the future to give up.
     ///
     /// Headers are asked for once more where a dead connection is replaced: that is rare, and making them twice
     /// then costs less than a copy of them every time.
@@ -143,9 +169,8 @@ impl Client {
                 Ok(reply) => return Ok(reply),
             }
         }
-        let link = Link::open(self.origin.connect().await?)
-            .await
-            .map_err(ClientError::Closed)?;
+        let stream = self.origin.connect(self.connect_timeout).await?;
+        let link = Link::open(stream).await.map_err(ClientError::Closed)?;
         self.exchange(Box::new(link), request(), answer_bytes)
             .await
             .map_err(|lost| ClientError::Closed(lost.into()))

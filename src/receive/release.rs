@@ -54,7 +54,7 @@ async fn judge(receive: &Receive, reject: Reject, dry_run: bool) -> Result<Verdi
         Success::AnsweredBefore => Verdict::Duplicate(None),
         Success::Ignored => Verdict::Ignored,
         Success::FromApp(answered) if answered.status.is_success() => {
-            Verdict::Passed(answered.status.as_u16())
+            Verdict::Passed(Some(answered.status.as_u16()))
         }
         Success::FromApp(answered) => refused(
             "app",
@@ -124,7 +124,7 @@ fn foretell(receive: &Receive, source: &Source, incoming: &Incoming) -> Result<V
         return Ok(Verdict::Duplicate(None));
     }
     Ok(match source.config.ack {
-        Ack::Passthrough => Verdict::Passed(0),
+        Ack::Passthrough => Verdict::Passed(None),
         Ack::Stored | Ack::Delivered => Verdict::Accepted(None),
     })
 }

@@ -8,7 +8,10 @@
     reason = "a test whose helper thread panicked has failed: poisoning says so"
 )]
 
+mod answers;
+mod api;
 mod clock;
+mod connecting;
 mod crash;
 mod dedupe;
 mod delivery;
@@ -20,6 +23,7 @@ mod lookalikes;
 mod malformed;
 mod operate;
 mod oracles;
+mod passthrough;
 mod rejects;
 mod secrets;
 mod send;
@@ -30,5 +34,6 @@ mod support;
 mod tamper;
 mod targets;
 mod tidy;
+mod tls;
 mod vectors;
 mod vendors;

@@ -6,6 +6,7 @@
 
 mod bodies;
 mod comparison;
+mod deliveries;
 mod differences;
 mod library;
 mod ours;

@@ -508,3 +508,72 @@ fn a_release_in_passthrough_ends_as_the_app_says() {
     let times = taken(&app, 4);
     assert!(times.values().all(|times| *times == 2), "{times:?}");
 }
+
+/// A source with another name keeps what it has; one that is gone is shown as such, and what no route wants leaves
+/// the ring like anything else that is done with.
+#[test]
+fn after_a_change_of_the_configuration() {
+    let app = App::start();
+    let sources = |names: &[&str], more: &str| {
+        let source = |name: &&str| {
+            let replaces = if *name == "new" {
+                "replaces: old, "
+            } else {
+                ""
+            };
+            format!(
+                "  {name}: {{ {replaces}path: /{name}, verify: {{ token: {{ header: X-Token }} }}, secret: {RIGHT}{name}, \
+                 event: {{ type: json:/type }}, rejects: {{}}, forward: [{{ to: app{more} }}] }}\n"
+            )
+        };
+        let sources: String = names.iter().map(source).collect();
+        let url = app.url();
+        format!("sources:\n{sources}targets:\n  app: {{ url: {url} }}\n")
+    };
+    let home = Home::new(&sources(&["old", "gone", "stays"], ""));
+    let gate = home.start();
+    for (source, kind) in [("old", "a"), ("gone", "a"), ("stays", "a"), ("stays", "b")] {
+        // The right token of the configuration to come.
+        let token = if source == "old" { "new" } else { "other" };
+        let body = json!({ "type": kind }).to_string();
+        let request = Request::new(&format!("/{source}"), body);
+        let request = request.header("X-Token", &format!("{RIGHT}{token}"));
+        assert_eq!(gate.send(&request).status, 401);
+    }
+    kept(&gate, 4);
+    gate.stop();
+
+    let text = sources(&["new", "stays"], ", events: [a]");
+    home.configure(&text.replace(&format!("{RIGHT}stays"), &format!("{RIGHT}other")));
+    let gate = home.start();
+    let rejects = kept(&gate, 4);
+    let shown = |source: &str| {
+        let of_it = rejects.iter().filter(|reject| reject["source"] == source);
+        of_it
+            .map(|reject| reject["configured"] == true)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(shown("new"), [true]);
+    assert_eq!(shown("gone"), [false]);
+    assert_eq!(shown("stays"), [true, true]);
+    let page = release(&gate, &json!({}));
+    assert_eq!(
+        page["counts"],
+        json!({ "accepted": 2, "ignored": 1, "refused": 1 })
+    );
+    let outcomes = page["outcomes"].as_array().expect("a list");
+    let refused = outcomes
+        .iter()
+        .find(|outcome| outcome["outcome"] == "refused");
+    assert_eq!(refused.expect("one")["reason"], "source_gone");
+    kept(&gate, 1);
+    let got = app.wait_for(2);
+    assert!(
+        got.iter().all(|got| got.has("x-token")),
+        "put back from the configuration"
+    );
+    // A token that was refused is what its sender sent; a right one is nowhere once it is released.
+    let page = std::fs::read(home.database()).expect("there");
+    let secret = format!("{RIGHT}new").into_bytes();
+    assert!(!page.windows(secret.len()).any(|part| part == secret));
+}

@@ -307,10 +307,24 @@ fn a_secret_is_seen_nowhere() {
         "/healthz",
         "/readyz",
         "/api/v1/sources",
+        "/api/v1/targets",
+        "/api/v1/history",
+        "/api/v1/events?limit=200",
+        "/api/v1/openapi.yaml",
         "/",
         "/debug",
     ] {
         clean(path, format!("{:?}", gate.admin_get(path)).as_bytes());
+    }
+    // The event whose header was the secret among them, with its attempts.
+    let listed = gate.admin_get("/api/v1/events").json();
+    let events = listed["events"].as_array().expect("a list");
+    assert_eq!(events.len(), 2, "{listed}");
+    for event in events {
+        let path = format!("/api/v1/events/{}", event["id"].as_str().expect("an id"));
+        let shown = gate.admin_get(&path);
+        assert_eq!(shown.status, 200, "{shown:?}");
+        clean(&path, format!("{shown:?}").as_bytes());
     }
     clean("the data directory", &contents(&home.path().join("data")));
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", gate.pid())).expect("Linux");

@@ -103,3 +103,81 @@ fn segments(template: &str, path: &str) -> Option<Vec<String>> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::api::openapi;
+    use std::collections::BTreeSet;
+
+    /// What is described is served, and the other way round.
+    #[test]
+    fn the_description_lists_what_is_served() {
+        let description: serde_json::Value = serde_yaml::from_str(openapi::YAML).expect("YAML");
+        let mut described = BTreeSet::new();
+        for (path, item) in description["paths"].as_object().expect("paths") {
+            for method in item.as_object().expect("a path").keys() {
+                if method != "parameters" {
+                    described.insert((method.to_uppercase(), path.clone()));
+                }
+            }
+        }
+        let served: BTreeSet<(String, String)> = ENDPOINTS
+            .iter()
+            .map(|endpoint| (endpoint.method.to_string(), endpoint.path.to_owned()))
+            .collect();
+        assert_eq!(served.len(), ENDPOINTS.len(), "none is there twice");
+        assert_eq!(described, served);
+    }
+
+    #[test]
+    fn the_most_exact_path_is_found() {
+        let found = |method: Method, path: &str| match find(&method, path) {
+            Ok((endpoint, segments)) => format!("{} {}", endpoint.path, segments.join(",")),
+            Err(refused) => format!("{:?}", refused.answer()),
+        };
+        for (method, path, expected) in [
+            (Method::GET, "/api/v1/events", "/api/v1/events "),
+            (Method::HEAD, "/api/v1/events", "/api/v1/events "),
+            (
+                Method::GET,
+                "/api/v1/events/a%2Fb",
+                "/api/v1/events/{id} a/b",
+            ),
+            (
+                Method::POST,
+                "/api/v1/events/replay",
+                "/api/v1/events/replay ",
+            ),
+            (
+                Method::POST,
+                "/api/v1/events/x/replay",
+                "/api/v1/events/{id}/replay x",
+            ),
+        ] {
+            assert_eq!(found(method, path), expected);
+        }
+        for (method, path, status, allow) in [
+            (Method::GET, "/api/v1/events/replay", 405, Some("POST")),
+            (Method::DELETE, "/api/v1/events/x", 405, Some("GET, HEAD")),
+            (Method::GET, "/api/v1", 404, None),
+            (Method::GET, "/api/v1/events/", 404, None),
+            (Method::GET, "/api/v1/events//replay/x", 404, None),
+            (Method::GET, "/api/v1/events/%ff", 404, None),
+        ] {
+            let Err(refused) = find(&method, path) else {
+                // An empty id is an event that is not there.
+                assert_eq!(path, "/api/v1/events/");
+                continue;
+            };
+            let answer = refused.answer();
+            assert_eq!(answer.status(), status, "{path}");
+            let header = answer.headers().get(http::header::ALLOW);
+            assert_eq!(
+                header.map(|value| value.to_str().expect("text")),
+                allow,
+                "{path}"
+            );
+        }
+    }
+}

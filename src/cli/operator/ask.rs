@@ -5,7 +5,7 @@ use crate::config::{
     Config,
     load::{NotFound, Options, Origin, find},
 };
-use crate::http::client::{Client, ClientError, Reply};
+use crate::http::client::{Client, ClientError, Limits, Reply};
 use anyhow::{Context as _, anyhow};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
@@ -19,6 +19,9 @@ const TOKEN_VARIABLE: &str = "HOOKGATE_ADMIN_TOKEN";
 
 /// Longer than the gateway itself takes for a call.
 const PATIENCE: Duration = Duration::from_secs(70);
+
+/// An admin side is near.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Bytes of an answer: an event may have a body of many MiB, and base64 adds a third.
 const ANSWER_BYTES: usize = 512 << 20;
@@ -208,7 +211,11 @@ impl Ask {
             .parse()
             .context("the address of the API")?;
         // One connection a call: nothing is sent twice because a kept one had died.
-        let client = Client::new(&self.admin);
+        let limits = Limits {
+            connect_timeout: CONNECT_TIMEOUT,
+            connection_max_age: Duration::ZERO,
+        };
+        let client = Client::new(&self.admin, limits);
         let headers = || self.headers(&body);
         let exchange = client.ask(method, &target, headers, &body, ANSWER_BYTES);
         let reply = tokio::time::timeout(PATIENCE, exchange)

@@ -23,13 +23,13 @@ pub(super) struct Bulk {
     pub(super) all: bool,
     /// Only count what would be done
     #[arg(long)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
     /// Events a second at most (50, 50/s, 600/m)
     #[arg(long, value_name = "N", value_parser = rate)]
-    rate: Option<f64>,
+    pub(super) rate: Option<f64>,
     /// Go on where an earlier run was interrupted
     #[arg(long, value_name = "CURSOR")]
-    cursor: Option<String>,
+    pub(super) cursor: Option<String>,
 }
 
 impl Bulk {

@@ -14,5 +14,5 @@ pub(super) mod sources;
 mod table;
 pub(super) mod targets;
 
-use super::{Failure, print, runtime};
+use super::{print, runtime};
 use ask::{Ask, Gateway};

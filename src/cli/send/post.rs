@@ -2,7 +2,7 @@
 
 use crate::{
     cli::Failure,
-    http::client::{ANSWER_BYTES, Client, ClientError, Reply},
+    http::client::{ANSWER_BYTES, Client, ClientError, Limits, Reply},
     verify::Outgoing,
 };
 use anyhow::Context as _;
@@ -46,8 +46,13 @@ pub(in crate::cli) struct Answered {
 impl Post {
     /// To the origin and path of `to`.
     pub(in crate::cli) fn new(to: &Uri, timeout: Duration) -> Self {
+        // Connecting has all of the vendor's patience, and vendors keep their connections.
+        let limits = Limits {
+            connect_timeout: timeout,
+            connection_max_age: Duration::MAX,
+        };
         Self {
-            client: Client::new(to),
+            client: Client::new(to, limits),
             path: to.path().to_owned(),
             timeout,
         }

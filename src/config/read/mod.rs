@@ -15,6 +15,7 @@ mod route;
 mod sample;
 mod scheme;
 mod secrets;
+mod sign;
 mod source;
 mod target;
 

@@ -193,6 +193,7 @@ fn whole(
             if ack == Ack::Passthrough {
                 // Its answer counts for nothing once the sender has been answered.
                 made.timeout = made.timeout.min(ack_deadline);
+                made.connect_timeout = made.connect_timeout.min(ack_deadline);
             }
             (vec![route::to_all(&made.name)], Some(made))
         }

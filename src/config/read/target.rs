@@ -3,20 +3,22 @@
 use super::{
     breaker, replaced,
     retry::{self, Retry},
+    sign,
 };
 use crate::config::{
     Target, WhenFull,
     reader::{Map, Node},
-    target::{Breaker, SigningKey},
-    value::{self, DURATION, Share, count_kind, size_text},
+    target::{Breaker, Format},
+    value::{self, DURATION, DURATION_OR_ZERO, Share, count_kind, duration_text, size_text},
 };
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::Uri;
-use std::{ops::RangeInclusive, time::Duration};
+use std::time::Duration;
 
 const KEYS: &[&str] = &[
     "url",
     "timeout",
+    "connect_timeout",
+    "connection_max_age",
     "concurrency",
     "rate",
     "retry",
@@ -24,6 +26,7 @@ const KEYS: &[&str] = &[
     "max_backlog",
     "when_full",
     "sign",
+    "format",
     "replaces",
 ];
 
@@ -49,9 +52,20 @@ pub(super) fn read(name: &str, node: &Node<'_>, store_max_bytes: u64) -> Option<
         ("refuse", WhenFull::Refuse),
         ("dead_letter", WhenFull::DeadLetter),
     ];
+    let formats = [
+        ("plain", Format::Plain),
+        ("cloudevents", Format::CloudEvents),
+    ];
+    let timeout = map.read_or("timeout", &DURATION, made.timeout);
     Some(Target {
         replaces: replaced(&map),
-        timeout: map.read_or("timeout", &DURATION, made.timeout),
+        timeout,
+        connect_timeout: connect_timeout(&map, timeout),
+        connection_max_age: map.read_or(
+            "connection_max_age",
+            &DURATION_OR_ZERO,
+            made.connection_max_age,
+        ),
         concurrency: map.read_or(
             "concurrency",
             &count_kind::<CONCURRENCY_MAX>(),
@@ -68,7 +82,11 @@ pub(super) fn read(name: &str, node: &Node<'_>, store_max_bytes: u64) -> Option<
             .map_or(made.breaker, |node| breaker::read(&node)),
         max_backlog_bytes: backlog(&map, store_max_bytes).unwrap_or(made.max_backlog_bytes),
         when_full: map.choose_or("when_full", &full, made.when_full),
-        sign: map.get_some("sign").and_then(|node| sign(&node)),
+        sign: map
+            .get_some("sign")
+            .and_then(|node| sign::read(&node))
+            .unwrap_or_default(),
+        format: map.choose_or("format", &formats, made.format),
         ..made
     })
 }
@@ -80,7 +98,9 @@ pub(super) fn from_url(name: &str, url: Uri, store_max_bytes: u64) -> Target {
         name: name.into(),
         replaces: None,
         url,
-        timeout: Duration::from_secs(30),
+        timeout: Target::TIMEOUT,
+        connect_timeout: Target::CONNECT_TIMEOUT,
+        connection_max_age: Target::CONNECTION_MAX_AGE,
         concurrency: 32,
         rate: None,
         retry: retry.schedule,
@@ -89,8 +109,26 @@ pub(super) fn from_url(name: &str, url: Uri, store_max_bytes: u64) -> Target {
         breaker: Some(Breaker::default()),
         max_backlog_bytes: percent(BACKLOG_PERCENT, store_max_bytes),
         when_full: WhenFull::Refuse,
-        sign: None,
+        sign: Vec::new(),
+        format: Format::Plain,
     }
+}
+
+/// By default as usual, or all of a shorter `timeout`.
+fn connect_timeout(map: &Map<'_>, timeout: Duration) -> Duration {
+    let usual = Target::CONNECT_TIMEOUT.min(timeout);
+    let Some(node) = map.get("connect_timeout") else {
+        return usual;
+    };
+    let given = node.read(&DURATION).unwrap_or(usual);
+    if given > timeout {
+        node.problem(format!(
+            "{} is longer than timeout, which is {} and begins with connecting",
+            duration_text(given),
+            duration_text(timeout)
+        ));
+    }
+    given
 }
 
 fn backlog(map: &Map<'_>, store_max_bytes: u64) -> Option<u64> {
@@ -112,42 +150,6 @@ fn backlog(map: &Map<'_>, store_max_bytes: u64) -> Option<u64> {
 /// Divides first: a store may be so large that a product would overflow.
 fn percent(share: u64, of_bytes: u64) -> u64 {
     of_bytes / 100 * share + of_bytes % 100 * share / 100
-}
-
-/// Bytes of a signing key (Standard Webhooks, "Signature scheme").
-const SIGNING_KEY_BYTES: RangeInclusive<usize> = 24..=64;
-
-fn sign(node: &Node<'_>) -> Option<SigningKey> {
-    const ACCEPTED: &str = "accepted: whsec_ and the base64 of 24 to 64 bytes, \
-                            such as the output of: echo whsec_$(openssl rand -base64 32)";
-    let map = node.map(&["secret"])?;
-    let node = map.need("secret", "sign needs its secret")?;
-    let text = node.text("whsec_ and base64", true)?;
-    if text.unset {
-        return Some(SigningKey::new(vec![0; *SIGNING_KEY_BYTES.start()]));
-    }
-    let Some(encoded) = text.value.strip_prefix("whsec_") else {
-        node.problem(format!(
-            "the signing secret does not begin with whsec_; {ACCEPTED}"
-        ));
-        return None;
-    };
-    match STANDARD.decode(encoded) {
-        Ok(key) if SIGNING_KEY_BYTES.contains(&key.len()) => Some(SigningKey::new(key)),
-        Ok(key) => {
-            node.problem(format!(
-                "the signing secret has {} bytes; {ACCEPTED}",
-                key.len()
-            ));
-            None
-        }
-        Err(_) => {
-            node.problem(format!(
-                "the signing secret is not base64 after whsec_; {ACCEPTED}"
-            ));
-            None
-        }
-    }
 }
 
 #[cfg(test)]

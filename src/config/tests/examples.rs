@@ -5,7 +5,7 @@ use crate::{
     backoff::{Backoff, Schedule},
     config::{
         Ack, Config, WhenFull, summary,
-        target::Breaker,
+        target::{Breaker, Format},
         verify::{Algorithm, Encoding, Hash, Prefix, TimeFormat, TimePlace},
     },
     extract::KeyExpr,
@@ -55,7 +55,7 @@ sources:
     let target = target(&config, "chatmefy");
     assert_eq!(target.url, "http://127.0.0.1:3000/webhooks");
     assert_eq!(target.max_backlog_bytes, (10 << 30) / 4);
-    assert!(target.sign.is_none());
+    assert!(target.sign.is_empty());
     // Everything that is not written has its default.
     let (defaults, _, _dir) = everything();
     assert_eq!(config.listen, defaults.listen);
@@ -192,7 +192,11 @@ fn the_whole_examples_targets() {
     assert_eq!(orders.give_up_after, secs(72 * 3_600));
     assert_eq!(orders.max_backlog_bytes, (10 << 30) / 4);
     assert_eq!(orders.when_full, WhenFull::Refuse);
-    let key = orders.sign.as_ref().expect("a key").expose();
+    assert_eq!(orders.connect_timeout, secs(5));
+    assert_eq!(orders.connection_max_age, secs(30));
+    assert_eq!(orders.format, Format::Plain);
+    let key = orders.sign[0].expose();
+    assert_eq!(orders.sign.len(), 1);
     assert_eq!(key.len(), 24);
     assert_eq!(key[..3], [0x31, 0xf2, 0x90]);
 
@@ -206,7 +210,10 @@ fn the_whole_examples_targets() {
     assert_eq!(audit.breaker, orders.breaker);
     assert_eq!(audit.max_backlog_bytes, orders.max_backlog_bytes);
     assert_eq!(audit.when_full, orders.when_full);
-    assert!(audit.sign.is_none());
+    assert_eq!(audit.connect_timeout, orders.connect_timeout);
+    assert_eq!(audit.connection_max_age, orders.connection_max_age);
+    assert_eq!(audit.format, orders.format);
+    assert!(audit.sign.is_empty());
 }
 
 #[test]

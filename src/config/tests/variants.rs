@@ -6,7 +6,8 @@ use crate::config::{
     Ack, Secret, SkipRule, WhenFull,
     load::{Options, Process, load_text},
     source::Replay,
-    target::{Breaker, Rate},
+    summary,
+    target::{Breaker, Format, Rate, SigningKey},
     verify::{Algorithm, Encoding, Hash, TimeFormat},
 };
 use std::{path::Path, time::Duration};
@@ -37,7 +38,7 @@ sources:
     limits: { body: 3KiB }
     rejects: { keep: 13, max_size: 14KiB }
 targets:
-  t: { url: https://a/, timeout: 1s, concurrency: 2, retry: { first: 3s, factor: 1.5, max: 4s, give_up_after: 0s, max_attempts: 7 }, rate: 600/m,
+  t: { url: https://a/, timeout: 1s, connect_timeout: 500ms, connection_max_age: 0s, format: cloudevents, concurrency: 2, retry: { first: 3s, factor: 1.5, max: 4s, give_up_after: 0s, max_attempts: 7 }, rate: 600/m,
        breaker: { failures: 3, rate: 80%, min_attempts: 9, window: 1m, hold: 100ms }, max_backlog: 10%, when_full: dead_letter, replaces: u }
 ";
 
@@ -103,6 +104,14 @@ fn values_differ_from_their_defaults_where_the_file_says_so() {
     };
     assert_eq!(t.rate, Some(rate));
     assert_eq!(t.max_backlog_bytes, 10 << 20);
+    assert_eq!(
+        (t.connect_timeout, t.connection_max_age, t.format),
+        (
+            Duration::from_millis(500),
+            Duration::ZERO,
+            Format::CloudEvents
+        )
+    );
     assert_eq!(t.replaces.as_deref(), Some("u"));
 }
 
@@ -282,11 +291,44 @@ targets:
 }
 
 #[test]
+fn connecting_takes_no_longer_than_the_attempt() {
+    let (config, _) = accepted(
+        "
+sources: {a: {verify: none, forward: [{ to: one }, { to: two }]}}
+targets:
+  one: { url: http://a/, timeout: 3s }
+  two: { url: http://a/, timeout: 3s, connect_timeout: 3s }
+",
+    );
+    for name in ["one", "two"] {
+        assert_eq!(target(&config, name).connect_timeout, secs(3), "{name}");
+    }
+}
+
+#[test]
+fn two_secrets_sign_while_rotating_the_new_one_first() {
+    let whsec = |letter: &str| format!("whsec_{}", letter.repeat(32));
+    let (config, _) = accepted(&format!(
+        "sources: {{a: {{verify: none, forward: t}}}}\ntargets: {{t: {{ url: http://a/, sign: {{ secrets: [{}, {}] }} }}}}",
+        whsec("n"),
+        whsec("o")
+    ));
+    let target = target(&config, "t");
+    let keys: Vec<&[u8]> = target.sign.iter().map(SigningKey::expose).collect();
+    assert_eq!(
+        keys,
+        [[0x9e, 0x79, 0xe7].repeat(8), [0xa2, 0x8a, 0x28].repeat(8)]
+    );
+    assert!(summary(&config).contains("Standard Webhooks, with 2 secrets"));
+}
+
+#[test]
 fn a_made_target_of_passthrough_waits_no_longer_than_the_answer() {
     let (config, warnings) = accepted(
         "sources: {a: {provider: vowchat, secret: s, ack: passthrough, forward: http://a/}}",
     );
     assert_eq!(target(&config, "a").timeout, secs(4));
+    assert_eq!(target(&config, "a").connect_timeout, secs(4));
     assert_eq!(warnings, [""; 0]);
 }
 

@@ -5,7 +5,7 @@
 //! the channels: they are polled without a waker.
 
 use super::Reply;
-use super::origin::Stream;
+use super::stream::Stream;
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame};
@@ -19,7 +19,9 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 
 /// Bytes of an answer's head. Apps that send more are broken; hyper's own bound is 400 KiB.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -49,6 +51,7 @@ pub(super) struct Link {
     connection: Option<Connection<TokioIo<Noted>, Full<Bytes>>>,
     /// A byte has come since the last request was given.
     answered: Arc<AtomicBool>,
+    opened: Instant,
 }
 
 impl Link {
@@ -68,7 +71,13 @@ impl Link {
             sender,
             connection: Some(connection),
             answered,
+            opened: Instant::now(),
         })
+    }
+
+    /// How long ago it was opened.
+    pub(super) fn age(&self) -> Duration {
+        self.opened.elapsed()
     }
 
     /// Whether the idle connection, as far as can be told, is still open.

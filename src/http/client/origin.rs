@@ -1,25 +1,22 @@
-//! Where a client connects to: names are resolved anew for every connection, addresses tried in their order.
+//! Where a client connects to: a name is resolved anew for every connection, and one time limit spans name, address
+//! and TLS.
 
 use super::ClientError;
+use super::dial::{self, Name};
+use super::stream::Stream;
 use http::{HeaderValue, Uri, uri::Scheme};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use std::io;
-use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 /// Scheme, host and port of a URL.
 #[derive(Debug)]
 pub(super) struct Origin {
-    /// Without the brackets of an IPv6 address.
-    host: String,
-    port: u16,
+    name: Name,
     host_header: HeaderValue,
     /// Set for `https`.
     tls: Option<Arc<ClientConfig>>,
@@ -43,8 +40,7 @@ impl Origin {
             HeaderValue::try_from(format!("{host}:{port}"))
         };
         Self {
-            host: host.trim_matches(['[', ']']).to_owned(),
-            port,
+            name: Name::new(host.trim_matches(['[', ']']), port),
             host_header: host_header.expect("the host of a URL is visible ASCII"),
             tls,
         }
@@ -55,55 +51,48 @@ impl Origin {
         self.host_header.clone()
     }
 
-    /// A new connection, with its TLS session if there has to be one.
-    pub(super) async fn connect(&self) -> Result<Stream, ClientError> {
-        let stream = self.connect_tcp(self.resolve().await?).await?;
+    /// The same, whose name is looked up by `ask`.
+    #[cfg(test)]
+    pub(super) fn asking(mut self, ask: impl dial::Ask) -> Self {
+        self.name = self.name.asking(ask);
+        self
+    }
+
+    /// A new connection, with its TLS session if there has to be one. What takes longer than `within` fails as the
+    /// step that it did not get over, with [`io::ErrorKind::TimedOut`].
+    pub(super) async fn connect(&self, within: Duration) -> Result<Stream, ClientError> {
+        let host = || self.name.host().to_owned();
+        let deadline = Instant::now() + within;
+        let addresses = before(deadline, self.name.addresses()).await;
+        let addresses = addresses.map_err(|source| ClientError::Dns {
+            host: host(),
+            source,
+        })?;
+        let stream = before(deadline, dial::first(&addresses, within)).await;
+        let stream = stream.map_err(|source| ClientError::Connect {
+            address: format!("{}:{}", self.name.host(), self.name.port()),
+            source,
+        })?;
         let Some(config) = &self.tls else {
             return Ok(Stream::Plain(stream));
         };
         let failed = |source| ClientError::Tls {
-            host: self.host.clone(),
+            host: host(),
             source,
         };
-        let name = ServerName::try_from(self.host.clone())
+        let name = ServerName::try_from(host())
             .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
         let session = TlsConnector::from(Arc::clone(config)).connect(name, stream);
-        Ok(Stream::Tls(Box::new(session.await.map_err(failed)?)))
-    }
-
-    async fn resolve(&self) -> Result<Vec<SocketAddr>, ClientError> {
-        let failed = |source| ClientError::Dns {
-            host: self.host.clone(),
-            source,
-        };
-        let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await;
-        let addresses: Vec<_> = found.map_err(failed)?.collect();
-        if addresses.is_empty() {
-            return Err(failed(io::ErrorKind::NotFound.into()));
-        }
-        Ok(addresses)
-    }
-
-    async fn connect_tcp(&self, addresses: Vec<SocketAddr>) -> Result<TcpStream, ClientError> {
-        let mut last = io::Error::from(io::ErrorKind::NotFound);
-        for address in addresses {
-            match connect_to(address).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = error,
-            }
-        }
-        Err(ClientError::Connect {
-            address: format!("{}:{}", self.host, self.port),
-            source: last,
-        })
+        let session = before(deadline, session).await.map_err(failed)?;
+        Ok(Stream::Tls(Box::new(session)))
     }
 }
 
-async fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(address).await?;
-    // A request is written at once: waiting for more to come would only delay it.
-    stream.set_nodelay(true)?;
-    Ok(stream)
+async fn before<T>(deadline: Instant, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let late = || io::Error::new(io::ErrorKind::TimedOut, "not within connect_timeout");
+    timeout_at(deadline, step)
+        .await
+        .unwrap_or_else(|_| Err(late()))
 }
 
 /// The configuration of all clients: the system's roots, read once, when the first client needs them.
@@ -136,70 +125,4 @@ pub(super) fn tls_with(roots: RootCertStore) -> ClientConfig {
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config
-}
-
-/// A connection, secured or not.
-#[derive(Debug)]
-pub(super) enum Stream {
-    Plain(TcpStream),
-    /// Boxed: a session is large, and the rare case.
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(stream) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
-    }
 }

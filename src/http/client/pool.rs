@@ -16,6 +16,7 @@ const IDLE_MAX: usize = 256;
 pub(super) struct Pool {
     idle: Mutex<Idle>,
     reuse_within: Duration,
+    max_age: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -27,18 +28,22 @@ struct Idle {
 }
 
 impl Pool {
-    /// A pool whose connections may be taken out again for `reuse_within`.
-    pub(super) fn new(reuse_within: Duration) -> Self {
+    /// A pool whose connections may be taken out again for `reuse_within`, until they are `max_age` old.
+    pub(super) fn new(reuse_within: Duration, max_age: Duration) -> Self {
         Self {
             idle: Mutex::default(),
             reuse_within,
+            max_age,
         }
     }
 
-    /// The youngest connection that is not too old and, as far as can be told, still open.
+    /// The connection that was used last, of those that are not too old and, as far as can be told, still open.
     pub(super) async fn take(&self) -> Option<Box<Link>> {
         loop {
             let mut link = self.pop()?;
+            if link.age() >= self.max_age {
+                continue;
+            }
             let alive = poll_fn(|cx| Poll::Ready(link.poll_alive(cx))).await;
             if alive {
                 return Some(link);
@@ -54,6 +59,9 @@ impl Pool {
 
     /// Keeps `link` for later.
     pub(super) fn put(self: &Arc<Self>, link: Box<Link>) {
+        if link.age() >= self.max_age {
+            return;
+        }
         let mut idle = self.idle.lock();
         if idle.links.len() == IDLE_MAX {
             return;

@@ -1,5 +1,7 @@
 //! The client against a scripted app on real sockets.
 
+mod connecting;
+
 use super::*;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -112,16 +114,25 @@ async fn expect_ok(client: &Client) {
     );
 }
 
+const LIMITS: Limits = Limits {
+    connect_timeout: PATIENCE,
+    connection_max_age: Duration::MAX,
+};
+
+fn client_of(url: &Uri) -> Client {
+    Client::new(url, LIMITS)
+}
+
 /// One that keeps no connection.
 fn forgetful(url: &Uri) -> Client {
-    Client::with(Origin::new(url), url, Duration::ZERO)
+    Client::with(Origin::new(url), url, LIMITS, Duration::ZERO)
 }
 
 #[tokio::test]
 async fn a_request_is_sent_as_given() {
     let app = App::start().await;
     for (path, target) in [("/in?a=b%20c", "/in?a=b%20c"), ("", "/"), ("?x", "/?x")] {
-        let client = Client::new(&app.url(path));
+        let client = client_of(&app.url(path));
         let mut headers = HeaderMap::new();
         headers.append("x-a", HeaderValue::from_static("1"));
         headers.append("x-a", HeaderValue::from_static("2"));
@@ -156,7 +167,7 @@ async fn a_question_has_its_own_method_and_query() {
         (Method::PUT, "/"),
         (Method::POST, "/in?"),
     ] {
-        let client = Client::new(&app.url("/in?own=query"));
+        let client = client_of(&app.url("/in?own=query"));
         let target: Uri = target.parse().expect("a target");
         let script = async {
             let mut raw = app.accept().await;
@@ -178,7 +189,7 @@ async fn a_question_has_its_own_method_and_query() {
 #[tokio::test]
 async fn an_empty_body_has_a_length_and_default_ports_are_not_named() {
     let app = App::start().await;
-    let client = Client::new(&app.url("/"));
+    let client = client_of(&app.url("/"));
     let script = async { app.accept().await.head().await };
     let empty = Bytes::new();
     let (_, head) = tokio::join!(client.post(HeaderMap::new, &empty, 1), script);
@@ -198,7 +209,7 @@ async fn an_empty_body_has_a_length_and_default_ports_are_not_named() {
 #[tokio::test]
 async fn a_connection_is_reused() {
     let app = App::start().await;
-    let client = Client::new(&app.url("/"));
+    let client = client_of(&app.url("/"));
     let script = async {
         let mut raw = app.accept().await;
         raw.answer(OK).await;
@@ -222,7 +233,7 @@ async fn a_connection_is_reused() {
 #[tokio::test]
 async fn calls_at_one_time_have_connections_of_their_own() {
     let app = App::start().await;
-    let client = Client::new(&app.url("/"));
+    let client = client_of(&app.url("/"));
     let script = async {
         let (mut one, mut two) = (app.accept().await, app.accept().await);
         two.answer(OK).await;
@@ -236,7 +247,7 @@ async fn calls_at_one_time_have_connections_of_their_own() {
 #[tokio::test]
 async fn a_reused_connection_that_dies_unanswered_is_replaced_once() {
     let app = App::start().await;
-    let client = Client::new(&app.url("/"));
+    let client = client_of(&app.url("/"));
     let script = async {
         // The second request is read and not answered, the third is not even read.
         let mut first = app.accept().await;
@@ -257,7 +268,7 @@ async fn a_reused_connection_that_dies_unanswered_is_replaced_once() {
 
     // The replacement dies as well: that is an answer about the app.
     let app = App::start().await;
-    let client = Client::new(&app.url("/"));
+    let client = client_of(&app.url("/"));
     let script = async {
         let mut first = app.accept().await;
         first.answer(OK).await;
@@ -282,7 +293,7 @@ async fn only_a_reused_connection_without_an_answer_is_replaced() {
     ] {
         let app = App::start().await;
         // A fresh one is never replaced.
-        let client = Client::new(&app.url("/"));
+        let client = client_of(&app.url("/"));
         let script = async { app.accept().await.answer(begun).await };
         let (reply, ()) = tokio::join!(post(&client), script);
         assert!(matches!(reply, Err(ClientError::Closed(_))), "{reply:?}");
@@ -334,7 +345,7 @@ async fn answers_that_end_a_connection_are_not_kept() {
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
     ] {
         let app = App::start().await;
-        let client = Client::new(&app.url("/"));
+        let client = client_of(&app.url("/"));
         let script = async {
             let mut raw = app.accept().await;
             raw.answer(answer).await;
@@ -371,7 +382,7 @@ async fn answers_are_taken_as_they_come() {
         (b"HTTP/1.1 200 OK\r\n\r\nuntil the end", 200, "until the end"),
     ] {
         let app = App::start().await;
-        let client = Client::new(&app.url("/a"));
+        let client = client_of(&app.url("/a"));
         let script = async { app.accept().await.answer(answer).await };
         let (reply, ()) = tokio::join!(post(&client), script);
         let reply = reply.expect("a reply");
@@ -390,7 +401,7 @@ async fn an_answer_is_read_up_to_the_limit() {
     ]
     .concat();
     let app = App::start().await;
-    let client = Client::new(&app.url("/"));
+    let client = client_of(&app.url("/"));
     let script = async { app.accept().await.answer(&exact).await };
     let (reply, ()) = tokio::join!(post(&client), script);
     let reply = reply.expect("a reply");
@@ -402,7 +413,7 @@ async fn an_answer_is_read_up_to_the_limit() {
         b"HTTP/1.1 200 OK\r\n\r\n",
     ] {
         let app = App::start().await;
-        let client = Client::new(&app.url("/"));
+        let client = client_of(&app.url("/"));
         let script = async {
             let mut raw = app.accept().await;
             raw.answer(head).await;
@@ -419,7 +430,7 @@ async fn an_answer_is_read_up_to_the_limit() {
 #[tokio::test]
 async fn an_answer_before_the_end_of_the_body_is_taken() {
     let app = App::start().await;
-    let client = Client::new(&app.url("/"));
+    let client = client_of(&app.url("/"));
     let body = Bytes::from(vec![0; 64 * 1024 * 1024]);
     let call = soon(client.post(HeaderMap::new, &body, 100));
     let script = async {
@@ -443,7 +454,7 @@ async fn what_is_no_http_is_an_error() {
         endless_head.as_bytes(),
     ] {
         let app = App::start().await;
-        let client = Client::new(&app.url("/"));
+        let client = client_of(&app.url("/"));
         let script = async {
             let mut raw = app.accept().await;
             raw.answer(answer).await;
@@ -457,7 +468,7 @@ async fn what_is_no_http_is_an_error() {
 #[tokio::test]
 async fn a_dropped_call_closes_its_connection() {
     let app = App::start().await;
-    let client = Client::new(&app.url("/"));
+    let client = client_of(&app.url("/"));
     let script = async {
         let mut raw = app.accept().await;
         raw.request().await;
@@ -472,7 +483,7 @@ async fn a_dropped_call_closes_its_connection() {
 
 #[tokio::test]
 async fn failures_to_connect_are_told_apart() {
-    let unresolved = post(&Client::new(&Uri::from_static(
+    let unresolved = post(&client_of(&Uri::from_static(
         "http://no-such-host.invalid/",
     )))
     .await;
@@ -484,7 +495,7 @@ async fn failures_to_connect_are_told_apart() {
     let app = App::start().await;
     let (url, address) = (app.url("/"), app.address.to_string());
     drop(app);
-    let refused = post(&Client::new(&url)).await;
+    let refused = post(&client_of(&url)).await;
     assert!(
         matches!(&refused, Err(ClientError::Connect { address: at, .. }) if *at == address),
         "{refused:?}"
@@ -492,7 +503,7 @@ async fn failures_to_connect_are_told_apart() {
 
     // A plain port where TLS is expected.
     let app = App::start().await;
-    let client = Client::new(&https(&app));
+    let client = client_of(&https(&app));
     let script = async {
         app.accept()
             .await
@@ -535,7 +546,7 @@ async fn https_goes_to_who_proves_the_name() {
     let mut roots = RootCertStore::empty();
     roots.add(certificate()).expect("a root");
     let trusting = Origin::with(&url, Some(Arc::new(origin::tls_with(roots))));
-    let client = Client::with(trusting, &url, REUSE_WITHIN);
+    let client = Client::with(trusting, &url, LIMITS, REUSE_WITHIN);
     let script = async {
         let session = soon(acceptor().accept(app.accept().await.0)).await;
         let mut raw = Raw(session.expect("a session"));
@@ -553,7 +564,7 @@ async fn https_goes_to_who_proves_the_name() {
     tokio::join!(calls, script);
 
     // The system's roots do not know it.
-    let stranger = Client::new(&url);
+    let stranger = client_of(&url);
     let script = async { soon(acceptor().accept(app.accept().await.0)).await.is_err() };
     let (reply, refused) = tokio::join!(post(&stranger), script);
     assert!(matches!(reply, Err(ClientError::Tls { .. })), "{reply:?}");

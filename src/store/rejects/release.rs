@@ -16,8 +16,8 @@ pub enum Verdict {
     Duplicate(Option<EventId>),
     /// It passes, and no route wants it.
     Ignored,
-    /// It passes, and the app has answered this status (`passthrough`).
-    Passed(u16),
+    /// It passes, and the app has answered this status (`passthrough`); none if it was not asked.
+    Passed(Option<u16>),
     /// It is not taken, and stays in the ring.
     Refused {
         /// In one word.

@@ -88,6 +88,8 @@ fn target(name: &str) -> config::Target {
         replaces: None,
         url: http::Uri::from_static("http://127.0.0.1:1/"),
         timeout: PATIENCE,
+        connect_timeout: PATIENCE,
+        connection_max_age: PATIENCE,
         concurrency: 1,
         rate: None,
         retry: Schedule::Growing(Backoff {
@@ -100,7 +102,8 @@ fn target(name: &str) -> config::Target {
         breaker: None,
         max_backlog_bytes: u64::MAX,
         when_full: WhenFull::Refuse,
-        sign: None,
+        sign: Vec::new(),
+        format: config::target::Format::Plain,
     }
 }
 

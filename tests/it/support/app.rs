@@ -7,6 +7,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// What the app does with a request.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub(crate) enum Behaviour {
     Raw(Vec<u8>),
     /// Writes these bytes and closes the connection.
     RawThenClose(Vec<u8>),
+    /// Answers with these bytes, one after the other with a pause between them, then goes on.
+    Slowly(Vec<u8>, Duration),
     /// Answers nothing until the behaviour changes, then closes.
     Hang,
     /// Answers nothing until the behaviour changes, then answers with this status.
@@ -81,7 +84,14 @@ pub(crate) struct App {
 impl App {
     /// An app that answers 200.
     pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        Self::start_at("127.0.0.1:0")
+    }
+
+    /// The same at an address of the test's own.
+    pub(crate) fn start_at(address: &str) -> Self {
+        let listener = super::eventually("the app's address is free", || {
+            TcpListener::bind(address).ok()
+        });
         let address = listener.local_addr().expect("an address");
         let state = State {
             choose: Arc::new(|_| Behaviour::Status(200)),
@@ -101,6 +111,10 @@ impl App {
             address,
             accepting,
         }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
     }
 
     pub(crate) fn url(&self) -> String {
@@ -243,6 +257,12 @@ fn serve(mut stream: TcpStream, connection: usize, shared: &Shared) -> std::io::
                 "HTTP/1.1 {status} Scripted\r\nContent-Length: 0\r\n\r\n"
             )?,
             Behaviour::Raw(bytes) => stream.write_all(&bytes)?,
+            Behaviour::Slowly(bytes, pause) => {
+                for byte in bytes {
+                    std::thread::sleep(pause);
+                    stream.write_all(&[byte])?;
+                }
+            }
             Behaviour::RawThenClose(bytes) => {
                 stream.write_all(&bytes)?;
                 return stream.shutdown(Shutdown::Both);

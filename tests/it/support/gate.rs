@@ -20,8 +20,8 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    /// `sources_and_targets` is the part of the file below `listen`, `admin` and `store`. A `store:` section of
-    /// its own may be given too; its path is `./data` in the directory.
+    /// `sources_and_targets` is the part of the file below `listen`, `admin` and `store`. An `admin:` and a `store:`
+    /// section of its own may be given too; the store's path is `./data` in the directory.
     pub(crate) fn new(sources_and_targets: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let home = Self {
@@ -35,16 +35,15 @@ impl Home {
 
     /// Writes the configuration anew; gateways that run keep theirs.
     pub(crate) fn configure(&self, sources_and_targets: &str) {
-        let store = if sources_and_targets.contains("\nstore:")
-            || sources_and_targets.starts_with("store:")
-        {
-            ""
-        } else {
-            "store: { path: ./data, min_free: 1MiB }\n"
+        let unless = |section: &str, text: &'static str| {
+            let given = sources_and_targets
+                .lines()
+                .any(|line| line.starts_with(section));
+            if given { "" } else { text }
         };
-        let text = format!(
-            "listen: 127.0.0.1:0\nadmin: {{ listen: 127.0.0.1:0 }}\n{store}{sources_and_targets}"
-        );
+        let admin = unless("admin:", "admin: { listen: 127.0.0.1:0 }\n");
+        let store = unless("store:", "store: { path: ./data, min_free: 1MiB }\n");
+        let text = format!("listen: 127.0.0.1:0\n{admin}{store}{sources_and_targets}");
         std::fs::write(self.file(), text).expect("a writable directory");
     }
 
@@ -178,7 +177,27 @@ impl Gate {
     pub(crate) fn admin_get(&self, path: &str) -> Reply {
         let mut connection = Connection::open(self.admin);
         connection.write(
-            format!("GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n").as_bytes(),
+            format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+                .as_bytes(),
+        );
+        connection
+            .read_reply()
+            .expect("readable")
+            .expect("an answer")
+    }
+
+    /// POSTs JSON to a path of the admin side.
+    #[track_caller]
+    pub(crate) fn admin_post(&self, path: &str, body: &serde_json::Value) -> Reply {
+        let body = body.to_string();
+        let mut connection = Connection::open(self.admin);
+        connection.write(
+            format!(
+                "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\
+                 Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            )
+            .as_bytes(),
         );
         connection
             .read_reply()

@@ -2,11 +2,13 @@
 
 pub(crate) mod app;
 pub(crate) mod gate;
+pub(crate) mod hole;
 pub(crate) mod sender;
 pub(crate) mod tools;
 
 pub(crate) use app::{App, Behaviour};
 pub(crate) use gate::Gate;
+pub(crate) use hole::Hole;
 pub(crate) use sender::{Reply, Request, hmac_sha256_hex};
 
 use std::time::{Duration, Instant};

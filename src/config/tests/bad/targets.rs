@@ -140,6 +140,34 @@ fn targets() {
                     "url: http://a/\nsign: { secret: whsec_aHVudGVyMg== }",
                 ),
                 ("sign is text", "url: http://a/\nsign: whsec_hunter2"),
+                (
+                    "sign with two ways to say it",
+                    "url: http://a/\nsign: { secret: a, secrets: [b] }",
+                ),
+                (
+                    "sign with no secrets",
+                    "url: http://a/\nsign: { secrets: [] }",
+                ),
+                (
+                    "sign with too many secrets",
+                    "url: http://a/\nsign: { secrets: [a, b, c, d, e] }",
+                ),
+                (
+                    "sign with one bad secret of two",
+                    "url: http://a/\nsign: { secrets: [whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw, hunter2] }",
+                ),
+                (
+                    "connecting takes longer than the attempt",
+                    "url: http://a/\ntimeout: 2s\nconnect_timeout: 3s",
+                ),
+                (
+                    "connecting takes longer than the usual attempt",
+                    "url: http://a/\nconnect_timeout: 1m",
+                ),
+                (
+                    "wrong kinds of connections",
+                    "url: http://a/\nconnect_timeout: 0s\nconnection_max_age: 30\nformat: cloudevent",
+                ),
                 ("replaces what is there", "url: http://a/\nreplaces: orders"),
             ],
         ),
