@@ -18,7 +18,7 @@ use crate::http::server;
 use crate::metrics::{Metrics, ProcessMetrics};
 use crate::receive::{Learned, Receive, Source, service};
 use crate::shutdown::{Phase, Shutdown};
-use crate::store::{self, Judge, OpenSettings, Opened, RejectSettings, Store};
+use crate::store::{self, Judge, OpenSettings, Opened, RejectSettings, RejectSource, Store};
 use http::Request;
 use prepare::{
     give_up_after, numbers, seconds, secret_headers, setups, source_facts, source_metrics,
@@ -145,9 +145,10 @@ impl Gateway {
             sources: config
                 .sources
                 .iter()
-                .map(|source| {
-                    let (name, replaces) = (source.name.clone(), source.replaces.clone());
-                    (name, replaces, source.rejects)
+                .map(|source| RejectSource {
+                    name: source.name.clone(),
+                    replaces: source.replaces.clone(),
+                    rejects: source.rejects,
                 })
                 .collect(),
             per_client: config.limits.rejects_per_client,

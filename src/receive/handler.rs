@@ -110,7 +110,7 @@ fn early<B: Body>(request: &Request<B>, rejection: &Rejection) -> Answer {
 }
 
 /// A request that is here as a whole.
-struct Received {
+struct Sent {
     head: http::request::Parts,
     body: Bytes,
     charge: Charge,
@@ -165,7 +165,7 @@ where
         timeout: receive.body_timeout,
     };
     let (body, charge) = body::read(body, limits, &receive.budget, REQUEST_OVERHEAD_BYTES).await?;
-    let received = Received {
+    let sent = Sent {
         last_byte: Instant::now(),
         received_ms: clock::unix_ms(),
         // What the sender and its vendor say about time is meant by everybody's clock.
@@ -175,9 +175,9 @@ where
         charge,
         deadline,
     };
-    let (head, body, wall_ms) = (&received.head, &received.body, received.wall_ms);
+    let (head, body, wall_ms) = (&sent.head, &sent.body, sent.wall_ms);
     let whole = capture::Whole::of(receive, source, head, body, wall_ms);
-    let result = judge(receive, source, proof, received, kind).await;
+    let result = judge(receive, source, proof, sent, kind).await;
     if let (Err(rejection), Some(whole)) = (&result, whole) {
         whole.keep(receive, source, rejection);
     }
@@ -189,10 +189,10 @@ async fn judge(
     receive: &Receive,
     source: &Source,
     proof: &Proof,
-    received: Received,
+    sent: Sent,
     kind: MayBe,
 ) -> Result<Success, Rejection> {
-    let Received {
+    let Sent {
         head,
         body,
         charge,
@@ -200,7 +200,7 @@ async fn judge(
         received_ms,
         wall_ms,
         deadline,
-    } = received;
+    } = sent;
     let peer = capture::peer(&head.extensions);
     let query = head.uri.query().map(str::to_owned);
     if kind == MayBe::Handshake(MayAnswer::Anybody) {

@@ -48,7 +48,7 @@ async fn judge(receive: &Receive, reject: Reject, dry_run: bool) -> Result<Verdi
         return foretell(receive, source, &incoming);
     }
     let success = handler::proceed(receive, source, incoming).await;
-    Ok(match success.map_err(said)? {
+    Ok(match success.map_err(|why| said(&why))? {
         Success::Accepted(id) | Success::Delivered(id, _) => Verdict::Accepted(Some(id)),
         Success::Duplicate(id) => Verdict::Duplicate(Some(id)),
         Success::AnsweredBefore => Verdict::Duplicate(None),
@@ -85,7 +85,7 @@ fn proven(
     let verifier = &proof.verifier;
     verifier
         .precheck(&reject.method, query, &reject.headers)
-        .map_err(|why| said(why.into()))?;
+        .map_err(|why| said(&why.into()))?;
     let charge = receive
         .budget
         .take(handler::REQUEST_OVERHEAD_BYTES + body.len() as u64)
@@ -93,7 +93,7 @@ fn proven(
     let headers = reject.headers.clone();
     let verified = verifier
         .verify(&reject.method, query, headers, body, reject.received_ms)
-        .map_err(|why| said(why.into()))?;
+        .map_err(|why| said(&why.into()))?;
     Ok(Incoming {
         verified,
         charge,
@@ -108,7 +108,7 @@ fn proven(
 
 /// What would become of it.
 fn foretell(receive: &Receive, source: &Source, incoming: &Incoming) -> Result<Verdict, Verdict> {
-    handler::check_age(source, incoming).map_err(|why| said(why.into()))?;
+    handler::check_age(source, incoming).map_err(|why| said(&why.into()))?;
     let parts = incoming.parts();
     let event_type = source.config.event_type.text(parts);
     if source.wanted(event_type.as_deref()).is_empty() {
@@ -136,7 +136,7 @@ fn handshake() -> Verdict {
     )
 }
 
-fn said(rejection: Rejection) -> Verdict {
+fn said(rejection: &Rejection) -> Verdict {
     let reason = match rejection.cause() {
         Cause::Rejected(reason) | Cause::Unavailable(reason) => reason,
         Cause::Elsewhere => "method",

@@ -44,8 +44,8 @@ pub use browse::{
 };
 pub use opened::{OpenError, OpenSettings, Opened};
 pub use rejects::{
-    Judge, Judging, Reject, RejectPage, RejectQuery, RejectSettings, RejectSummary, Rejects,
-    Verdict,
+    Judge, Judging, Reject, RejectPage, RejectQuery, RejectSettings, RejectSource, RejectSummary,
+    Rejects, Verdict,
 };
 pub use steer::{COMMANDS_MAX, Command, Steered};
 

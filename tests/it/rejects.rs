@@ -93,7 +93,7 @@ fn kept(gate: &Gate, count: usize) -> Vec<Value> {
     let mut found = Vec::new();
     wait_until("they are kept", || {
         let page = get(gate, "/api/v1/rejects?limit=200");
-        found = page["rejects"].as_array().expect("a list").clone();
+        found.clone_from(page["rejects"].as_array().expect("a list"));
         found.len() == count
     });
     found

@@ -79,10 +79,21 @@ impl Reject {
 /// What the ring is opened with.
 #[derive(Debug)]
 pub struct RejectSettings {
-    /// Each configured source: its name, the name that it replaces, and how much of it is kept.
-    pub sources: Vec<(Arc<str>, Option<Arc<str>>, Option<config::Rejects>)>,
+    /// Each configured source.
+    pub sources: Vec<RejectSource>,
     /// Kept in a second of one client's.
     pub per_client: u32,
+}
+
+/// A configured source, as far as it matters here.
+#[derive(Clone, Debug)]
+pub struct RejectSource {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The name that it replaces.
+    pub replaces: Option<Arc<str>>,
+    /// How much of it is kept; `None` is nothing.
+    pub rejects: Option<config::Rejects>,
 }
 
 /// One source that keeps what it refuses.
@@ -127,12 +138,12 @@ impl Rejects {
         let keepers: HashMap<Arc<str>, Keeper> = settings
             .sources
             .iter()
-            .filter_map(|(name, _, rejects)| {
+            .filter_map(|source| {
                 let keeper = Keeper {
-                    max_bytes: rejects.as_ref()?.max_size_bytes,
-                    metrics: metrics.rejects(name),
+                    max_bytes: source.rejects?.max_size_bytes,
+                    metrics: metrics.rejects(&source.name),
                 };
-                Some((Arc::clone(name), keeper))
+                Some((Arc::clone(&source.name), keeper))
             })
             .collect();
         let on = !keepers.is_empty() || directory.rejects().exists();

@@ -3,7 +3,7 @@
 //! Invariants: a ring is within its bounds after every transaction; the file never has more pages than all rings
 //! together may have. What a row says is taken as it stands: nothing in it was verified.
 
-use super::{Reject, file};
+use super::{Reject, RejectSource, file};
 use crate::clock;
 use crate::config;
 use crate::store::{directory::Directory, row};
@@ -96,11 +96,11 @@ impl Ring {
     /// Takes over what the file has from the last run, under the bounds of this one.
     pub(super) fn take_over(
         connection: Connection,
-        sources: &[(Arc<str>, Option<Arc<str>>, Option<config::Rejects>)],
+        sources: &[RejectSource],
     ) -> rusqlite::Result<Self> {
         let bounds: HashMap<_, _> = sources
             .iter()
-            .filter_map(|(name, _, rejects)| Some((Arc::clone(name), (*rejects)?)))
+            .filter_map(|source| Some((Arc::clone(&source.name), source.rejects?)))
             .collect();
         let mut ring = Self {
             connection,
@@ -125,17 +125,14 @@ impl Ring {
 
     /// What became of the sources of the last run: one with a new name keeps its requests, one that keeps none any
     /// more loses them, and one that is gone has its own left for a while.
-    fn settle(
-        &mut self,
-        sources: &[(Arc<str>, Option<Arc<str>>, Option<config::Rejects>)],
-    ) -> rusqlite::Result<()> {
+    fn settle(&mut self, sources: &[RejectSource]) -> rusqlite::Result<()> {
         let transaction = self.connection.unchecked_transaction()?;
-        let is_configured = |source: &str| sources.iter().any(|(name, ..)| **name == *source);
-        for (name, replaces, _) in sources {
-            if let Some(old) = replaces.as_deref().filter(|old| !is_configured(old)) {
+        let is_configured = |source: &str| sources.iter().any(|known| *known.name == *source);
+        for source in sources {
+            if let Some(old) = source.replaces.as_deref().filter(|old| !is_configured(old)) {
                 transaction.execute(
                     "UPDATE rejects SET source = ?1 WHERE source = ?2",
-                    [&**name, old],
+                    [&*source.name, old],
                 )?;
             }
         }

@@ -5,9 +5,8 @@
 use super::file;
 use super::inbox::{Ask, Inbox, WAITING_BYTES, WAITING_MAX, Work};
 use super::ring::Ring;
-use super::{NotStored, Reject};
+use super::{NotStored, Reject, RejectSource};
 use crate::budget::Charge;
-use crate::config;
 use crate::metrics::{Metrics, RejectMetrics};
 use crate::quiet::Quiet;
 use crate::store::directory::Directory;
@@ -28,7 +27,7 @@ const _: () = assert!(WAITING_BYTES * 10 > BYTES_PER_SECOND && WAITING_MAX > 0);
 /// What the thread works with.
 pub(super) struct Serving {
     pub(super) directory: Arc<Directory>,
-    pub(super) sources: Vec<(Arc<str>, Option<Arc<str>>, Option<config::Rejects>)>,
+    pub(super) sources: Vec<RejectSource>,
     pub(super) metrics: Arc<Metrics>,
     /// Of the sources that keep something.
     pub(super) kept: HashMap<Arc<str>, RejectMetrics>,

@@ -8,17 +8,22 @@ use std::path::Path;
 /// How long anything may take before a test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-type Sources = Vec<(Arc<str>, Option<Arc<str>>, Option<config::Rejects>)>;
+type Sources = Vec<RejectSource>;
 
-fn bound(keep: usize, max_size_bytes: u64) -> Option<config::Rejects> {
-    Some(config::Rejects {
+fn source(name: &str, replaces: Option<&str>, bounds: Option<(usize, u64)>) -> RejectSource {
+    let rejects = bounds.map(|(keep, max_size_bytes)| config::Rejects {
         keep,
         max_size_bytes,
-    })
+    });
+    RejectSource {
+        name: name.into(),
+        replaces: replaces.map(Into::into),
+        rejects,
+    }
 }
 
 fn one(keep: usize, max_size_bytes: u64) -> Sources {
-    vec![("erp".into(), None, bound(keep, max_size_bytes))]
+    vec![source("erp", None, Some((keep, max_size_bytes)))]
 }
 
 fn start(path: &Path, sources: Sources) -> (Rejects, Arc<Metrics>) {
@@ -155,7 +160,7 @@ async fn what_goes_in_comes_out_also_after_a_restart() {
 async fn lists_are_filtered_and_paged_both_ways() {
     let place = tempfile::tempdir().expect("a directory");
     let mut sources = one(100, 1 << 20);
-    sources.push(("crm".into(), None, bound(100, 1 << 20)));
+    sources.push(source("crm", None, Some((100, 1 << 20))));
     let (rejects, _) = start(place.path(), sources);
     for n in 0..30 {
         let source = if n < 20 { "erp" } else { "crm" };
@@ -264,22 +269,22 @@ async fn what_finds_no_room_is_counted_and_nobody_waits() {
 async fn sources_that_are_gone_renamed_or_keep_nothing_any_more() {
     let place = tempfile::tempdir().expect("a directory");
     let names = ["gone", "old", "off", "stays"];
-    let sources = names.map(|name| (Arc::from(name), None, bound(10, 1 << 20)));
+    let sources = names.map(|name| source(name, None, Some((10, 1 << 20))));
     let (rejects, _) = start(place.path(), sources.to_vec());
     let now_ms = crate::clock::unix_ms();
-    for source in names {
-        let mut recent = reject(source, 1, 10);
+    for name in names {
+        let mut recent = reject(name, 1, 10);
         recent.received_ms = now_ms;
         keep(&rejects, recent).await;
         // Long ago.
-        keep(&rejects, reject(source, 2, 10)).await;
+        keep(&rejects, reject(name, 2, 10)).await;
     }
     rejects.close(PATIENCE).await;
 
     let sources = vec![
-        ("new".into(), Some("old".into()), bound(10, 1 << 20)),
-        ("off".into(), None, None),
-        ("stays".into(), None, bound(10, 1 << 20)),
+        source("new", Some("old"), Some((10, 1 << 20))),
+        source("off", None, None),
+        source("stays", None, Some((10, 1 << 20))),
     ];
     let (rejects, metrics) = start(place.path(), sources);
     let page = rejects.list(all()).await.expect("a list");
@@ -312,7 +317,7 @@ async fn sources_that_are_gone_renamed_or_keep_nothing_any_more() {
     rejects.close(PATIENCE).await;
 
     // Where nothing is kept any more, no file is left.
-    let off: Sources = vec![("stays".into(), None, None), ("new".into(), None, None)];
+    let off: Sources = vec![source("stays", None, None), source("new", None, None)];
     let (rejects, _) = start(place.path(), off);
     let page = rejects.list(all()).await.expect("a list");
     rejects
