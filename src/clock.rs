@@ -47,6 +47,16 @@ pub fn wall_ms() -> u64 {
     wall_ns() / NS_PER_MS
 }
 
+/// What the machine's clock said at `unix_ms`, for a time that is compared with it outside: the same, unless the two
+/// differ notably.
+pub fn by_the_wall(unix_ms: u64) -> u64 {
+    let (steady_ms, wall_ms) = (self::unix_ms(), wall_ms());
+    if Duration::from_millis(wall_ms.abs_diff(steady_ms)) < NOTABLE {
+        return unix_ms;
+    }
+    unix_ms.saturating_add(wall_ms).saturating_sub(steady_ms)
+}
+
 /// The store has seen `unix_ms`: where the machine's clock at the start cannot be right, time goes on from there.
 pub fn recall(unix_ms: u64) {
     let mut steady = STEADY.lock();

@@ -180,10 +180,11 @@ impl Event {
     }
 }
 
+/// Row headers, index entries and map entries of one event, rounded up.
+pub const OVERHEAD_BYTES: usize = 256;
+
 /// Bytes that an event with these parts counts for: see [`Event::weight`].
 pub fn weight(headers: &HeaderMap, body: &Bytes) -> u64 {
-    /// Row headers, index entries and map entries of one event, rounded up.
-    const OVERHEAD_BYTES: usize = 256;
     let head: usize = headers
         .iter()
         .map(|(name, value)| name.as_str().len() + value.len() + 4)

@@ -149,11 +149,11 @@ struct Requests {
 }
 
 impl SourceMetrics {
-    /// `events_total{source,result="accepted"}`: an event was accepted. `last_event_timestamp_seconds` is compared with
-    /// the clock of whoever reads it, and so goes by the machine's.
-    pub fn accepted(&self) {
+    /// `events_total{source,result="accepted"}`: an event was accepted that was received at `received_ms`.
+    /// `last_event_timestamp_seconds` is compared with the clock of whoever reads it, and so goes by the machine's.
+    pub fn accepted(&self, received_ms: u64) {
         self.events.increment("accepted");
-        self.last_event_was(clock::wall_ms());
+        self.last_event_was(clock::by_the_wall(received_ms));
     }
 
     /// `last_event_timestamp_seconds{source}`: when the last event was received.

@@ -209,7 +209,7 @@ fn breaker(breaker: Option<&Breaker>) -> String {
     match breaker {
         None => "off".to_owned(),
         Some(breaker) => format!(
-            "after {} failures in a row, or {}% of {} attempts or more within {}; then asks every {}",
+            "after {} failures in a row, or {}% of {} first attempts or more within {}; then asks every {}",
             breaker.failures,
             breaker.rate_percent,
             breaker.min_attempts,

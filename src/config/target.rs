@@ -74,9 +74,9 @@ pub struct Rate {
 pub struct Breaker {
     /// Failures in a row that open it.
     pub failures: u32,
-    /// Failures among the attempts of the window that open it: percent, 1 to 100.
+    /// Failures among the first attempts of the window that open it: percent, 1 to 100.
     pub rate_percent: u32,
-    /// Attempts within the window below which the rate says nothing.
+    /// First attempts within the window below which the rate says nothing.
     pub min_attempts: u32,
     /// How far back the rate looks.
     pub window: Duration,

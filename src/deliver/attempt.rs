@@ -1,6 +1,7 @@
 //! One attempt: the event is dressed, sent, and what comes back is judged. The same for waiting events and for
 //! `passthrough`, which hands the app's answer on.
 
+use super::breaker::Ended;
 use super::classify::{self, Ending, TIMED_OUT};
 use super::headers::Attempt;
 use super::target::Target;
@@ -101,7 +102,11 @@ impl Target {
         } else {
             self.log_failure(event, ATTEMPT.number, &posted);
         }
-        self.heard(posted.ending.reach);
+        self.heard(Ended {
+            reach: posted.ending.reach,
+            probe: false,
+            first: true,
+        });
         posted.into_reply()
     }
 }

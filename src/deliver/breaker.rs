@@ -1,11 +1,14 @@
 //! Notices an app that is down, and then asks with one event at a time every few seconds instead of with every one that
 //! waits.
 //!
-//! It opens after so many failures in a row, or when too many of the latest attempts failed. Failures are no connection,
-//! no answer in time, 5xx and 429: an app that refuses one kind of event with a 4xx is up. While it is open nothing is
-//! taken, so no event waits in memory and none burns its attempts. Any answer that is no failure closes it, so one event
-//! that always fails cannot keep it open as long as the app takes others. Closed again, attempts begin
-//! one at a time, then two, four and so on, so that an app that has just come up is not run over.
+//! It opens after so many failures in a row, or when too many of the latest first attempts failed. Failures are no
+//! connection, no answer in time, 5xx and 429: an app that refuses one kind of event with a 4xx is up. While it is open
+//! nothing is taken, so no event waits in memory and none burns its attempts. Any answer that is no failure closes it.
+//! Closed again, attempts begin one at a time, then two, four and so on, so that an app that has just come up is not
+//! run over.
+//!
+//! Events that always fail are retried for days, and may come to be most of all attempts. So that they hold up no others,
+//! retries do not count in the share that failed, and a failure does not slow the ramp down.
 
 use super::window::Window;
 use crate::config::target;
@@ -27,6 +30,17 @@ pub(super) enum Reach {
     Failing,
     /// Neither: the connection closed before an answer.
     Unclear,
+}
+
+/// An attempt that has ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ended {
+    /// What it says.
+    pub(super) reach: Reach,
+    /// Whether it was the probe.
+    pub(super) probe: bool,
+    /// Whether its event had never been attempted.
+    pub(super) first: bool,
 }
 
 /// What a report changed.
@@ -142,7 +156,8 @@ impl Breaker {
     }
 
     /// An attempt has ended. What began before the breaker opened, or never asked it, changes it only by an answer.
-    pub(super) fn ended(&mut self, reach: Reach, probe: bool, now: Instant) -> Option<Change> {
+    pub(super) fn ended(&mut self, ended: Ended, now: Instant) -> Option<Change> {
+        let reach = ended.reach;
         match reach {
             Reach::Answered => self.failures = 0,
             Reach::Failing => self.failures = self.failures.saturating_add(1),
@@ -150,24 +165,23 @@ impl Breaker {
         }
         match (self.state, reach) {
             (State::Closed { most }, Reach::Answered) => {
-                self.window.count(false, now);
+                if ended.first {
+                    self.window.count(false, now);
+                }
                 self.state = State::Closed {
                     most: self.ramp(most.saturating_add(1)),
                 };
                 None
             }
-            (State::Closed { most }, Reach::Failing) => {
-                self.window.count(true, now);
-                if self.is_enough(now) {
-                    self.open(now);
-                    return Some(Change::Opened);
+            (State::Closed { .. }, Reach::Failing) => {
+                if ended.first {
+                    self.window.count(true, now);
                 }
-                if most < ALL {
-                    self.state = State::Closed {
-                        most: (most / 2).max(1),
-                    };
+                if !self.is_enough(now) {
+                    return None;
                 }
-                None
+                self.open(now);
+                Some(Change::Opened)
             }
             (State::Open { .. } | State::HalfOpen { .. }, Reach::Answered) => {
                 self.state = State::Closed { most: self.ramp(1) };
@@ -175,7 +189,7 @@ impl Breaker {
                 self.window.clear();
                 Some(Change::Closed)
             }
-            (State::HalfOpen { .. }, Reach::Failing | Reach::Unclear) if probe => {
+            (State::HalfOpen { .. }, Reach::Failing | Reach::Unclear) if ended.probe => {
                 self.open(now);
                 Some(Change::HeldOn)
             }
@@ -239,6 +253,25 @@ mod tests {
 
     const CONCURRENCY: usize = 8;
 
+    const FIRST: Ended = Ended {
+        reach: Answered,
+        probe: false,
+        first: true,
+    };
+    const PROBE: Ended = Ended {
+        probe: true,
+        ..FIRST
+    };
+
+    /// Any attempt that says so.
+    fn that(reach: Reach) -> Ended {
+        Ended { reach, ..FIRST }
+    }
+
+    fn probe(reach: Reach) -> Ended {
+        Ended { reach, ..PROBE }
+    }
+
     fn breaker() -> Breaker {
         Breaker::new(Some(target::Breaker::default()), CONCURRENCY)
     }
@@ -253,7 +286,7 @@ mod tests {
                 .iter()
                 .flat_map(|(reach, times)| vec![*reach; *times]);
             let changes: Vec<Change> = all
-                .filter_map(|reach| breaker.ended(reach, false, now))
+                .filter_map(|reach| breaker.ended(that(reach), now))
                 .collect();
             (breaker.word(), changes.len())
         };
@@ -285,7 +318,7 @@ mod tests {
                 } else {
                     Failing
                 };
-                breaker.ended(reach, false, now) == Some(Change::Opened)
+                breaker.ended(that(reach), now) == Some(Change::Opened)
             });
             assert_eq!(opened.map(|n| n + 1), expected, "{failures} of ten");
         }
@@ -299,7 +332,7 @@ mod tests {
             let reach = if n % 2 == 0 { Failing } else { Answered };
             // Nineteen within thirty seconds.
             let now = start + Duration::from_millis(1_800) * n;
-            assert_eq!(breaker.ended(reach, false, now), None, "{n}");
+            assert_eq!(breaker.ended(that(reach), now), None, "{n}");
         }
     }
 
@@ -307,7 +340,7 @@ mod tests {
     fn switched_off_it_never_opens() {
         let mut breaker = Breaker::new(None, CONCURRENCY);
         for _ in 0..1_000 {
-            assert_eq!(breaker.ended(Failing, false, Instant::now()), None);
+            assert_eq!(breaker.ended(that(Failing), Instant::now()), None);
         }
         assert!(breaker.free(1_000_000) > 0);
         assert_eq!(breaker.failures(), 1_000);
@@ -316,7 +349,7 @@ mod tests {
     fn opened(now: Instant) -> Breaker {
         let mut breaker = breaker();
         for _ in 0..10 {
-            breaker.ended(Failing, false, now);
+            breaker.ended(that(Failing), now);
         }
         assert_eq!(breaker.word(), "open");
         breaker
@@ -340,7 +373,7 @@ mod tests {
             assert_eq!(breaker.free(5), 1, "whatever runs still from before");
             assert!(breaker.begin(), "it is the probe");
             assert_eq!(breaker.free(0), 0, "one at a time");
-            assert_eq!(breaker.ended(Failing, true, now), Some(Change::HeldOn));
+            assert_eq!(breaker.ended(probe(Failing), now), Some(Change::HeldOn));
         }
         breaker.ask_now(now);
         assert_eq!(breaker.tick(now), Some(Change::HalfOpened));
@@ -353,7 +386,7 @@ mod tests {
             let mut breaker = opened(now);
             breaker.tick(now + Duration::from_secs(10));
             breaker.begin();
-            breaker.ended(reach, true, now);
+            breaker.ended(probe(reach), now);
             assert_eq!(breaker.word(), expected, "{reach:?}");
         }
     }
@@ -363,14 +396,14 @@ mod tests {
         let now = Instant::now();
         for reach in [Failing, Unclear] {
             let mut breaker = opened(now);
-            assert_eq!(breaker.ended(reach, false, now), None);
+            assert_eq!(breaker.ended(that(reach), now), None);
             breaker.tick(now + Duration::from_secs(10));
             breaker.begin();
-            assert_eq!(breaker.ended(reach, false, now), None);
+            assert_eq!(breaker.ended(that(reach), now), None);
             assert_eq!(breaker.word(), "half_open");
         }
         let mut breaker = opened(now);
-        assert_eq!(breaker.ended(Answered, false, now), Some(Change::Closed));
+        assert_eq!(breaker.ended(that(Answered), now), Some(Change::Closed));
         assert!(breaker.is_closed());
     }
 
@@ -378,26 +411,53 @@ mod tests {
     fn closed_it_lets_attempts_begin_one_two_four() {
         let now = Instant::now();
         let mut breaker = opened(now);
-        breaker.ended(Answered, false, now);
+        breaker.ended(that(Answered), now);
         for round in [1, 2, 4] {
             assert_eq!((breaker.free(0), breaker.is_ramping()), (round, true));
             for _ in 0..round {
-                breaker.ended(Answered, false, now);
+                breaker.ended(that(Answered), now);
             }
         }
         assert!(breaker.free(1_000) > 1_000 && !breaker.is_ramping());
-        // A failure on the way halves it, and does not open it.
+        // A failure on the way keeps it where it is.
         let mut breaker = opened(now);
         for _ in 0..6 {
-            breaker.ended(Answered, false, now);
+            breaker.ended(that(Answered), now);
         }
-        assert_eq!(breaker.free(0), 6);
-        for most in [3, 1, 1] {
-            assert_eq!(breaker.ended(Failing, false, now), None);
-            assert_eq!(breaker.free(0), most);
+        for reach in [Failing, Unclear] {
+            assert_eq!(breaker.ended(that(reach), now), None);
+            assert_eq!((breaker.free(0), breaker.free(6)), (6, 0));
         }
-        breaker.ended(Unclear, false, now);
-        assert_eq!((breaker.free(0), breaker.free(3)), (1, 0));
+    }
+
+    /// A tenth of the events always fails, and by now nearly every attempt is a retry of one of them.
+    #[test]
+    fn retries_of_poisoned_events_are_no_outage() {
+        let now = Instant::now();
+        let settings = target::Breaker {
+            failures: 50,
+            ..target::Breaker::default()
+        };
+        let mut breaker = Breaker::new(Some(settings), CONCURRENCY);
+        for _ in 0..50 {
+            breaker.ended(that(Failing), now);
+        }
+        assert_eq!(breaker.ended(that(Answered), now), Some(Change::Closed));
+        for n in 0..10_000 {
+            let first = n % 10 == 0;
+            let reach = if first && n % 100 != 0 {
+                Answered
+            } else {
+                Failing
+            };
+            let ended = Ended {
+                reach,
+                first,
+                ..FIRST
+            };
+            assert_eq!(breaker.ended(ended, now), None, "{n}");
+        }
+        assert!(!breaker.is_ramping());
     }
 
     #[test]
@@ -416,13 +476,13 @@ mod tests {
         let mut breaker = opened(now);
         for _ in 0..5 {
             breaker.tick(now + Duration::from_mins(1));
-            breaker.ended(Failing, true, now);
+            breaker.ended(probe(Failing), now);
         }
-        breaker.ended(Answered, false, now);
+        breaker.ended(that(Answered), now);
         for _ in 0..9 {
-            assert_eq!(breaker.ended(Failing, false, now), None);
+            assert_eq!(breaker.ended(that(Failing), now), None);
         }
-        assert_eq!(breaker.ended(Failing, false, now), Some(Change::Opened));
+        assert_eq!(breaker.ended(that(Failing), now), Some(Change::Opened));
         let hold = breaker.open_until().expect("open") - now;
         assert!(hold <= Duration::from_millis(251), "{hold:?}");
     }

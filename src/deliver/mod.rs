@@ -28,6 +28,8 @@ mod scheduler;
 mod shift;
 mod sign;
 mod target;
+#[cfg(test)]
+mod tests;
 mod window;
 mod worker;
 

@@ -4,7 +4,7 @@
 
 mod steered;
 
-use super::breaker::{Change, Reach};
+use super::breaker::{Change, Ended, Reach};
 use super::crew::Summon;
 use super::due::DuePage;
 use super::fixture::{event, retry_row, row, watched};
@@ -118,7 +118,7 @@ struct World {
     reader_at_ms: Option<u64>,
     reader_rung: bool,
     watchers: Vec<(Arc<Event>, oneshot::Receiver<bool>)>,
-    rate: Option<target::Rate>,
+    limits: Limits,
     paused: bool,
     /// Due times were changed behind what is taken.
     hastened: bool,
@@ -182,7 +182,7 @@ impl World {
             reader_at_ms: None,
             reader_rung: true,
             watchers: Vec::new(),
-            rate: limits.rate,
+            limits,
             paused: false,
             hastened: false,
             since_closed: None,
@@ -236,7 +236,7 @@ impl World {
                 .iter()
                 .filter(|(_, worker)| alive(worker))
                 .count()
-                <= CONCURRENCY
+                <= self.limits.concurrency
         );
         done
     }
@@ -451,7 +451,12 @@ impl World {
             self.scheduler.fell(job.probe);
             return true;
         };
-        if let Some((change, gone)) = self.scheduler.ended(reach, job.probe, self.now()) {
+        let ended = Ended {
+            reach,
+            probe: job.probe,
+            first: job.due_ms.is_none(),
+        };
+        if let Some((change, gone)) = self.scheduler.ended(ended, self.now()) {
             tell_all(&gone);
             self.since_closed = (change == Change::Closed).then(Default::default);
         }
@@ -461,7 +466,7 @@ impl World {
     /// What was taken keeps the rate and the ramp.
     fn took(&mut self, seq: Seq) {
         self.taken_ms.push(self.passed_ms);
-        if let Some(rate) = self.rate {
+        if let Some(rate) = self.limits.rate {
             // One second's worth at once, and what came since: in any second at most twice as much.
             let from = self
                 .taken_ms
@@ -668,7 +673,12 @@ fn the_next_event_of_a_half_open_target_is_its_probe() {
     for _ in 0..5 {
         // As `passthrough` reports it: nothing of the store's is involved.
         let now = world.now();
-        world.scheduler.heard(Reach::Failing, false, now);
+        let ended = Ended {
+            reach: Reach::Failing,
+            probe: false,
+            first: true,
+        };
+        world.scheduler.heard(ended, now);
     }
     world.run(&Op::Pass(6_001));
     while world.run(&Op::Plan) {}

@@ -5,7 +5,7 @@
 //! taken again before it is durably settled; at most `concurrency` and one batch are taken and not settled; nothing is
 //! taken before the start, while the target is paused or its breaker open, beyond its rate, or once the stop drains.
 
-use super::breaker::{Breaker, Change, Reach};
+use super::breaker::{Breaker, Change, Ended};
 use super::crew::{Crew, Summon};
 use super::due::{Due, DuePage};
 use super::fresh::{Fresh, FreshPage};
@@ -261,24 +261,14 @@ impl Scheduler {
 
     /// An attempt that was taken here has ended. If that opened the breaker, the queues are let go of: whoever waits for one of these
     /// jobs has to be told.
-    pub(super) fn ended(
-        &mut self,
-        reach: Reach,
-        probe: bool,
-        now: Instant,
-    ) -> Option<(Change, VecDeque<Job>)> {
+    pub(super) fn ended(&mut self, ended: Ended, now: Instant) -> Option<(Change, VecDeque<Job>)> {
         self.running = self.running.saturating_sub(1);
-        self.heard(reach, probe, now)
+        self.heard(ended, now)
     }
 
     /// The same of an attempt that was not taken here (`passthrough`).
-    pub(super) fn heard(
-        &mut self,
-        reach: Reach,
-        probe: bool,
-        now: Instant,
-    ) -> Option<(Change, VecDeque<Job>)> {
-        let change = self.breaker.ended(reach, probe, now)?;
+    pub(super) fn heard(&mut self, ended: Ended, now: Instant) -> Option<(Change, VecDeque<Job>)> {
+        let change = self.breaker.ended(ended, now)?;
         self.reader_wanted = true;
         let gone = match change {
             Change::Opened => self.let_go(),

@@ -1,7 +1,7 @@
 //! One target: its state under one lock, and what follows from a change of it. The lock is never held while
 //! anybody is woken, told or waited for.
 
-use super::breaker::{Change, Reach};
+use super::breaker::{Change, Ended};
 use super::crew::Summon;
 use super::headers::Outfit;
 use super::job::{self, Job};
@@ -258,14 +258,14 @@ impl Target {
         step
     }
 
-    /// An attempt of a worker has ended, and says this about whether the app is up.
-    pub(super) fn reached(self: &Arc<Self>, reach: Reach, probe: bool) {
-        self.learn(|scheduler| scheduler.ended(reach, probe, Instant::now()));
+    /// An attempt of a worker has ended.
+    pub(super) fn ended(self: &Arc<Self>, ended: Ended) {
+        self.learn(|scheduler| scheduler.ended(ended, Instant::now()));
     }
 
     /// Another attempt has.
-    pub(super) fn heard(self: &Arc<Self>, reach: Reach) {
-        self.learn(|scheduler| scheduler.heard(reach, false, Instant::now()));
+    pub(super) fn heard(self: &Arc<Self>, ended: Ended) {
+        self.learn(|scheduler| scheduler.heard(ended, Instant::now()));
     }
 
     fn learn(

@@ -1,6 +1,7 @@
 //! A worker takes one delivery after the other: attempt, settle, next. No task and no channel per event.
 
 use super::attempt::Posted;
+use super::breaker::Ended;
 use super::headers::Attempt;
 use super::job::Job;
 use super::log;
@@ -84,7 +85,11 @@ async fn attempt(target: &Arc<Target>, job: Job, running: &Running) {
     settle(target, &job, outcome, Some(Box::new(record)), running);
     watch.is_settled = true;
     job.tell(ending.delivered);
-    target.reached(ending.reach, job.probe);
+    target.ended(Ended {
+        reach: ending.reach,
+        probe: job.probe,
+        first: job.due_ms.is_none(),
+    });
 }
 
 /// Watches over an attempt. If it panics the worker's place becomes free, and the delivery is tried again later like

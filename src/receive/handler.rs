@@ -480,7 +480,7 @@ async fn pass(
     let taken = answered.status.is_success();
     reservation.answered(answered.clone(), taken, received_ms);
     if taken {
-        source.metrics.accepted();
+        source.metrics.accepted(received_ms);
         event.log_accepted();
     } else {
         source.metrics.events.increment("unavailable");

@@ -106,6 +106,11 @@ impl Backlogs {
         (held > 0 && held.saturating_add(bytes) > bound.bytes).then_some(bound.when_full)
     }
 
+    /// Whether anything is known of the target, and whether it is configured.
+    pub(super) fn is_configured(&self, target: TargetId) -> Option<bool> {
+        Some(self.targets.get(&target)?.bound.is_some())
+    }
+
     /// An event waits.
     pub(super) fn add(&mut self, target: TargetId, bytes: u64) {
         self.change(target, |waiting| waiting.waits.add(bytes));

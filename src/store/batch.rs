@@ -8,7 +8,9 @@ use super::retention::{self, Retention};
 use super::row::{self, Encoder};
 use super::settle::{self, Abandoned, Class};
 use super::space::Space;
+use super::steering::{self, Change, Copied};
 use super::{Admission, DeadReason, Destination, NotStored, Settlement};
+use super::{attempts, history};
 use crate::budget::Charge;
 use crate::config::WhenFull;
 use crate::dedupe::{Kind, Reservation};
@@ -40,6 +42,7 @@ pub(super) struct Admitted {
     /// Given back when this is dropped.
     pub(super) _charge: Charge,
     source: SourceId,
+    vendor_id: Option<Arc<str>>,
 }
 
 /// What the transactions need to know, from one to the next.
@@ -55,22 +58,29 @@ pub(super) struct Books {
     pub(super) retention: Retention,
     /// What `names` says of each source.
     pub(super) last_received_ms: HashMap<SourceId, u64>,
+    /// Attempts that are kept of each delivery.
+    pub(super) attempts_most: u32,
+    /// Whether there is a history.
+    pub(super) keeps_history: bool,
 }
 
 /// The statements.
 #[derive(Debug)]
 pub(super) struct Statements<'c> {
-    connection: &'c Connection,
+    pub(super) connection: &'c Connection,
     begin: Statement<'c>,
     commit: Statement<'c>,
-    add_event: Statement<'c>,
+    pub(super) add_event: Statement<'c>,
     add_key: Statement<'c>,
     remove_key: Statement<'c>,
     keep_next_seq: Statement<'c>,
     keep_last_received: Statement<'c>,
-    deliveries: settle::Statements<'c>,
+    pub(super) deliveries: settle::Statements<'c>,
     expiry: retention::Statements<'c>,
-    encoder: Encoder,
+    attempts: attempts::Statements<'c>,
+    pub(super) history: history::Statements<'c>,
+    pub(super) steer: steering::Statements<'c>,
+    pub(super) encoder: Encoder,
 }
 
 impl<'c> Statements<'c> {
@@ -90,6 +100,9 @@ impl<'c> Statements<'c> {
             keep_last_received: prepare("UPDATE names SET last_received_ms = ?2 WHERE id = ?1")?,
             deliveries: settle::Statements::prepare(connection)?,
             expiry: retention::Statements::prepare(connection)?,
+            attempts: attempts::Statements::prepare(connection)?,
+            history: history::Statements::prepare(connection)?,
+            steer: steering::Statements::prepare(connection)?,
             encoder: Encoder::default(),
         })
     }
@@ -97,28 +110,38 @@ impl<'c> Statements<'c> {
 
 /// A transaction that is open. What fails in it must be rolled back.
 pub(super) struct Batch<'b, 'c> {
-    rows: &'b mut Statements<'c>,
-    books: &'b mut Books,
-    now_ms: u64,
+    pub(super) rows: &'b mut Statements<'c>,
+    pub(super) books: &'b mut Books,
+    pub(super) now_ms: u64,
     /// The next event's number; the books learn of it with the commit.
-    next_seq: u64,
+    pub(super) next_seq: u64,
     admitted: Vec<Admitted>,
-    admitted_bytes: u64,
-    deleted: bool,
-    wrote: bool,
+    pub(super) admitted_bytes: u64,
+    pub(super) deleted: bool,
+    pub(super) wrote: bool,
     cramped: bool,
+    /// Attempts that are kept of each delivery.
+    attempts_most: u32,
     /// Dead letters that are kept no longer.
-    forgotten: Vec<TargetId>,
+    pub(super) forgotten: Vec<TargetId>,
+    /// What operators have changed, in order.
+    pub(super) changes: Vec<Change>,
+    /// Copies of events, in order.
+    pub(super) copied: Vec<Copied>,
     /// Those of them that had to make room.
     dropped: Vec<TargetId>,
     /// Dead letters that it may drop.
-    drop_most: usize,
+    pub(super) drop_most: usize,
 }
 
 /// What a commit has made durable.
 #[derive(Debug)]
 pub(super) struct Committed {
     pub(super) admitted: Vec<Admitted>,
+    /// Copies of events; they come before the admitted ones.
+    pub(super) copied: Vec<Copied>,
+    /// What operators have changed, in order.
+    pub(super) changes: Vec<Change>,
     /// Whether there was anything to write.
     pub(super) wrote: bool,
     /// Whether events were refused because there is no room.
@@ -138,6 +161,7 @@ impl<'b, 'c> Batch<'b, 'c> {
         rows.begin.execute([])?;
         Ok(Self {
             next_seq: books.next_seq,
+            attempts_most: books.attempts_most,
             rows,
             books,
             now_ms,
@@ -147,6 +171,8 @@ impl<'b, 'c> Batch<'b, 'c> {
             wrote: false,
             cramped: false,
             forgotten: Vec::new(),
+            changes: Vec::new(),
+            copied: Vec::new(),
             dropped: Vec::new(),
             drop_most: DROP_SLICE,
         })
@@ -157,18 +183,48 @@ impl<'b, 'c> Batch<'b, 'c> {
         (self.admitted.len(), self.admitted_bytes)
     }
 
-    pub(super) fn settle(&mut self, settlements: &[Settlement]) -> rusqlite::Result<()> {
+    /// There is no room: nothing is kept of attempts.
+    pub(super) fn be_frugal(&mut self) {
+        self.attempts_most = 0;
+    }
+
+    /// Returns which of them changed nothing.
+    pub(super) fn settle(&mut self, settlements: &[Settlement]) -> rusqlite::Result<Vec<usize>> {
+        let mut in_vain = Vec::new();
         if settlements.is_empty() {
-            return Ok(());
+            return Ok(in_vain);
         }
         self.wrote = true;
         self.books.retention.settled();
         self.drop_most += settlements.len();
-        for settlement in settlements {
+        for (index, settlement) in settlements.iter().enumerate() {
             let backlogs = &mut self.books.backlogs;
-            self.rows
-                .deliveries
-                .settle(settlement, self.now_ms, backlogs)?;
+            let deliveries = &mut self.rows.deliveries;
+            if deliveries.settle(settlement, self.now_ms, backlogs)? {
+                self.keep(settlement)?;
+            } else {
+                in_vain.push(index);
+            }
+        }
+        Ok(in_vain)
+    }
+
+    /// Keeps what is of interest later. Where that has no room it is left out: settling itself never waits for room.
+    pub(super) fn keep(&mut self, settlement: &Settlement) -> rusqlite::Result<()> {
+        let most = self.attempts_most;
+        if let Some(record) = &settlement.attempt
+            && most > 0
+            && self.books.space.fits(0)
+        {
+            self.rows.attempts.keep(settlement, record, most)?;
+            if !record.answer.is_empty() {
+                self.books.space.admit(record.answer.len() as u64);
+            }
+        }
+        if self.books.keeps_history
+            && let Some(ended) = history::Ended::of(settlement)
+        {
+            self.rows.history.went(&ended, self.now_ms)?;
         }
         Ok(())
     }
@@ -220,14 +276,20 @@ impl<'b, 'c> Batch<'b, 'c> {
             self.books.backlogs.exhume(target, bytes);
             self.forgotten.push(target);
         }
-        Ok(expired.events)
+        self.wrote |= expired.history > 0;
+        Ok(expired.events + expired.history)
     }
 
-    /// Drops a slice of the oldest delivered payloads before their time.
-    pub(super) fn drop_delivered(&mut self) -> rusqlite::Result<usize> {
+    /// Drops a slice of what is not needed, before its time: attempts, and then the oldest delivered payloads. False if
+    /// there are none.
+    pub(super) fn make_room(&mut self) -> rusqlite::Result<bool> {
+        if self.rows.attempts.make_room()? {
+            self.wrote = true;
+            return Ok(true);
+        }
         let deleted = Retention::make_room(&mut self.rows.expiry, ROOM_SLICE)?;
         self.deleted |= deleted > 0;
-        Ok(deleted)
+        Ok(deleted > 0)
     }
 
     /// Writes an event, or answers at once that there is no room for it.
@@ -300,6 +362,10 @@ impl<'b, 'c> Batch<'b, 'c> {
                 admitted.reservation.body_check(),
             ])?;
         }
+        if self.books.keeps_history {
+            let vendor_id = admitted.vendor_id.as_deref();
+            rows.history.came(event, source, vendor_id)?;
+        }
         for destination in &admitted.waits_for {
             rows.deliveries.add(*destination, event.seq, bytes, fan)?;
             self.books.backlogs.add(destination.target, bytes);
@@ -315,6 +381,17 @@ impl<'b, 'c> Batch<'b, 'c> {
             )?;
             self.books.backlogs.bury(*target, bytes);
             self.drop_most += 1;
+            if self.books.keeps_history {
+                let ended = history::Ended {
+                    seq: event.seq,
+                    target: *target,
+                    replay: 0,
+                    outcome: DeadReason::Backlog.word(),
+                    status: None,
+                    attempts: 0,
+                };
+                rows.history.went(&ended, self.now_ms)?;
+            }
         }
         if admitted.waits_for.is_empty() {
             rows.deliveries
@@ -330,14 +407,14 @@ impl<'b, 'c> Batch<'b, 'c> {
     }
 
     /// Whether an event of `bytes` fits, if need be after the oldest delivered payloads are dropped.
-    fn has_room(&mut self, bytes: u64) -> rusqlite::Result<bool> {
+    pub(super) fn has_room(&mut self, bytes: u64) -> rusqlite::Result<bool> {
         if self.books.space.fits(bytes) || self.cramped {
             return Ok(!self.cramped);
         }
         self.books.space.measure(self.rows.connection)?;
         let wanted = bytes.saturating_add(self.books.space.margin_bytes());
         for _ in 0..ROOM_SLICES {
-            if self.books.space.fits(wanted) || self.drop_delivered()? == 0 {
+            if self.books.space.fits(wanted) || !self.make_room()? {
                 break;
             }
             self.books.space.measure(self.rows.connection)?;
@@ -366,6 +443,8 @@ impl<'b, 'c> Batch<'b, 'c> {
             // Without a row to drop there is nothing to go on with.
             overgrown: !self.dropped.is_empty() && !self.books.backlogs.overgrown().is_empty(),
             forgotten: self.forgotten,
+            copied: self.copied,
+            changes: self.changes,
             admitted: self.admitted,
             wrote: self.wrote || self.deleted,
             cramped: self.cramped,
@@ -441,6 +520,7 @@ impl Admitted {
             metrics: admission.metrics,
             _charge: admission.charge,
             source: admission.source,
+            vendor_id: admission.vendor_id,
         }
     }
 }

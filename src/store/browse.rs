@@ -4,7 +4,11 @@
 //! Invariant: a call reads for at most [`TIME_MAX`], and a page looks at no more than [`ROWS_MAX`] rows; then it ends with
 //! a cursor, whether it is full or not.
 
+use super::detail::Details;
 use super::health::{Health, PoisonOnPanic};
+use super::looking::Names;
+use super::page::Pages;
+use super::row::Decoder;
 use super::{NotStored, Store};
 use crate::event::{DedupeKey, Event, EventId, Seq, SourceId, TargetId};
 use bytes::Bytes;
@@ -225,20 +229,71 @@ pub(super) enum Request {
     Stop,
 }
 
-/// The thread.
+/// The thread. What goes wrong here harms nobody's event: it is said, and the asker gets nothing.
 pub(super) fn serve(
-    _connection: &Connection,
+    connection: &Connection,
+    decoder: &Decoder,
     requests: &mut mpsc::Receiver<Request>,
     health: &Health,
 ) {
     let _guard = PoisonOnPanic(health);
+    let mut browser = match Browser::prepare(connection) {
+        Ok(browser) => browser,
+        Err(e) => return health.poison("prepare to look", &e),
+    };
     while let Some(request) = requests.blocking_recv() {
+        // Whoever asked may have gone away: then nobody wants the answer.
         match request {
-            Request::Page(_, answer) => drop(answer.send(Err(NotStored::Unavailable))),
-            Request::Detail(_, answer) => drop(answer.send(Err(NotStored::Unavailable))),
-            Request::History(_, answer) => drop(answer.send(Err(NotStored::Unavailable))),
+            Request::Page(query, answer) => {
+                let page = browser.look(|b| b.pages.read(&query, &b.names, decoder));
+                let _ = answer.send(page);
+            }
+            Request::Detail(seq, answer) => {
+                let detail = browser.look(|b| b.details.read(seq, &mut b.pages, &b.names, decoder));
+                let _ = answer.send(detail);
+            }
+            Request::History(query, answer) => {
+                let page = browser.look(|b| b.details.history(&query, &b.names, decoder));
+                let _ = answer.send(page);
+            }
             Request::Stop => break,
         }
+    }
+}
+
+struct Browser<'c> {
+    connection: &'c Connection,
+    names: Names,
+    pages: Pages<'c>,
+    details: Details<'c>,
+}
+
+impl<'c> Browser<'c> {
+    fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
+        connection.pragma_update(None, "query_only", true)?;
+        Ok(Self {
+            connection,
+            names: Names::read(connection)?,
+            pages: Pages::prepare(connection)?,
+            details: Details::prepare(connection)?,
+        })
+    }
+
+    /// Looks in one transaction, so that all that is seen is of the same moment.
+    fn look<T>(
+        &mut self,
+        look: impl FnOnce(&mut Self) -> rusqlite::Result<T>,
+    ) -> Result<T, NotStored> {
+        let connection = self.connection;
+        let seen = connection.unchecked_transaction().and_then(|transaction| {
+            let seen = look(self)?;
+            transaction.finish()?;
+            Ok(seen)
+        });
+        seen.map_err(|error| {
+            tracing::warn!(%error, "cannot look into the store");
+            NotStored::Unavailable
+        })
     }
 }
 

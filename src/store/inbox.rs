@@ -4,6 +4,7 @@
 //! worth, and refused beyond that; settlements and what is to be forgotten are
 //! never refused, since their callers bound them. There is one way to wake the writer.
 
+use super::steering::Steering;
 use super::{Admission, NotStored, Settlement};
 use crate::dedupe::Kind;
 use crate::event::{EventId, Seq, TargetId};
@@ -20,6 +21,9 @@ const ADMISSIONS_MAX: usize = 4096;
 /// What the writer takes at most, so that whatever waits is counted here: admissions and settlements of one commit.
 pub(super) const TAKEN_ADMISSIONS: usize = 256;
 pub(super) const TAKEN_SETTLEMENTS: usize = 1024;
+
+/// Calls of operators that may wait here, and as many again that the writer has taken.
+const STEERS_MAX: usize = 16;
 
 /// Settlements that are worth a commit of their own.
 const SETTLEMENTS_WAKE: usize = 64;
@@ -45,6 +49,7 @@ pub(super) struct Work {
     pub(super) settlements: Vec<Settlement>,
     pub(super) forgets: Vec<(Seq, Kind)>,
     pub(super) abandons: Vec<Abandon>,
+    pub(super) steers: VecDeque<Steering>,
 }
 
 impl Work {
@@ -53,6 +58,7 @@ impl Work {
             && self.settlements.is_empty()
             && self.forgets.is_empty()
             && self.abandons.is_empty()
+            && self.steers.is_empty()
     }
 
     /// How many more settlements it takes.
@@ -70,6 +76,9 @@ impl Work {
             .extend(other.settlements.drain(..settlements));
         self.forgets.append(&mut other.forgets);
         self.abandons.append(&mut other.abandons);
+        let steers = STEERS_MAX.saturating_sub(self.steers.len());
+        let steers = steers.min(other.steers.len());
+        self.steers.extend(other.steers.drain(..steers));
     }
 }
 
@@ -148,6 +157,22 @@ impl Inbox {
         }
     }
 
+    /// Takes what an operator asks.
+    pub(super) fn steer(&self, steering: Steering) -> Result<(), NotStored> {
+        {
+            let mut state = self.state.lock();
+            if state.closed {
+                return Err(NotStored::Unavailable);
+            }
+            if state.work.steers.len() >= STEERS_MAX {
+                return Err(NotStored::Overloaded);
+            }
+            state.work.steers.push_back(steering);
+        }
+        self.wake.notify_one();
+        Ok(())
+    }
+
     /// Nothing more is taken; what waits is still handed to the writer.
     pub(super) fn close(&self) {
         self.state.lock().closed = true;
@@ -162,6 +187,7 @@ impl Inbox {
         // Settlements that `work` has no room for are no reason to go on.
         let may_settle = work.room_to_settle() > 0;
         while state.work.admissions.is_empty()
+            && state.work.steers.is_empty()
             && !(may_settle && state.work.settlements.len() >= SETTLEMENTS_WAKE)
             && !state.closed
         {

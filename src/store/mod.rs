@@ -8,25 +8,33 @@
 //! `read` serves deliveries. `directory`, `recovery`, `schema`, `names` and `inventory` open what is there.
 //! `health` says whether any of it may still be trusted. `rejects` keeps refused requests, apart from all this.
 
+mod attempts;
 mod backlog;
 mod batch;
 mod browse;
 mod checkpoint;
+mod detail;
 mod directory;
 mod health;
+mod history;
 mod inbox;
 mod inventory;
+mod looking;
 mod names;
 mod opened;
+mod page;
 mod read;
 mod recovery;
+mod redo;
 mod rejects;
+mod replays;
 mod retention;
 mod row;
 mod schema;
 mod settle;
 mod space;
 mod steer;
+mod steering;
 mod upkeep;
 mod writer;
 

@@ -214,6 +214,7 @@ impl Opened {
             tag: self.identity.tag,
             sources: Arc::clone(&sources),
         };
+        let lookup = decoder.clone();
         let log = self.directory.log();
         let place = self.directory.path().to_owned();
         let mut writer = Writer {
@@ -232,6 +233,8 @@ impl Opened {
                 space: Space::new(&self.settings, place, log, metrics.clone()),
                 retention: Retention::new(&self.settings),
                 last_received_ms: self.inventory.last_received_ms.iter().copied().collect(),
+                attempts_most: self.settings.attempts,
+                keeps_history: !self.settings.history.is_zero(),
             },
             metrics,
         };
@@ -251,7 +254,7 @@ impl Opened {
         });
         let connection = self.browsing;
         let browse = crew.spawn("store-browse", move |health| {
-            browse::serve(&connection, &mut questions, health);
+            browse::serve(&connection, &lookup, &mut questions, health);
         });
         let connection = self.checkpointing;
         let checkpointer = Arc::clone(&checkpoints);

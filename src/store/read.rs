@@ -5,6 +5,7 @@
 
 use super::health::{Health, PoisonOnPanic, Trouble};
 use super::row::{self, Decoder};
+use super::settle;
 use super::{Delivery, NotStored};
 use crate::event::{Lane, Seq, TargetId};
 use rusqlite::{Connection, Statement, params};
@@ -226,9 +227,7 @@ impl Found {
             due_ms: row.get::<_, Option<i64>>(2)?.map(i64::cast_unsigned),
             replay: row.get(3)?,
             since_ms: row.get::<_, Option<i64>>(4)?.map(i64::cast_unsigned),
-            lane: row
-                .get::<_, Option<i64>>(5)?
-                .map(|lane| Lane(lane.cast_unsigned())),
+            lane: settle::lane(row, 5)?,
         })
     }
 }

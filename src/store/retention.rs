@@ -1,12 +1,13 @@
 //! Deletes payloads whose time is over, in slices that do not show in the writer's tail.
 //!
-//! Invariant: an event is deleted only after every delivery of it is settled; its keys are never touched.
+//! Invariant: an event is deleted only after every delivery of it is settled, those of its replays too; its keys are
+//! never touched.
 
 use super::settle::Class;
 use crate::clock;
 use crate::config;
 use crate::event::TargetId;
-use rusqlite::{Connection, Statement, params};
+use rusqlite::{Connection, OptionalExtension, Statement, params};
 use std::time::{Duration, Instant};
 
 /// The longest that one slice may take: payloads of many pages are slow to delete.
@@ -23,6 +24,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Retention {
     delivered_ms: u64,
     dead_ms: u64,
+    history_ms: u64,
     /// The shorter of the two.
     shortest: Duration,
     look_at: Instant,
@@ -35,6 +37,8 @@ pub(super) struct Expired {
     pub(super) events: usize,
     /// Dead letters among them: whose, and their bytes.
     pub(super) dead: Vec<(TargetId, u64)>,
+    /// Rows of the history.
+    pub(super) history: usize,
 }
 
 /// The statements.
@@ -44,6 +48,14 @@ pub(super) struct Statements<'c> {
     delete_events: Statement<'c>,
     delete_dead: Statement<'c>,
     delete_settled: Statement<'c>,
+    delete_attempts: Statement<'c>,
+    delete_replays: Statement<'c>,
+    /// Whether any of these was replayed.
+    were_replayed: Statement<'c>,
+    replayed: Statement<'c>,
+    oldest_history: Statement<'c>,
+    delete_history: Statement<'c>,
+    delete_handed: Statement<'c>,
 }
 
 impl<'c> Statements<'c> {
@@ -62,6 +74,17 @@ impl<'c> Statements<'c> {
             delete_settled: connection.prepare(
                 "DELETE FROM settled WHERE class = ?1 AND (settled_ms, seq) <= (?2, ?3)",
             )?,
+            delete_attempts: connection
+                .prepare("DELETE FROM attempts WHERE seq BETWEEN ?1 AND ?2")?,
+            delete_replays: connection.prepare("DELETE FROM replays WHERE seq = ?1")?,
+            were_replayed: connection
+                .prepare("SELECT 1 FROM replays WHERE seq BETWEEN ?1 AND ?2")?,
+            replayed: connection
+                .prepare("SELECT class IS ?2 AND settled_ms IS ?3 FROM replays WHERE seq = ?1")?,
+            oldest_history: connection
+                .prepare("SELECT seq, received_ms FROM history ORDER BY seq LIMIT ?1")?,
+            delete_history: connection.prepare("DELETE FROM history WHERE seq <= ?1")?,
+            delete_handed: connection.prepare("DELETE FROM handed WHERE seq <= ?1")?,
         })
     }
 
@@ -89,13 +112,12 @@ impl<'c> Statements<'c> {
             let (Some((_, first)), Some((_, last))) = (run.first(), run.last()) else {
                 break;
             };
-            self.delete_events.execute([first, last])?;
-            if class == Class::WithDeadLetter {
-                let mut dead = self.delete_dead.query([first, last])?;
-                while let Some(row) = dead.next()? {
-                    let bytes = row.get::<_, i64>(1)?.cast_unsigned();
-                    expired.dead.push((TargetId(row.get(0)?), bytes));
+            if self.were_replayed.exists([first, last])? {
+                for (settled_ms, seq) in run {
+                    self.delete_replayed(class, *settled_ms, *seq, &mut expired)?;
                 }
+            } else {
+                self.delete(class, *first, *last, &mut expired)?;
             }
             expired.events += run.len();
             if Instant::now() >= stop_at {
@@ -108,6 +130,66 @@ impl<'c> Statements<'c> {
         }
         Ok(expired)
     }
+
+    fn delete(
+        &mut self,
+        class: Class,
+        first: i64,
+        last: i64,
+        expired: &mut Expired,
+    ) -> rusqlite::Result<()> {
+        self.delete_events.execute([first, last])?;
+        self.delete_attempts.execute([first, last])?;
+        if class == Class::WithDeadLetter {
+            let mut dead = self.delete_dead.query([first, last])?;
+            while let Some(row) = dead.next()? {
+                let bytes = row.get::<_, i64>(1)?.cast_unsigned();
+                expired.dead.push((TargetId(row.get(0)?), bytes));
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes one event that may have been replayed: unless this settling of it has been overtaken by a replay.
+    fn delete_replayed(
+        &mut self,
+        class: Class,
+        settled_ms: i64,
+        seq: i64,
+        expired: &mut Expired,
+    ) -> rusqlite::Result<()> {
+        let counts: Option<bool> = self
+            .replayed
+            .query_row(params![seq, class as u8, settled_ms], |row| row.get(0))
+            .optional()?;
+        if counts == Some(false) {
+            return Ok(());
+        }
+        self.delete(class, seq, seq, expired)?;
+        self.delete_replays.execute([seq])?;
+        Ok(())
+    }
+
+    /// Deletes the oldest rows of the history that came by `until_ms`, at most `most`.
+    fn expire_history(&mut self, until_ms: u64, most: usize) -> rusqlite::Result<usize> {
+        let limit = i64::try_from(most).unwrap_or(i64::MAX);
+        let mut expired = 0;
+        let mut last = None;
+        let mut rows = self.oldest_history.query([limit])?;
+        while let Some(row) = rows.next()? {
+            if row.get::<_, i64>(1)?.cast_unsigned() > until_ms {
+                break;
+            }
+            last = Some(row.get::<_, i64>(0)?);
+            expired += 1;
+        }
+        drop(rows);
+        if let Some(last) = last {
+            self.delete_history.execute([last])?;
+            self.delete_handed.execute([last])?;
+        }
+        Ok(expired)
+    }
 }
 
 impl Retention {
@@ -115,6 +197,7 @@ impl Retention {
         Self {
             delivered_ms: clock::millis(settings.retention),
             dead_ms: clock::millis(settings.dead_retention),
+            history_ms: clock::millis(settings.history),
             shortest: settings.retention.min(settings.dead_retention),
             look_at: Instant::now(),
         }
@@ -155,7 +238,11 @@ impl Retention {
             expired.events += gone.events;
             expired.dead.extend(gone.dead);
         }
-        if expired.events == 0 {
+        expired.history = match now_ms.checked_sub(self.history_ms) {
+            Some(until_ms) => statements.expire_history(until_ms, most)?,
+            None => 0,
+        };
+        if expired.events + expired.history == 0 {
             self.look_at = Instant::now() + LOOK_EVERY;
         }
         Ok(expired)
@@ -184,6 +271,9 @@ mod tests {
                 "CREATE TABLE events (seq INTEGER PRIMARY KEY); \
                  CREATE TABLE names (id INTEGER PRIMARY KEY, kind); INSERT INTO names VALUES (1, 1), (2, 1); \
                  CREATE TABLE dead (target, seq, bytes, PRIMARY KEY (target, seq)) WITHOUT ROWID; \
+                 CREATE TABLE attempts (seq); CREATE TABLE handed (seq); \
+                 CREATE TABLE history (seq INTEGER PRIMARY KEY, received_ms); \
+                 CREATE TABLE replays (seq INTEGER PRIMARY KEY, class, settled_ms); \
                  CREATE TABLE settled (class, settled_ms, seq, PRIMARY KEY (class, settled_ms, seq)) WITHOUT ROWID; \
                  WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40) \
                  INSERT INTO events SELECT i FROM n; \
@@ -226,6 +316,72 @@ mod tests {
         check(Class::WithDeadLetter, 99, 100, 0, [40, 31, 20]);
         check(Class::WithDeadLetter, 100, 100, 10, [30, 21, 0]);
         check(Class::WithDeadLetter, 100, 9, 9, [31, 22, 2]);
+    }
+
+    #[test]
+    fn a_replayed_event_goes_with_the_settling_that_counts() {
+        let connection = database();
+        connection
+            .execute_batch(
+                // 3 waits again, 6 was settled again later, 9 goes now; 31 waits, and its dead letter is of another.
+                "INSERT INTO replays VALUES (3, NULL, NULL), (6, 0, 500), (9, 0, 0), (31, NULL, NULL); \
+                 INSERT INTO settled VALUES (0, 500, 6); \
+                 INSERT INTO attempts SELECT seq FROM events;",
+            )
+            .expect("made");
+        let numbers = |sql: &str| -> Vec<i64> {
+            let mut statement = connection.prepare(sql).expect(sql);
+            let rows = statement.query_map([], |row| row.get(0)).expect(sql);
+            rows.collect::<rusqlite::Result<_>>().expect(sql)
+        };
+        let mut statements = Statements::prepare(&connection).expect("prepared");
+        let never = Instant::now() + Duration::from_hours(1);
+        for class in [Class::Delivered, Class::WithDeadLetter] {
+            statements.expire(class, 100, 100, never).expect("expired");
+        }
+        let every_third = "SELECT seq FROM events WHERE seq < 22 AND seq % 3 = 0";
+        assert_eq!(numbers(every_third), [3, 6]);
+        let late = "SELECT seq FROM events WHERE seq BETWEEN 30 AND 39";
+        assert_eq!(numbers(late), [31]);
+        assert_eq!(numbers("SELECT DISTINCT seq FROM dead"), [31]);
+        assert_eq!(numbers("SELECT seq FROM replays"), [3, 6, 31]);
+        let orphans = "SELECT seq FROM attempts WHERE seq NOT IN (SELECT seq FROM events)";
+        assert!(numbers(orphans).is_empty(), "they go with their event");
+        let left = "SELECT DISTINCT seq FROM settled WHERE settled_ms <= 100";
+        assert!(numbers(left).is_empty());
+        statements
+            .expire(Class::Delivered, 500, 100, never)
+            .expect("expired");
+        assert_eq!(numbers(every_third), [3]);
+    }
+
+    #[test]
+    fn history_expires_oldest_first_in_slices() {
+        let connection = database();
+        connection
+            .execute_batch(
+                "INSERT INTO history SELECT seq, 10 * seq FROM events; \
+                 INSERT INTO handed SELECT seq FROM events; INSERT INTO handed VALUES (0);",
+            )
+            .expect("made");
+        let mut statements = Statements::prepare(&connection).expect("prepared");
+        let cases = [
+            (9, 100, 0, 40, 41),
+            (50, 3, 3, 37, 37),
+            (50, 100, 2, 35, 35),
+            (50, 100, 0, 35, 35),
+        ];
+        for (until_ms, most, expected, history, handed) in cases {
+            let expired = statements.expire_history(until_ms, most);
+            assert_eq!(expired.expect("expired"), expected, "{until_ms} and {most}");
+            let left = |table: &str| -> i64 {
+                let sql = format!("SELECT count(*) FROM {table}");
+                connection
+                    .query_row(&sql, [], |row| row.get(0))
+                    .expect("counted")
+            };
+            assert_eq!((left("history"), left("handed")), (history, handed));
+        }
     }
 
     #[test]

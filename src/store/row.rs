@@ -5,7 +5,8 @@
 use crate::event::{DedupeKey, Event, EventId, SecretHeader, Seq, SourceId, StoreTag, TargetId};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use rusqlite::{Statement, params, types::FromSqlError};
+use rusqlite::types::{FromSqlError, ValueRef};
+use rusqlite::{Statement, params};
 use std::{collections::HashMap, sync::Arc};
 
 /// Appends a payload row.
@@ -36,9 +37,7 @@ impl Encoder {
     ) -> rusqlite::Result<()> {
         encode_headers(&event.headers, &mut self.headers);
         self.targets.clear();
-        for target in targets {
-            self.targets.extend_from_slice(&target.0.to_be_bytes());
-        }
+        encode_targets(targets, &mut self.targets);
         let secret = event.secret_header.as_ref();
         let row = Row {
             seq: event.seq,
@@ -70,7 +69,7 @@ impl Encoder {
 }
 
 /// What is needed to make events of rows.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Decoder {
     pub(super) tag: StoreTag,
     /// Names of the sources; they do not change while the store is open.
@@ -90,6 +89,43 @@ impl Decoder {
         };
         // A column of another type than ours is damage too, not an error of the store.
         Ok(Row::of(found, seq).ok().and_then(|row| self.decode(&row?)))
+    }
+
+    /// Reads the event `seq`, with [`SELECT`], also if it is damaged: then as much of it as can be read, and true.
+    /// `None` if it is missing.
+    pub(super) fn read_anyway(
+        &self,
+        select: &mut Statement<'_>,
+        seq: Seq,
+    ) -> rusqlite::Result<Option<(Event, bool)>> {
+        if let Some(event) = self.read(select, seq)? {
+            return Ok(Some((event, false)));
+        }
+        let mut rows = select.query([seq.0.cast_signed()])?;
+        let Some(found) = rows.next()? else {
+            return Ok(None);
+        };
+        let bytes = |index| match found.get_ref(index) {
+            Ok(ValueRef::Blob(bytes) | ValueRef::Text(bytes)) => bytes,
+            _ => b"".as_slice(),
+        };
+        let received_ms: i64 = found.get(1).unwrap_or_default();
+        let received_ms = received_ms.cast_unsigned();
+        let source = found.get(0).ok().map(SourceId);
+        let source = source.and_then(|source| self.sources.get(&source).cloned());
+        let event = Event {
+            seq,
+            id: EventId::new(received_ms, self.tag, seq),
+            received_ms,
+            source: source.unwrap_or_default(),
+            event_type: found.get(2).unwrap_or_default(),
+            key: DedupeKey(bytes(3).try_into().unwrap_or_default()),
+            headers: decode_headers(bytes(8)).unwrap_or_default(),
+            secret_header: None,
+            body: Bytes::copy_from_slice(bytes(9)),
+            first_attempts: None,
+        };
+        Ok(Some((event, true)))
     }
 
     fn decode(&self, row: &Row<'_>) -> Option<Event> {
@@ -112,6 +148,13 @@ impl Decoder {
             body: Bytes::copy_from_slice(row.body),
             first_attempts: None,
         })
+    }
+}
+
+/// Appends targets as they stand in a column.
+pub(super) fn encode_targets(targets: impl IntoIterator<Item = TargetId>, out: &mut Vec<u8>) {
+    for target in targets {
+        out.extend_from_slice(&target.0.to_be_bytes());
     }
 }
 

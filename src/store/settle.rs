@@ -6,8 +6,9 @@
 use super::backlog::Backlogs;
 use super::inbox::Abandon;
 use super::names::{self, NameOf};
+use super::replays::{self, Replayed};
 use super::{DeadReason, Destination, Outcome, Settlement, row};
-use crate::event::{EventId, Seq, SourceId, StoreTag, TargetId};
+use crate::event::{EventId, Lane, Seq, SourceId, StoreTag, TargetId};
 use rusqlite::{Connection, OptionalExtension, Statement, params};
 use std::collections::HashMap;
 
@@ -20,33 +21,52 @@ pub(super) enum Class {
     WithDeadLetter = 1,
 }
 
+impl Class {
+    /// Of its number.
+    pub(super) fn of(number: u8) -> Option<Self> {
+        [Self::Delivered, Self::WithDeadLetter]
+            .into_iter()
+            .find(|class| *class as u8 == number)
+    }
+}
+
 /// A row of `deliveries`.
-struct Found {
-    due_ms: Option<i64>,
-    bytes: u64,
-    /// Targets of the event.
+pub(super) struct Found {
+    pub(super) due_ms: Option<i64>,
+    pub(super) bytes: u64,
+    /// Targets of the event; 0: it was replayed.
     fan: i64,
+    pub(super) replay: u32,
+    pub(super) attempts: u32,
+    pub(super) lane: Option<Lane>,
 }
 
 /// The statements.
 #[derive(Debug)]
 pub(super) struct Statements<'c> {
     add: Statement<'c>,
-    find: Statement<'c>,
+    pub(super) find: Statement<'c>,
     postpone: Statement<'c>,
     remove: Statement<'c>,
     remove_common: Statement<'c>,
-    add_due: Statement<'c>,
-    remove_due: Statement<'c>,
+    pub(super) add_due: Statement<'c>,
+    pub(super) remove_due: Statement<'c>,
     add_dead: Statement<'c>,
     dead_at: Statement<'c>,
     oldest_dead: Statement<'c>,
-    remove_dead: Statement<'c>,
+    pub(super) remove_dead: Statement<'c>,
     add_settled: Statement<'c>,
-    remove_settled: Statement<'c>,
+    pub(super) remove_settled: Statement<'c>,
     remove_event: Statement<'c>,
     targets: Statement<'c>,
     oldest: Statement<'c>,
+    pub(super) replay: Statement<'c>,
+    pub(super) fan_out: Statement<'c>,
+    pub(super) dead_bytes: Statement<'c>,
+    remove_attempts: Statement<'c>,
+    remove_replays: Statement<'c>,
+    pub(super) waiting_after: Statement<'c>,
+    pub(super) replays: replays::Statements<'c>,
     /// Targets that another has taken over: events still name them.
     heirs: HashMap<TargetId, TargetId>,
 }
@@ -61,10 +81,11 @@ pub(super) struct Abandoned {
 
 /// Where the deliveries of one event stand.
 #[derive(Default)]
-struct Standing {
+pub(super) struct Standing {
     waits: bool,
     /// When the last of its dead letters died, Unix milliseconds.
-    dead_ms: Option<u64>,
+    pub(super) dead_ms: Option<u64>,
+    replayed: Option<Replayed>,
 }
 
 impl<'c> Statements<'c> {
@@ -76,8 +97,20 @@ impl<'c> Statements<'c> {
                  VALUES (?1, ?2, 0, NULL, ?3, ?4, ?5)",
             )?,
             find: prepare(
-                "SELECT due_ms, bytes, fan FROM deliveries WHERE target = ?1 AND seq = ?2",
+                "SELECT due_ms, bytes, fan, replay, attempts, lane FROM deliveries WHERE target = ?1 AND seq = ?2",
             )?,
+            replay: prepare(
+                "INSERT INTO deliveries (target, seq, attempts, due_ms, bytes, fan, replay, since_ms) \
+                 VALUES (?1, ?2, 0, ?3, ?4, 0, ?5, ?3)",
+            )?,
+            fan_out: prepare("UPDATE deliveries SET fan = 0 WHERE target = ?1 AND seq = ?2")?,
+            dead_bytes: prepare("SELECT dead_ms, bytes FROM dead WHERE target = ?1 AND seq = ?2")?,
+            remove_attempts: prepare("DELETE FROM attempts WHERE seq = ?1")?,
+            remove_replays: prepare("DELETE FROM replays WHERE seq = ?1")?,
+            waiting_after: prepare(
+                "SELECT seq, due_ms, attempts FROM deliveries WHERE target = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
+            )?,
+            replays: replays::Statements::prepare(connection)?,
             postpone: prepare(
                 "UPDATE deliveries SET attempts = ?3, due_ms = ?4 WHERE target = ?1 AND seq = ?2",
             )?,
@@ -106,7 +139,7 @@ impl<'c> Statements<'c> {
             )?,
             targets: prepare("SELECT targets FROM events WHERE seq = ?1")?,
             oldest: prepare(
-                "SELECT d.seq, d.attempts, d.bytes, e.received_ms, e.source, d.replay FROM deliveries d \
+                "SELECT d.seq, d.attempts, d.bytes, e.received_ms, e.source, d.replay, d.lane FROM deliveries d \
                  LEFT JOIN events e ON e.seq = d.seq WHERE d.target = ?1 ORDER BY d.seq LIMIT ?2",
             )?,
             heirs: names::heirs(connection, NameOf::Target)?
@@ -166,36 +199,57 @@ impl<'c> Statements<'c> {
         Ok(())
     }
 
-    /// Writes how an attempt ended. What the row says counts, not what the settlement remembers of it.
+    /// Writes how an attempt ended. What the row says counts, not what the settlement remembers of it. False if it
+    /// changes nothing: the row is gone, or is that of another replay.
     pub(super) fn settle(
         &mut self,
         settlement: &Settlement,
         now_ms: u64,
         backlogs: &mut Backlogs,
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<bool> {
         if self.settle_common(settlement, now_ms, backlogs)? {
-            return Ok(());
+            return Ok(true);
         }
         let Settlement { target, seq, .. } = *settlement;
+        let found = self.find(target, seq)?;
+        let Some(found) = found.filter(|found| found.replay == settlement.replay) else {
+            return Ok(false);
+        };
+        self.settle_found(target, seq, &found, settlement.outcome, now_ms, backlogs)?;
+        Ok(true)
+    }
+
+    pub(super) fn find(&mut self, target: TargetId, seq: Seq) -> rusqlite::Result<Option<Found>> {
         let key = params![target.0, seq.0.cast_signed()];
-        let found = self
-            .find
+        self.find
             .query_row(key, |row| {
                 Ok(Found {
                     due_ms: row.get(0)?,
                     bytes: row.get::<_, i64>(1)?.cast_unsigned(),
                     fan: row.get(2)?,
+                    replay: row.get(3)?,
+                    attempts: row.get(4)?,
+                    lane: lane(row, 5)?,
                 })
             })
-            .optional()?;
-        let Some(found) = found else {
-            return Ok(());
-        };
+            .optional()
+    }
+
+    pub(super) fn settle_found(
+        &mut self,
+        target: TargetId,
+        seq: Seq,
+        found: &Found,
+        outcome: Outcome,
+        now_ms: u64,
+        backlogs: &mut Backlogs,
+    ) -> rusqlite::Result<()> {
+        let key = params![target.0, seq.0.cast_signed()];
         if let Some(due_ms) = found.due_ms {
             self.remove_due
                 .execute(params![target.0, due_ms, seq.0.cast_signed()])?;
         }
-        match settlement.outcome {
+        match outcome {
             Outcome::Retry { attempts, due_ms } => {
                 return self.postpone(target, seq, attempts, due_ms);
             }
@@ -207,12 +261,50 @@ impl<'c> Statements<'c> {
         }
         self.remove.execute(key)?;
         backlogs.remove(target, found.bytes);
-        let dead_here = matches!(settlement.outcome, Outcome::Dead { .. });
+        let dead_here = matches!(outcome, Outcome::Dead { .. });
         match (found.fan, dead_here) {
             (1, false) => self.finish(seq, Class::Delivered, now_ms),
             (1, true) => self.finish(seq, Class::WithDeadLetter, now_ms),
-            _ => self.finish_if_last(seq, now_ms),
+            _ => self.finish_if_last(seq, found.fan == 0, now_ms),
         }
+    }
+
+    /// Where the event was admitted for, under the numbers that count now.
+    pub(super) fn admitted_for(&mut self, seq: Seq) -> rusqlite::Result<Vec<TargetId>> {
+        let column: Option<Vec<u8>> = self
+            .targets
+            .query_row([seq.0.cast_signed()], |row| row.get(0))
+            .optional()?;
+        let mut targets = Vec::new();
+        // An event without its row has nothing to expire but what it left in other tables.
+        for target in row::decode_targets(&column.unwrap_or_default()) {
+            let target = self.heirs.get(&target).copied().unwrap_or(target);
+            if !targets.contains(&target) {
+                targets.push(target);
+            }
+        }
+        Ok(targets)
+    }
+
+    /// The same, and where it was replayed to.
+    pub(super) fn all_targets(&mut self, seq: Seq) -> rusqlite::Result<Vec<TargetId>> {
+        let replayed = self.replays.find(seq)?;
+        self.with_replayed(seq, replayed.as_ref())
+    }
+
+    fn with_replayed(
+        &mut self,
+        seq: Seq,
+        replayed: Option<&Replayed>,
+    ) -> rusqlite::Result<Vec<TargetId>> {
+        let mut targets = self.admitted_for(seq)?;
+        for target in replayed.iter().flat_map(|replayed| &replayed.targets) {
+            let target = self.heirs.get(target).copied().unwrap_or(*target);
+            if !targets.contains(&target) {
+                targets.push(target);
+            }
+        }
+        Ok(targets)
     }
 
     /// The common case in half the steps: the only target of an event takes it at the first attempt. The row is
@@ -238,7 +330,7 @@ impl<'c> Statements<'c> {
         Ok(true)
     }
 
-    fn postpone(
+    pub(super) fn postpone(
         &mut self,
         target: TargetId,
         seq: Seq,
@@ -253,27 +345,38 @@ impl<'c> Statements<'c> {
         Ok(())
     }
 
-    /// One of several deliveries is settled: looks for the others.
-    fn finish_if_last(&mut self, seq: Seq, now_ms: u64) -> rusqlite::Result<()> {
-        match self.standing(seq)? {
-            Standing { waits: true, .. } => Ok(()),
-            Standing {
-                dead_ms: Some(dead_ms),
-                ..
-            } => self.finish(seq, Class::WithDeadLetter, dead_ms),
-            Standing { dead_ms: None, .. } => self.finish(seq, Class::Delivered, now_ms),
+    /// One of several deliveries is settled: looks for the others. A replayed event is kept as long as one that has
+    /// just been settled.
+    fn finish_if_last(&mut self, seq: Seq, replayed: bool, now_ms: u64) -> rusqlite::Result<()> {
+        let standing = self.standing(seq, replayed)?;
+        if standing.waits {
+            return Ok(());
         }
+        let (class, settled_ms) = match standing.dead_ms {
+            Some(dead_ms) if replayed => (Class::WithDeadLetter, dead_ms.max(now_ms)),
+            Some(dead_ms) => (Class::WithDeadLetter, dead_ms),
+            None => (Class::Delivered, now_ms),
+        };
+        self.finish(seq, class, settled_ms)?;
+        if replayed {
+            self.replays.settle(seq, class, settled_ms)?;
+        }
+        Ok(())
     }
 
-    fn standing(&mut self, seq: Seq) -> rusqlite::Result<Standing> {
-        let targets: Option<Vec<u8>> = self
-            .targets
-            .query_row([seq.0.cast_signed()], |row| row.get(0))
-            .optional()?;
-        let mut standing = Standing::default();
-        // An event without its row has nothing to expire but what it left in other tables.
-        for target in row::decode_targets(&targets.unwrap_or_default()) {
-            let target = self.heirs.get(&target).copied().unwrap_or(target);
+    /// `replayed`: whether the event may have been.
+    pub(super) fn standing(&mut self, seq: Seq, replayed: bool) -> rusqlite::Result<Standing> {
+        let replayed = if replayed {
+            self.replays.find(seq)?
+        } else {
+            None
+        };
+        let targets = self.with_replayed(seq, replayed.as_ref())?;
+        let mut standing = Standing {
+            replayed,
+            ..Standing::default()
+        };
+        for target in targets {
             let key = params![target.0, seq.0.cast_signed()];
             standing.waits |= self.find.exists(key)?;
             let dead_ms = self
@@ -314,11 +417,29 @@ impl<'c> Statements<'c> {
         Ok(dropped)
     }
 
-    fn drop_one_dead(&mut self, target: TargetId, seq: Seq, dead_ms: u64) -> rusqlite::Result<()> {
+    pub(super) fn drop_one_dead(
+        &mut self,
+        target: TargetId,
+        seq: Seq,
+        dead_ms: u64,
+    ) -> rusqlite::Result<()> {
         let row = seq.0.cast_signed();
         self.remove_dead.execute(params![target.0, row])?;
-        let rest = self.standing(seq)?;
+        let rest = self.standing(seq, true)?;
         if rest.waits {
+            return Ok(());
+        }
+        if let Some(replayed) = rest.replayed {
+            if rest.dead_ms.is_none() {
+                if let Some((class, settled_ms)) = replayed.settled {
+                    self.remove_settled.execute(params![
+                        class as u8,
+                        settled_ms.cast_signed(),
+                        row
+                    ])?;
+                }
+                self.remove_payload(seq)?;
+            }
             return Ok(());
         }
         // The event is kept by its last dead letter.
@@ -330,11 +451,17 @@ impl<'c> Statements<'c> {
             ])?;
             match rest.dead_ms {
                 Some(rest_ms) => self.finish(seq, Class::WithDeadLetter, rest_ms)?,
-                None => {
-                    self.remove_event.execute([row])?;
-                }
+                None => self.remove_payload(seq)?,
             }
         }
+        Ok(())
+    }
+
+    fn remove_payload(&mut self, seq: Seq) -> rusqlite::Result<()> {
+        let row = seq.0.cast_signed();
+        self.remove_event.execute([row])?;
+        self.remove_attempts.execute([row])?;
+        self.remove_replays.execute([row])?;
         Ok(())
     }
 
@@ -370,7 +497,7 @@ impl<'c> Statements<'c> {
                     attempts: row.get(1)?,
                 },
                 replay: row.get(5)?,
-                lane: None,
+                lane: lane(row, 6)?,
                 attempt: None,
             };
             abandoned.push(Abandoned { settlement, event });
@@ -379,9 +506,15 @@ impl<'c> Statements<'c> {
     }
 }
 
+/// The line that a delivery waits in.
+pub(super) fn lane(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Option<Lane>> {
+    let lane: Option<i64> = row.get(column)?;
+    Ok(lane.map(|lane| Lane(lane.cast_unsigned())))
+}
+
 impl DeadReason {
     /// As metrics and rows name it.
-    fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Self::Expired => "expired",
             Self::Corrupt => "corrupt",

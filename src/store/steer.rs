@@ -2,8 +2,10 @@
 //!
 //! Invariant: a command is answered after the commit that it is in.
 
+use super::steering::Steering;
 use super::{NotStored, Store};
 use crate::event::{EventId, Seq, TargetId};
+use tokio::sync::oneshot;
 
 /// Commands that one call may bring.
 pub const COMMANDS_MAX: usize = 500;
@@ -69,11 +71,15 @@ impl Store {
     /// Does what an operator asks, at most [`COMMANDS_MAX`] commands (more are [`NotStored::Overloaded`]), and answers
     /// each in its place once it is committed. They go in several commits, so that nobody's event waits for
     /// them; after an error some may be done.
-    #[expect(clippy::unused_async, reason = "the writer will answer")]
     pub async fn steer(&self, commands: Vec<Command>) -> Result<Vec<Steered>, NotStored> {
         if commands.len() > COMMANDS_MAX {
             return Err(NotStored::Overloaded);
         }
-        Err(NotStored::Unavailable)
+        if commands.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (reply, answered) = oneshot::channel();
+        self.0.inbox.steer(Steering::new(commands, reply))?;
+        answered.await.unwrap_or(Err(NotStored::Unavailable))
     }
 }

@@ -7,8 +7,9 @@ use super::batch::{Admitted, Batch, Books, Committed, Failed, Statements};
 use super::health::{Health, PoisonOnPanic, Trouble};
 use super::inbox::{self, Inbox, Work};
 use super::settle;
+use super::steering::Progress;
 use super::upkeep::{Upkeep, Warnings};
-use super::{Abandoned, Destination, Feed, NotStored};
+use super::{Abandoned, Destination, Feed, NotStored, Settlement};
 use crate::clock;
 use crate::event::{Event, TargetId};
 use crate::metrics::StoreMetrics;
@@ -99,6 +100,9 @@ fn refuse_all(work: &mut Work, why: NotStored) {
     for (_, reply) in work.admissions.drain(..) {
         // Whoever has gone away needs no answer.
         let _ = reply.send(Err(why));
+    }
+    for steering in work.steers.drain(..) {
+        steering.refuse(why);
     }
 }
 
@@ -214,14 +218,20 @@ impl<'w, 'c> Round<'w, 'c> {
             }
         };
         let mut write = || -> rusqlite::Result<()> {
-            batch.settle(&work.settlements[..done.settled])?;
+            if held {
+                batch.be_frugal();
+            }
+            done.in_vain = batch.settle(&work.settlements[..done.settled])?;
             batch.forget(&work.forgets[..done.forgotten])?;
             if let Some(abandon) = work.abandons.first() {
                 done.given_up = batch.abandon(*abandon, ABANDON_SLICE)?;
                 done.abandoned = done.given_up.len() < ABANDON_SLICE;
             }
             if held {
-                batch.drop_delivered()?;
+                batch.make_room()?;
+            }
+            if let Some(steering) = work.steers.front() {
+                done.steered = Some(batch.steer(steering)?);
             }
             while let (events, bytes) = batch.size()
                 && events < ADMISSIONS_MAX
@@ -247,10 +257,12 @@ impl<'w, 'c> Round<'w, 'c> {
     }
 
     /// The commit is through: everyone hears of it, the requests first.
-    fn tell(&mut self, (committed, done): (Committed, Done), begun: Instant) {
+    fn tell(&mut self, (committed, mut done): (Committed, Done), begun: Instant) {
         let Committed {
             admitted,
             wrote,
+            copied,
+            changes,
             cramped,
             mut forgotten,
             overgrown,
@@ -276,12 +288,22 @@ impl<'w, 'c> Round<'w, 'c> {
         self.cramped = cramped;
         self.expiring = done.expired > 0 || overgrown;
         let feed = &self.writer.feed;
+        for copy in &copied {
+            copy.event.log_accepted();
+            for target in &copy.targets {
+                feed.admitted(*target, &copy.event);
+            }
+        }
         let durable: Vec<Durable> = admitted.into_iter().map(Durable::answer).collect();
         for event in &durable {
             event.event.log_accepted();
             event.feed(&**feed);
         }
         if done.settled > 0 {
+            if !done.in_vain.is_empty() {
+                let in_vain = done.take_in_vain(&mut self.work.settlements);
+                feed.in_vain(&in_vain);
+            }
             feed.settled(&self.work.settlements[..done.settled]);
             self.work.settlements.drain(..done.settled);
         }
@@ -300,6 +322,15 @@ impl<'w, 'c> Round<'w, 'c> {
         forgotten.sort_unstable();
         for of_one in forgotten.chunk_by(|one, next| one == next) {
             feed.forgotten(of_one[0], of_one.len() as u64);
+        }
+        for change in &changes {
+            change.tell(&**feed);
+        }
+        if let (Some(progress), Some(steering)) = (done.steered, self.work.steers.pop_front())
+            && let Some(unfinished) = steering.advance(progress)
+        {
+            // The others have their turn.
+            self.work.steers.push_back(unfinished);
         }
         if done.abandoned {
             self.work.abandons.remove(0);
@@ -380,6 +411,19 @@ struct Done {
     /// None of that target are left.
     abandoned: bool,
     expired: usize,
+    /// Which of the settlements changed nothing.
+    in_vain: Vec<usize>,
+    steered: Option<Progress>,
+}
+
+impl Done {
+    /// Takes those that changed nothing out of the settlements that were written.
+    fn take_in_vain(&mut self, settlements: &mut Vec<Settlement>) -> Vec<Settlement> {
+        self.settled -= self.in_vain.len();
+        // From the last to the first, so that the numbers stay right.
+        let in_vain = self.in_vain.drain(..).rev();
+        in_vain.map(|index| settlements.remove(index)).collect()
+    }
 }
 
 /// An event that is durable, and whose request knows it.
@@ -403,7 +447,7 @@ impl Durable {
         } = admitted;
         reservation.durable(event.seq, event.received_ms, event.id);
         // Here and not by the request, which may have been answered at its deadline or be gone.
-        metrics.accepted();
+        metrics.accepted(event.received_ms);
         // Whoever has gone away needs no answer.
         let _ = reply.send(Ok(event.id));
         Self {

@@ -95,7 +95,7 @@ mod tests {
         let accepted = || rates.of(0)[0];
         assert_eq!(accepted(), ("accepted", 0.0));
         for _ in 0..30 {
-            metrics.accepted();
+            metrics.accepted(1);
         }
         assert_eq!(
             accepted(),

@@ -22,10 +22,7 @@ const WINDOW: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Dura
 pub(super) fn read(node: &Node<'_>) -> Option<Breaker> {
     let made = Breaker::default();
     if node.value().is_string() {
-        return match node.choose(&[("off", None)]) {
-            Some(off) => off,
-            None => Some(made),
-        };
+        return node.choose(&[("off", None)]).unwrap_or(Some(made));
     }
     let Some(map) = node.map(KEYS) else {
         return Some(made);

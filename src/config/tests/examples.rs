@@ -95,6 +95,8 @@ fn the_whole_example_around_its_sources() {
     assert_eq!(config.store.min_free_bytes, 256 << 20);
     assert_eq!(config.store.retention, secs(24 * 3_600));
     assert_eq!(config.store.dead_retention, secs(720 * 3_600));
+    assert_eq!(config.store.attempts, 16);
+    assert_eq!(config.store.history, secs(0));
     assert_eq!(config.limits.body_bytes, 1 << 20);
     assert_eq!(config.limits.header_bytes, 32 << 10);
     assert_eq!(config.limits.headers, 100);

@@ -53,6 +53,27 @@ fn a_paused_target_takes_nothing_and_tells_who_waits() {
     world.assert_told_once();
 }
 
+/// The store says so at the start.
+#[test]
+fn a_pause_survives_a_restart() {
+    let found = Backlog {
+        deliveries: 3,
+        bytes: 300,
+        last: Some(Seq(3)),
+        next_due_ms: Some(0),
+        paused: true,
+        ..Backlog::default()
+    };
+    let mut scheduler = Scheduler::new(LIMITS, &found, Budget::new(u64::MAX));
+    scheduler.start();
+    let now = Instant::now();
+    assert_eq!(scheduler.state(), "paused");
+    assert!(matches!(scheduler.plan(5, now).0, Plan::Wait(None)));
+    assert!(!scheduler.admitted(&event(4), 100));
+    assert!(scheduler.resume() && scheduler.wants_reader());
+    assert!(matches!(scheduler.plan(5, now).0, Plan::ReadFresh(_)));
+}
+
 #[test]
 fn a_pause_keeps_what_the_breaker_knows() {
     let mut world = announced(100);
@@ -133,8 +154,8 @@ fn attempts_begin_at_the_rate() {
     });
     for concurrency in [1, 3, 64] {
         let limits = Limits {
-            rate,
             concurrency,
+            rate,
             ..LIMITS
         };
         let mut world = World::limited(0, 10_000, usize::MAX, limits);

@@ -45,7 +45,7 @@ async fn formats_and_damage_of_our_own_file_are_told_apart() {
         (
             "UPDATE meta SET value = 9 WHERE name = 'format'; \
              UPDATE meta SET value = 9 WHERE name = 'min_reader'",
-            Some("written by a later release (format 9, readable from 9 on; this one is 1)"),
+            Some("written by a later release (format 9, readable from 9 on; this one is 2)"),
         ),
         ("UPDATE meta SET value = 9 WHERE name = 'format'", None),
         (

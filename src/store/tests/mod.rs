@@ -5,7 +5,11 @@
 mod bounds;
 mod deliveries;
 mod failures;
+mod looking;
+mod migration;
+mod model;
 mod speed;
+mod steering;
 mod survival;
 
 use super::*;
@@ -240,7 +244,7 @@ impl Running {
 
     /// Settles, and waits until that is durable.
     fn settle(&self, target: &str, seq: Seq, outcome: Outcome) {
-        let before = self.heard.state.lock().settled.len();
+        let before = self.heard.state.lock().settlements();
         self.store.settle(Settlement {
             target: self.target(target),
             seq,
@@ -252,7 +256,7 @@ impl Running {
             attempt: None,
         });
         self.heard
-            .wait(|heard| (heard.settled.len() > before).then_some(()));
+            .wait(|heard| (heard.settlements() > before).then_some(()));
     }
 
     /// The numbers of the fresh deliveries of a target.
@@ -314,6 +318,13 @@ struct HeardState {
     forgotten: Vec<(TargetId, u64)>,
 }
 
+impl HeardState {
+    /// Settlements, those that changed nothing too.
+    fn settlements(&self) -> usize {
+        self.settled.len() + self.in_vain.len()
+    }
+}
+
 impl Heard {
     fn hear(&self, change: impl FnOnce(&mut HeardState)) {
         change(&mut self.state.lock());
@@ -366,6 +377,32 @@ impl Feed for Heard {
     fn forgotten(&self, target: TargetId, count: u64) {
         self.hear(|heard| heard.forgotten.push((target, count)));
     }
+}
+
+/// Waits until a query gives nothing but this number.
+fn wait_for(place: &Place, sql: &str, expected: i64) {
+    let until = Instant::now() + PATIENCE;
+    let shell = place.shell();
+    while count(&shell, sql) != expected {
+        assert!(Instant::now() < until, "{sql} never gives {expected}");
+        std::thread::yield_now();
+    }
+}
+
+/// Makes as if so many hours had passed since everything was settled. Only while the store is closed.
+fn age(place: &Place, hours: u64) {
+    let ms = hours * 3_600_000;
+    let age = format!(
+        "UPDATE settled SET settled_ms = settled_ms - {ms}; UPDATE replays SET settled_ms = settled_ms - {ms}"
+    );
+    place.shell().execute_batch(&age).expect("changed");
+}
+
+/// Waits until what [`age`] has made old is deleted.
+fn wait_for_expiry(place: &Place) {
+    let hour_ago_ms = crate::clock::unix_ms() - 3_600_000;
+    let sql = format!("SELECT count(*) FROM settled WHERE settled_ms < {hour_ago_ms}");
+    wait_for(place, &sql, 0);
 }
 
 /// The one number that a query gives.

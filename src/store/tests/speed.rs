@@ -4,10 +4,18 @@ use super::*;
 
 #[tokio::test]
 async fn a_hundred_thousand_events() {
-    const EVENTS: u64 = 100_000;
+    for attempts in [0, 16] {
+        println!("with {attempts} attempts kept:");
+        measure(attempts).await;
+    }
+}
+
+async fn measure(attempts: u32) {
+    const EVENTS: u64 = 50_000;
     const AT_ONCE: u64 = 128;
     let mut place = Place::new(&["app"]);
     place.store.retention = Duration::ZERO;
+    place.store.attempts = attempts;
     let running = place.start();
     let body = vec![b'x'; 800];
     let started = Instant::now();
@@ -51,7 +59,15 @@ async fn a_hundred_thousand_events() {
             outcome: Outcome::Delivered,
             replay: 0,
             lane: None,
-            attempt: None,
+            // The common one: the first, successful, with an empty answer.
+            attempt: Some(Box::new(AttemptRecord {
+                attempt: 1,
+                at_ms: crate::clock::unix_ms(),
+                took_ms: 1,
+                status: Some(200),
+                error: None,
+                answer: Bytes::new(),
+            })),
         });
     }
     running.close().await;

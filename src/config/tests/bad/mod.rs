@@ -192,6 +192,7 @@ sources: { a: { verify: none, limits: { headers: 5 }, forward: http://a/ } }
 "),
         ("sections that are none", "limits: 5\nstore: /data\nadmin: [a]\nshutdown: now\nsources: { a: { verify: none, forward: http://a/ } }\n"),
         ("too long and too large", "store: { retention: 9999d, max_size: 99999999TiB }\nlimits: { dedupe_keys: 99999999999999999999 }\nsources: { a: { verify: none, forward: http://a/ } }\n"),
+        ("what a store keeps", "store: { attempts: 1001, history: 30 }\nsources: { a: { verify: none, forward: http://a/ } }\n"),
         ("a store without a path", "store: { path: \"\" }\nsources: { a: { verify: none, forward: http://a/ } }\n"),
         ("an admin token with a line break", "admin: { token: \"hunter2\\n\" }\nsources: { a: { verify: none, forward: http://a/ } }\n"),
     ]));
