@@ -1,7 +1,7 @@
 //! The API: looks into a running gateway and steers it. JSON in and out.
 //!
 //! A call passes `auth`, is found its endpoint in `table`, is read within its bounds (`call`, `params`) and answered
-//! by one function of `events`, `bulk`, `targets`, `sources` or `history`; `refused` is every answer that says no.
+//! by one function of `events`, `bulk`, `targets`, `sources`, `rejects` or `history`; `refused` is every answer that says no.
 //!
 //! Invariants: whatever a call costs is bounded: the bytes of its body, the rows of a page, its time, and how many are
 //! served at one time. None waits for the store's writer but one that changes something. Every change is one line of
@@ -19,6 +19,7 @@ mod openapi;
 mod params;
 mod rates;
 mod refused;
+mod rejects;
 mod show;
 mod sources;
 mod table;
@@ -36,7 +37,7 @@ use crate::dedupe::Dedupe;
 use crate::deliver::Deliver;
 use crate::event::{SourceId, TargetId};
 use crate::http::Answer;
-use crate::store::{Known, Store};
+use crate::store::{Judge, Known, Rejects, Store};
 use auth::Auth;
 use bytes::Bytes;
 use http::{Request, request::Parts};
@@ -88,6 +89,10 @@ pub struct Inside {
     pub known_targets: Vec<Known<TargetId>>,
     /// How often.
     pub rates: Rates,
+    /// What was refused and is kept.
+    pub rejects: Rejects,
+    /// Who judges it again.
+    pub judge: Arc<dyn Judge>,
 }
 
 impl Rooms {

@@ -37,7 +37,7 @@ const KEPT: &AsciiSet = &NON_ALPHANUMERIC
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Gateway {
     #[command(flatten)]
-    config: origin::ConfigFile,
+    pub(super) config: origin::ConfigFile,
     /// Admin side of the gateway, such as http://127.0.0.1:9444 [default: admin.listen of the configuration]
     #[arg(long, value_name = "URL", value_parser = admin_url)]
     admin: Option<Uri>,
