@@ -111,7 +111,7 @@ fn foretell(receive: &Receive, source: &Source, incoming: &Incoming) -> Result<V
     handler::check_age(source, incoming).map_err(|why| said(&why.into()))?;
     let parts = incoming.parts();
     let event_type = source.config.event_type.text(parts);
-    if source.wanted(event_type.as_deref()).is_empty() {
+    if source.wanted(event_type.as_deref(), parts).is_empty() {
         return Ok(Verdict::Ignored);
     }
     let (key, _) = source.config.event_id.key(source.config.key_name(), parts);
