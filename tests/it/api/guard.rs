@@ -116,7 +116,8 @@ fn without_a_token_only_this_machine_is_answered() {
 #[test]
 fn what_makes_no_sense_is_refused_by_name() {
     let app = App::start();
-    let gate = Home::new(&config(&app)).start();
+    let home = Home::new(&config(&app));
+    let gate = home.start();
     let id = send(&gate, "erp", 1, "a");
     let json = ["Host: localhost", "Content-Type: application/json"];
     let large = vec![b' '; 1 << 20];
@@ -340,7 +341,8 @@ fn what_makes_no_sense_is_refused_by_name() {
 #[test]
 fn whoever_asks_holds_no_sender_up() {
     let app = App::start();
-    let gate = Home::new(&config(&app)).start();
+    let home = Home::new(&config(&app));
+    let gate = home.start();
     let mut sender = Connection::open(gate.public);
     for n in 0..300 {
         sender.send(&event("erp", n, "a")).id();
