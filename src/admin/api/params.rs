@@ -233,8 +233,7 @@ fn whole(value: &Value) -> Option<u64> {
 
 fn wrong(name: &str, given: &Given, accepts: &str) -> Refused {
     let value = match given {
-        Given::Query(text) => shown(text),
-        Given::Json(Value::String(text)) => shown(text),
+        Given::Query(text) | Given::Json(Value::String(text)) => shown(text),
         Given::Json(value) => cut(&value.to_string()),
     };
     Refused::bad(format!("{name} is {value}; accepted: {accepts}"))
