@@ -29,6 +29,16 @@ impl Seq {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Lane(pub u64);
 
+impl Lane {
+    /// The lane of a key with these parts: 64 bits of the SHA-256 of each with its length before it. Two keys that share
+    /// one by chance wait for each other, which delays and does no harm.
+    pub fn new<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let DedupeKey(hash) = DedupeKey::new("", parts);
+        let (first, _) = hash.split_first_chunk().expect("8 of 32 bytes");
+        Self(u64::from_be_bytes(*first))
+    }
+}
+
 /// This gateway's name for an event: a `UUIDv7` (RFC 9562 5.7), sent to the app as `Hookgate-Event-Id`.
 ///
 /// Its 74 free bits are 34 bits that a store draws once and the event's [`Seq`] as a counter (RFC 9562 6.2,

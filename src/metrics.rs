@@ -253,6 +253,8 @@ pub struct StoreMetrics {
     pub filesystem_avail_bytes: Gauge,
     /// `store_wal_bytes`
     pub wal_bytes: Gauge,
+    /// `store_corrupt_total`: payloads that were found damaged when all were read through.
+    pub corrupt: Counter,
 }
 
 /// Handles of the process as a whole.
@@ -385,6 +387,7 @@ impl Metrics {
             limit_bytes: zero(metrics::gauge!("hookgate_store_limit_bytes")),
             filesystem_avail_bytes: zero(metrics::gauge!("hookgate_store_filesystem_avail_bytes")),
             wal_bytes: zero(metrics::gauge!("hookgate_store_wal_bytes")),
+            corrupt: metrics::counter!("hookgate_store_corrupt_total"),
         })
     }
 
@@ -478,6 +481,10 @@ impl Metrics {
                 "Bytes available on the store's filesystem."
             );
             gauge!("hookgate_store_wal_bytes", "Bytes of the write-ahead log.");
+            counter!(
+                "hookgate_store_corrupt_total",
+                "Stored payloads that store.scrub found damaged."
+            );
             counter!(
                 "hookgate_attempts_total",
                 "Attempts at a target, by outcome and reason."

@@ -15,6 +15,7 @@ mod preset;
 mod providers;
 mod run;
 mod send;
+mod store;
 
 use crate::config::{load::NotFound, problem::Problem};
 use clap::{Parser, Subcommand};
@@ -98,6 +99,9 @@ enum Command {
     /// Look up what was received and handed over, longer than payloads are kept
     #[command(long_about = history::LONG)]
     History(history::Args),
+    /// Look after the store's file: info, check, backup, salvage
+    #[command(subcommand, long_about = store::LONG)]
+    Store(store::Command),
     /// Ask a running gateway whether it is ready; for containers without a shell
     #[command(long_about = healthcheck::LONG)]
     Healthcheck(healthcheck::Args),
@@ -153,6 +157,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Targets(args) => targets::run(args),
         Command::Sources(args) => sources::run(args),
         Command::History(args) => history::run(args),
+        Command::Store(command) => store::run(command),
         Command::Healthcheck(args) => healthcheck::run(args),
     }
 }
@@ -263,7 +268,13 @@ mod tests {
         for command in cli.get_subcommands_mut() {
             if command.get_name() != "help" {
                 let name = format!("help-{}", command.get_name());
-                insta::assert_snapshot!(name, command.render_long_help());
+                insta::assert_snapshot!(name.clone(), command.render_long_help());
+                for below in command.get_subcommands_mut() {
+                    if below.get_name() != "help" {
+                        let name = format!("{name}-{}", below.get_name());
+                        insta::assert_snapshot!(name, below.render_long_help());
+                    }
+                }
             }
         }
     }
@@ -306,6 +317,11 @@ mod tests {
             "hookgate targets",
             "hookgate targets pause",
             "hookgate sources",
+            "hookgate store",
+            "hookgate store info -c a --path b",
+            "hookgate store salvage",
+            "hookgate store backup",
+            "hookgate store backup a --log-growth much",
         ];
         for line in cases {
             let error = parse(line).err().unwrap_or_else(|| panic!("{line} parsed"));

@@ -143,6 +143,9 @@ fn filled_in(name: &str, yaml: &Mapping) -> Result<Source, Failure> {
 }
 
 #[cfg(test)]
+mod catalogue;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

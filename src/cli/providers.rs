@@ -12,8 +12,8 @@ use crate::{
 /// What `--help` says at length.
 pub(super) const LONG: &str = "\
 Lists the presets, or prints one as YAML: how each verifies (+1: or in one more way), and how long its vendor waits \
-for an answer. One that is marked unverified was not taken from the vendor's own documents or code: try it with the \
-vendor before you rely on it.\n\n\
+for an answer. One that is marked unverified rests on third parties or memory in part: try it with the vendor before you rely \
+on it. The head of each preset says where its facts are from.\n\n\
 A preset is a piece of a source's configuration; every key of it can be overridden in the source.";
 
 const EXAMPLES: &str = "\

@@ -93,6 +93,33 @@ pub fn load(origin: &Origin, options: Options) -> Result<(Config, Vec<Problem>),
     load_text(&file, &text, options, &process)
 }
 
+/// Where the store of a configuration is. Nothing else in it has to be right, or set: for those who look after the file.
+pub fn store_path(origin: &Origin) -> Result<PathBuf, Vec<Problem>> {
+    let (file, text) = read_origin(origin).map_err(|problem| vec![problem])?;
+    let tree = yaml::parse(&text).map_err(|broken| vec![broken_text(&file, broken)])?;
+    let report = Report::default();
+    let context = Context {
+        report: &report,
+        variable: &|name| std::env::var(name).ok(),
+        allow_unset: false,
+    };
+    let path = read::store_path(&Node::root(&tree, &context));
+    let (problems, _) = report.finish(&file, &text);
+    match path {
+        Some(path) if problems.is_empty() => Ok(path),
+        _ => Err(problems),
+    }
+}
+
+fn broken_text(file: &str, broken: yaml::Broken) -> Problem {
+    Problem {
+        file: file.to_owned(),
+        place: broken.place,
+        key: String::new(),
+        message: broken.message,
+    }
+}
+
 /// What a configuration depends on beside its text.
 pub(crate) struct Process<'a> {
     /// The environment; a variable that is not UTF-8 counts as unset.
@@ -108,14 +135,7 @@ pub(crate) fn load_text(
     options: Options,
     process: &Process<'_>,
 ) -> Result<(Config, Vec<Problem>), Vec<Problem>> {
-    let mut tree = yaml::parse(text).map_err(|broken| {
-        vec![Problem {
-            file: file.to_owned(),
-            place: broken.place,
-            key: String::new(),
-            message: broken.message,
-        }]
-    })?;
+    let mut tree = yaml::parse(text).map_err(|broken| vec![broken_text(file, broken)])?;
     if let Value::Mapping(top) = &mut tree {
         top.retain(|key, _| !key.as_str().is_some_and(|key| key.starts_with("x-")));
     }

@@ -40,7 +40,7 @@ pub(crate) use suggest::nearest;
 pub use summary::summary;
 pub use target::{Target, WhenFull};
 pub(crate) use value::{
-    DURATION, HEADER, HEADER_VALUE, LISTEN, PUBLIC_URL, URL, duration_text, size_text,
+    DURATION, HEADER, HEADER_VALUE, LISTEN, PUBLIC_URL, SIZE, URL, duration_text, size_text,
 };
 pub use verify::Verify;
 
@@ -89,6 +89,10 @@ pub struct Store {
     pub retention: Duration,
     /// How long dead letters are kept.
     pub dead_retention: Duration,
+    /// In this time every payload is read once and its checksum compared; zero: not at all.
+    pub scrub: Duration,
+    /// How long the structure is looked at before anything is received; zero: not at all.
+    pub start_check: Duration,
     /// Attempts that are kept for each delivery.
     pub attempts: u32,
     /// How long it is kept what came and where it went, without bodies; zero: not at all.

@@ -6,6 +6,7 @@ use super::{
     locate::{KeyPath, Side},
     report::Report,
     substitute, suggest,
+    template::Template,
     value::Kind,
 };
 use serde_yaml::Value;
@@ -173,8 +174,14 @@ impl<'a> Node<'a> {
         let unset = !expanded.unset.is_empty();
         if unset && !self.context.allow_unset {
             for name in expanded.unset {
+                let placeholder = format!("{{{name}}}");
+                let what_to_do = if placeholder.parse::<Template>().is_ok() {
+                    format!("a placeholder of a template has no dollar before it: {placeholder}")
+                } else {
+                    format!("set it, or give a default: ${{{name}:-default}}")
+                };
                 self.problem(format!(
-                    "the environment variable {name} is not set; set it, or give a default: ${{{name}:-default}}"
+                    "the environment variable {name} is not set; {what_to_do}"
                 ));
             }
             return None;

@@ -53,7 +53,7 @@ fn source_lines(source: &Source) -> String {
     if source.status == Some(Status::Unverified) {
         rows.push((
             "status",
-            "unverified: not from the vendor's own documents or code".to_owned(),
+            "unverified: its facts rest on third parties or memory in part".to_owned(),
         ));
     }
     if let Some(public_url) = &source.public_url {
@@ -156,6 +156,9 @@ fn target_lines(target: &Target) -> String {
             format!("up to {}, {full}", size(target.max_backlog_bytes)),
         ),
     ];
+    if let Some(key) = expression(&target.order_by) {
+        rows.push(("order", format!("one after the other by {key}")));
+    }
     if let Some(rate) = target.rate {
         let unit = match rate.per.as_secs() {
             1 => "second",

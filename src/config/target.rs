@@ -1,6 +1,7 @@
 //! A target: where events go, how they are retried, and how many may wait.
 
 use crate::backoff::Schedule;
+use crate::extract::KeyExpr;
 use http::Uri;
 use std::{sync::Arc, time::Duration};
 use zeroize::Zeroizing;
@@ -36,6 +37,8 @@ pub struct Target {
     pub max_backlog_bytes: u64,
     /// What happens to an event that no longer fits.
     pub when_full: WhenFull,
+    /// Events with the same key are delivered one after the other; empty: in any order.
+    pub order_by: KeyExpr,
     /// Keys of a Standard Webhooks signature each, the newest first. None: not signed.
     pub sign: Vec<SigningKey>,
     /// What the app is told beside the event's own headers.

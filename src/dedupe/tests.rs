@@ -138,6 +138,20 @@ fn one_who_waited_takes_the_place_of_a_failed_original() {
 }
 
 #[test]
+fn a_panic_frees_the_keys_that_it_held() {
+    let memory = memory(100);
+    let original = ours(memory.claim(A, &event(1), 0, START_MS));
+    let waits = waiter(memory.claim(A, &event(1), 0, START_MS));
+    let fell = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+        let _held = original;
+        panic!("on purpose");
+    }));
+    assert!(fell.is_err());
+    assert!(matches!(told(waits), Some(Ended::Failed)));
+    make_durable(ours(memory.claim(A, &event(1), 0, START_MS)), 1, START_MS);
+}
+
+#[test]
 fn a_waiter_hears_nothing_early_and_may_leave() {
     let memory = memory(100);
     let original = ours(memory.claim(A, &event(1), 0, START_MS));
@@ -498,10 +512,12 @@ fn keys_are_held_by_one_and_nothing_leaks() {
 
 #[test]
 fn a_key_costs_at_most_80_bytes() {
-    const KEYS: u64 = 200_000;
-    let memory = memory(KEYS as usize);
+    // The long form: `tests/torture/run dedupe_keys`.
+    let asked = std::env::var("HOOKGATE_TORTURE_LENGTH").ok();
+    let keys = asked.map_or(200_000, |keys| keys.parse().expect("a number"));
+    let memory = memory(keys as usize);
     let mut worst = (0.0, 0);
-    for seq in 1..=KEYS {
+    for seq in 1..=keys {
         let hash = fastrand::u128(..).to_be_bytes();
         let key = Remembered {
             source: A,
@@ -518,8 +534,12 @@ fn a_key_costs_at_most_80_bytes() {
             worst = if each > worst.0 { (each, seq) } else { worst };
         }
     }
-    let (each, keys) = worst;
-    assert!(each <= 80.0, "{each} bytes for each of {keys} keys");
+    let (each, at) = worst;
+    assert!(each <= 80.0, "{each} bytes for each of {at} keys");
+    let level = memory.heap_bytes() as f64 / keys as f64;
+    eprintln!(
+        "torture: dedupe_keys: {keys} keys, {level:.1} bytes each, {each:.1} at the worst moment"
+    );
     assert!(each > 70.0, "{each}: the worst moment was not seen");
 }
 

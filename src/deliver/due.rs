@@ -6,6 +6,7 @@
 //! long as a page is being read.
 
 use super::job::Job;
+use super::lanes::Lanes;
 use crate::budget::Budget;
 use crate::event::Seq;
 use crate::store::Delivery;
@@ -114,12 +115,12 @@ impl Due {
     }
 
     /// Queues at most `room` of the rows that a page gave, none of which is `out` (taken and not settled).
-    /// `next_ms` is when the first after them is due.
+    /// `next_ms` is when the first after them is due. What `lanes` leaves where it is comes when its lane is freed.
     pub(super) fn fill(
         &mut self,
-        rows: Vec<Delivery>,
-        next_ms: Option<u64>,
+        (rows, next_ms): (Vec<Delivery>, Option<u64>),
         out: &HashSet<Seq>,
+        lanes: &mut Lanes,
         room: usize,
         memory: &Budget,
     ) {
@@ -132,7 +133,11 @@ impl Due {
                 // If it has to be tried again, its settlement says when.
                 continue;
             }
+            if !lanes.admits(&row) {
+                continue;
+            }
             let due_ms = row.due_ms.unwrap_or(0);
+            let (lane, seq) = (row.lane, row.seq);
             let job = (self.queue.len() < room)
                 .then(|| Job::read(row, memory, self.queue.is_empty()))
                 .flatten();
@@ -141,17 +146,20 @@ impl Due {
                 self.expect(due_ms);
                 break;
             };
+            lanes.occupy(lane, seq);
             self.queue.push_back(job);
         }
     }
 
     /// Lets go of the queue: its retries wait in the store alone.
-    pub(super) fn let_go(&mut self) {
+    pub(super) fn let_go(&mut self, lanes: &mut Lanes) {
         if let Some(first) = self.queue.front() {
             let due_ms = first.due_ms.unwrap_or(0);
             self.expect(due_ms);
         }
-        self.queue.clear();
+        for job in self.queue.drain(..) {
+            lanes.vacate(&job);
+        }
     }
 }
 
@@ -173,7 +181,8 @@ mod tests {
     fn fill(due: &mut Due, seqs: &[u64], next_ms: Option<u64>, out: &[u64], room: usize) {
         let rows = seqs.iter().map(|seq| retry_row(*seq, 1, 100 + seq));
         let out = out.iter().map(|seq| Seq(*seq)).collect();
-        due.fill(rows.collect(), next_ms, &out, room, &memory());
+        let lanes = &mut Lanes::new(false, false);
+        due.fill((rows.collect(), next_ms), &out, lanes, room, &memory());
     }
 
     fn drain(due: &mut Due) -> Vec<u64> {
@@ -262,7 +271,7 @@ mod tests {
         let mut due = due(Some(100));
         due.page(200, 8, HashSet::new());
         fill(&mut due, &[1, 2], Some(900), &[], 99);
-        due.let_go();
+        due.let_go(&mut Lanes::new(false, false));
         assert_eq!((due.len(), due.wait_ms(0)), (0, Some(101)));
     }
 }

@@ -6,8 +6,9 @@
 //! letting go of the queue is moving `cursor` back in front of it.
 
 use super::job::Job;
+use super::lanes::Lanes;
 use crate::budget::Budget;
-use crate::event::{Event, Seq};
+use crate::event::{Event, Lane, Seq};
 use crate::store::Delivery;
 use std::{collections::VecDeque, sync::Arc};
 
@@ -70,6 +71,7 @@ impl Fresh {
         &mut self,
         event: &Arc<Event>,
         weight: u64,
+        lane: Option<Lane>,
         may_queue: bool,
         memory: &Budget,
     ) -> bool {
@@ -78,7 +80,9 @@ impl Fresh {
             return false;
         }
         let room = may_queue && self.queue.len() < QUEUE_EVENTS_MAX;
-        let job = room.then(|| Job::admitted(event, weight, memory)).flatten();
+        let job = room
+            .then(|| Job::admitted(event, weight, lane, memory))
+            .flatten();
         let Some(job) = job else {
             self.live = false;
             return false;
@@ -86,6 +90,23 @@ impl Fresh {
         self.cursor = event.seq;
         self.queue.push_back(job);
         true
+    }
+
+    /// The number of the first queued job.
+    pub(super) fn first(&self) -> Option<Seq> {
+        self.queue.front().map(|job| job.seq)
+    }
+
+    /// The latest that was queued, or passed over since it waits behind another one.
+    pub(super) fn cursor(&self) -> Seq {
+        self.cursor
+    }
+
+    /// All that waits has to be read anew. Nothing may be queued or out.
+    pub(super) fn restart(&mut self) {
+        self.tail = self.tail.max(self.cursor);
+        self.cursor = Seq(0);
+        self.live = false;
     }
 
     /// Takes the earliest.
@@ -114,12 +135,14 @@ impl Fresh {
         }
     }
 
-    /// Queues at most `room` of the rows that `page` gave. A page that was asked for before the queue was let go
-    /// of is too late, and is read again.
+    /// Queues at most `room` of the rows that `page` gave, but for those that `lanes` leaves where they are. A page that
+    /// was asked for before the queue was let go of is too late, and is read again. `looked_to`: how far the store
+    /// looked, if it did not look at all there is (a page in order).
     pub(super) fn fill(
         &mut self,
         page: FreshPage,
-        rows: Vec<Delivery>,
+        (rows, looked_to): (Vec<Delivery>, Option<Seq>),
+        lanes: &mut Lanes,
         room: usize,
         memory: &Budget,
     ) {
@@ -127,22 +150,35 @@ impl Fresh {
             return;
         }
         let read = rows.len();
-        let mut queued = 0;
+        let mut passed = 0;
         self.squeezed = false;
-        for row in rows.into_iter().take(room) {
-            let Some(job) = Job::read(row, memory, self.queue.is_empty()) else {
-                self.squeezed = true;
-                break;
-            };
-            self.cursor = job.seq;
-            self.queue.push_back(job);
-            queued += 1;
+        for row in rows {
+            let (seq, lane) = (row.seq, row.lane);
+            if lanes.admits(&row) {
+                if self.queue.len() >= room {
+                    break;
+                }
+                let Some(job) = Job::read(row, memory, self.queue.is_empty()) else {
+                    self.squeezed = true;
+                    break;
+                };
+                lanes.occupy(lane, seq);
+                self.queue.push_back(job);
+            } else {
+                lanes.left_in_store();
+            }
+            self.cursor = seq;
+            passed += 1;
         }
-        if queued < read {
+        if passed < read {
             return;
         }
-        // A page that is not full holds all there is: whatever was announced before it was asked for.
-        if read < page.most {
+        // A page in order does not tell what it passed by.
+        lanes.left_in_store();
+        if let Some(seq) = looked_to {
+            self.cursor = self.cursor.max(seq);
+        } else if read < page.most {
+            // A page that is not full holds all there is: whatever was announced before it was asked for.
             self.cursor = self.cursor.max(page.tail);
         }
         self.live = self.cursor >= self.tail;
@@ -168,9 +204,13 @@ mod tests {
         Budget::new(u64::MAX)
     }
 
+    fn unordered() -> Lanes {
+        Lanes::new(false, false)
+    }
+
     fn announce(fresh: &mut Fresh, seq: u64) -> bool {
         let event = event(seq);
-        fresh.admitted(&event, event.weight(), true, &memory())
+        fresh.admitted(&event, event.weight(), None, true, &memory())
     }
 
     fn drain(fresh: &mut Fresh) -> Vec<u64> {
@@ -197,10 +237,22 @@ mod tests {
         assert!(!announce(&mut fresh, 31), "behind: it waits in the store");
         let page = fresh.page(2);
         assert_eq!((page.after, page.most), (Seq(0), 2));
-        fresh.fill(page, rows([10, 20]), 99, &memory());
+        fresh.fill(
+            page,
+            (rows([10, 20]), None),
+            &mut unordered(),
+            99,
+            &memory(),
+        );
         assert!(fresh.wants_page(), "more wait");
         let page = fresh.page(2);
-        fresh.fill(page, rows([30, 31]), 99, &memory());
+        fresh.fill(
+            page,
+            (rows([30, 31]), None),
+            &mut unordered(),
+            99,
+            &memory(),
+        );
         assert!(
             fresh.is_live(),
             "a full page that ends at the tail is the last"
@@ -213,7 +265,7 @@ mod tests {
     fn a_short_page_makes_live_even_if_the_tail_is_no_first_attempt() {
         let mut fresh = Fresh::new(Some(Seq(30)));
         let page = fresh.page(8);
-        fresh.fill(page, rows([10]), 99, &memory());
+        fresh.fill(page, (rows([10]), None), &mut unordered(), 99, &memory());
         assert!(fresh.is_live());
         assert!(!announce(&mut fresh, 30), "it was there at the read");
         assert!(announce(&mut fresh, 31));
@@ -225,11 +277,11 @@ mod tests {
         let mut fresh = Fresh::new(Some(Seq(10)));
         let page = fresh.page(8);
         announce(&mut fresh, 11);
-        fresh.fill(page, rows([10]), 99, &memory());
+        fresh.fill(page, (rows([10]), None), &mut unordered(), 99, &memory());
         assert!(!fresh.is_live());
         let page = fresh.page(8);
         assert_eq!(page.after, Seq(10));
-        fresh.fill(page, rows([11]), 99, &memory());
+        fresh.fill(page, (rows([11]), None), &mut unordered(), 99, &memory());
         assert!(fresh.is_live());
         assert_eq!(drain(&mut fresh), [10, 11]);
     }
@@ -238,7 +290,13 @@ mod tests {
     fn an_event_that_a_page_brought_before_it_was_announced_is_not_queued_twice() {
         let mut fresh = Fresh::new(Some(Seq(10)));
         let page = fresh.page(8);
-        fresh.fill(page, rows([10, 11]), 99, &memory());
+        fresh.fill(
+            page,
+            (rows([10, 11]), None),
+            &mut unordered(),
+            99,
+            &memory(),
+        );
         assert!(!announce(&mut fresh, 11));
         assert!(fresh.is_live());
         assert!(announce(&mut fresh, 12));
@@ -257,8 +315,8 @@ mod tests {
 
         let mut fresh = Fresh::new(None);
         let small = Budget::new(event(1).weight());
-        assert!(fresh.admitted(&event(1), event(1).weight(), true, &small));
-        assert!(!fresh.admitted(&event(2), event(2).weight(), true, &small));
+        assert!(fresh.admitted(&event(1), event(1).weight(), None, true, &small));
+        assert!(!fresh.admitted(&event(2), event(2).weight(), None, true, &small));
         assert!(!fresh.is_live());
         fresh.take();
         assert_eq!(small.used(), 0, "a job gives its bytes back");
@@ -270,7 +328,7 @@ mod tests {
         let _held = full.take(1);
         let mut fresh = Fresh::new(Some(Seq(3)));
         let page = fresh.page(8);
-        fresh.fill(page, rows([1, 2, 3]), 99, &full);
+        fresh.fill(page, (rows([1, 2, 3]), None), &mut unordered(), 99, &full);
         assert_eq!(fresh.len(), 1);
         assert!(!fresh.wants_page(), "not before the queue is empty");
         assert_eq!(drain(&mut fresh), [1]);
@@ -288,11 +346,11 @@ mod tests {
         let late = fresh.page(8);
         let gone: Vec<u64> = fresh.let_go().iter().map(|job| job.seq.0).collect();
         assert_eq!(gone, [5, 9]);
-        fresh.fill(late, rows([10]), 99, &memory());
+        fresh.fill(late, (rows([10]), None), &mut unordered(), 99, &memory());
         assert_eq!(fresh.len(), 0, "a page from before is dropped");
         let page = fresh.page(8);
         assert_eq!(page.after, Seq(4));
-        fresh.fill(page, rows([5, 9]), 99, &memory());
+        fresh.fill(page, (rows([5, 9]), None), &mut unordered(), 99, &memory());
         assert!(fresh.is_live());
         assert_eq!(drain(&mut fresh), [5, 9]);
         assert!(fresh.let_go().is_empty() && fresh.is_live());

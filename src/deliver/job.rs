@@ -33,7 +33,12 @@ pub(super) struct Job {
 
 impl Job {
     /// An event that was just admitted, if the budget has room for it.
-    pub(super) fn admitted(event: &Arc<Event>, weight: u64, memory: &Budget) -> Option<Self> {
+    pub(super) fn admitted(
+        event: &Arc<Event>,
+        weight: u64,
+        lane: Option<Lane>,
+        memory: &Budget,
+    ) -> Option<Self> {
         Some(Self {
             event: Some(Arc::clone(event)),
             seq: event.seq,
@@ -41,7 +46,7 @@ impl Job {
             due_ms: None,
             replay: 0,
             since_ms: None,
-            lane: None,
+            lane,
             weight,
             probe: false,
             charge: Some(memory.take(weight)?),

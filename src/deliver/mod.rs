@@ -17,6 +17,7 @@ mod fixture;
 mod fresh;
 mod headers;
 mod job;
+mod lanes;
 mod log;
 #[cfg(test)]
 mod model;
@@ -38,7 +39,7 @@ use crate::config;
 use crate::event::{Event, TargetId};
 use crate::metrics::TargetMetrics;
 use crate::shutdown::Listener as Stop;
-use crate::store::{Abandoned, Backlog, Feed, Settlement, Store};
+use crate::store::{Abandoned, Backlog, Destination, Feed, Settlement, Store};
 pub use by_hand::{Handed, NotUrl};
 use bytes::Bytes;
 use http::{HeaderMap, Uri};
@@ -166,7 +167,7 @@ impl Deliver {
         for target in &targets {
             target.start();
             self.shift
-                .spawn(|running| reader::read(Arc::clone(target), running));
+                .spawn(|running| reader::serve(Arc::clone(target), running));
         }
         self.shift
             .spawn(|running| reader::stop(targets.clone(), running));
@@ -250,9 +251,9 @@ pub enum PassError {
 }
 
 impl Feed for Deliver {
-    fn admitted(&self, target: TargetId, event: &Arc<Event>) {
-        match self.targets.get(&target) {
-            Some(target) => target.admitted(event),
+    fn admitted(&self, destination: Destination, event: &Arc<Event>) {
+        match self.targets.get(&destination.target) {
+            Some(target) => target.admitted(event, destination.lane),
             None => job::tell(event, false),
         }
     }

@@ -7,14 +7,14 @@ mod steered;
 use super::breaker::{Change, Ended, Reach};
 use super::crew::Summon;
 use super::due::DuePage;
-use super::fixture::{event, retry_row, row, watched};
+use super::fixture::{self, event, watched};
 use super::fresh::FreshPage;
 use super::job::{self, Job};
 use super::scheduler::{Limits, Plan, Scheduler, Step};
 use crate::budget::Budget;
 use crate::config::target;
-use crate::event::{Event, FirstAttempts, Seq, TargetId};
-use crate::store::{Backlog, Delivery, Outcome, Settlement};
+use crate::event::{Event, FirstAttempts, Lane, Seq, TargetId};
+use crate::store::{Backlog, DeadReason, Delivery, Outcome, Settlement};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::{sync::Arc, time::Duration};
@@ -33,7 +33,34 @@ const LIMITS: Limits = Limits {
         hold: Duration::from_secs(5),
     }),
     delay_max: Duration::from_mins(1),
+    ordered: false,
 };
+
+/// A row without an attempt, in its lane.
+fn row(seq: u64) -> Delivery {
+    Delivery {
+        lane: lane(seq),
+        ..fixture::row(seq)
+    }
+}
+
+/// A row that waits for its retry, in its lane.
+fn retry_row(seq: u64, attempts: u32, due_ms: u64) -> Delivery {
+    Delivery {
+        attempts,
+        due_ms: Some(due_ms),
+        ..row(seq)
+    }
+}
+
+/// Rows that a page in order looks at here.
+const LOOKED_AT_MAX: usize = 5;
+
+/// What an event waits in: a few lanes, and some events wait in none.
+fn lane(seq: u64) -> Option<Lane> {
+    let key = seq * 7 % 11 % 5;
+    (key > 0).then_some(Lane(key))
+}
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -57,6 +84,8 @@ enum Op {
     Pass(u64),
     /// The wall clock is set, milliseconds.
     Jump(i64),
+    /// An operator gives up the nth delivery that waits.
+    Discard(usize),
     /// An operator pauses the target.
     Pause,
     /// And ends that.
@@ -79,11 +108,15 @@ enum End {
 enum Announcement {
     Admitted(Arc<Event>),
     Settled(Settlement),
+    /// It changed nothing: the delivery was discarded before.
+    InVain(Settlement),
+    Discarded(Settlement),
 }
 
 #[derive(Debug)]
 enum Reading {
-    Fresh(FreshPage, Vec<Delivery>),
+    Fresh(FreshPage, Vec<Delivery>, Option<Seq>),
+    Heads(Vec<Lane>, Vec<Delivery>),
     Due(DuePage, Vec<Delivery>, Option<u64>),
 }
 
@@ -122,6 +155,8 @@ struct World {
     paused: bool,
     /// Due times were changed behind what is taken.
     hastened: bool,
+    /// Something was discarded at some time: what is queued then may be taken in vain.
+    discards: bool,
     /// Answers since the breaker was closed the last time, and what was taken since.
     since_closed: Option<(usize, HashSet<Seq>)>,
     /// When something was taken, milliseconds.
@@ -141,16 +176,17 @@ impl World {
 
     /// The same at a target with other limits.
     fn limited(backlog: u64, memory: u64, page_rows: usize, limits: Limits) -> Self {
+        let is_head =
+            |seq: u64| lane(seq).is_none() || (1..seq).all(|other| lane(other) != lane(seq));
         let rows: BTreeMap<u64, (u32, Option<u64>)> = (1..=backlog)
             .map(|seq| {
-                (
-                    seq,
-                    if seq % 3 == 0 {
-                        (1, Some(10 * seq))
-                    } else {
-                        (0, None)
-                    },
-                )
+                let is_tried = seq % 3 == 0 && (!limits.ordered || is_head(seq));
+                let row = if is_tried {
+                    (1, Some(10 * seq))
+                } else {
+                    (0, None)
+                };
+                (seq, row)
             })
             .collect();
         let weight = event(1).weight();
@@ -185,9 +221,16 @@ impl World {
             limits,
             paused: false,
             hastened: false,
+            discards: false,
             since_closed: None,
             taken_ms: Vec::new(),
         }
+    }
+
+    /// Whether another delivery of its lane waits before this one.
+    fn is_blocked(&self, seq: u64) -> bool {
+        let mut before = self.rows.range(..seq);
+        lane(seq).is_some() && before.any(|(other, _)| lane(*other) == lane(seq))
     }
 
     fn now(&self) -> Instant {
@@ -204,6 +247,7 @@ impl World {
             Op::Arrive => self.arrive(),
             Op::Unreadable => self.unreadable(),
             Op::Look(nth) => self.look(nth),
+            Op::Discard(nth) => self.discard(nth),
             Op::End(nth, end) => self.end(nth, end),
             Op::Pass(ms) => {
                 self.passed_ms += ms;
@@ -274,6 +318,11 @@ impl World {
         }
         for settlement in self.settling.drain(..) {
             match settlement.outcome {
+                _ if !self.rows.contains_key(&settlement.seq.0) => {
+                    self.announcements
+                        .push_back(Announcement::InVain(settlement));
+                    continue;
+                }
                 Outcome::Retry { attempts, due_ms } => {
                     let row = self.rows.get_mut(&settlement.seq.0).expect("it waits");
                     assert!(row.1 == settlement.was_due_ms || self.hastened);
@@ -289,16 +338,65 @@ impl World {
         true
     }
 
+    /// The writer gives up what waits, commits, and announces.
+    fn discard(&mut self, nth: usize) -> bool {
+        let nth = nth % self.rows.len().max(1);
+        let Some(seq) = self.rows.keys().copied().nth(nth) else {
+            return false;
+        };
+        let seq = Seq(seq);
+        // Neither announced nor settled, it is beyond an operator's reach for the moment.
+        let on_its_way = self
+            .announcements
+            .iter()
+            .any(|announcement| match announcement {
+                Announcement::Admitted(event) => event.seq == seq,
+                Announcement::Settled(settlement)
+                | Announcement::InVain(settlement)
+                | Announcement::Discarded(settlement) => settlement.seq == seq,
+            });
+        if on_its_way {
+            return false;
+        }
+        self.rows.remove(&seq.0);
+        self.discards = true;
+        self.announcements
+            .push_back(Announcement::Discarded(Settlement {
+                target: TargetId(1),
+                seq,
+                was_due_ms: None,
+                bytes: event(seq.0).weight(),
+                outcome: Outcome::Dead {
+                    reason: DeadReason::Discarded,
+                    attempts: 0,
+                },
+                replay: 0,
+                lane: lane(seq.0),
+                attempt: None,
+            }));
+        true
+    }
+
     fn announce(&mut self) -> bool {
         match self.announcements.pop_front() {
             Some(Announcement::Admitted(event)) => {
-                if !self.scheduler.admitted(&event, event.weight()) {
+                let lane = lane(event.seq.0);
+                if !self.scheduler.admitted(&event, event.weight(), lane) {
                     job::tell(&event, false);
                 }
             }
             Some(Announcement::Settled(settlement)) => {
                 self.out.remove(&settlement.seq);
                 self.scheduler.settled(&settlement);
+            }
+            Some(Announcement::InVain(settlement)) => {
+                self.out.remove(&settlement.seq);
+                self.scheduler.in_vain(settlement.lane, settlement.seq);
+            }
+            Some(Announcement::Discarded(settlement)) => {
+                if let Some(job) = self.scheduler.discarded(&settlement) {
+                    job.tell(false);
+                }
             }
             None => return false,
         }
@@ -320,7 +418,38 @@ impl World {
                 let rows = self.rows.range(page.after.0 + 1..);
                 let rows = rows.filter(|(_, (_, due_ms))| due_ms.is_none());
                 let rows = rows.take(page.most).map(|(seq, _)| row(*seq)).collect();
-                self.reading = Some(Reading::Fresh(page, rows));
+                self.reading = Some(Reading::Fresh(page, rows, None));
+            }
+            Plan::ReadInOrder(page) => {
+                let mut rows = Vec::new();
+                let mut looked_to = None;
+                let fresh = self.rows.range(page.after.0 + 1..);
+                let mut fresh = fresh.filter(|(_, (_, due_ms))| due_ms.is_none());
+                for (seq, _) in fresh.by_ref().take(LOOKED_AT_MAX) {
+                    looked_to = Some(Seq(*seq));
+                    if !self.is_blocked(*seq) {
+                        rows.push(row(*seq));
+                    }
+                    if rows.len() >= page.most {
+                        break;
+                    }
+                }
+                let all = rows.len() < page.most && fresh.next().is_none();
+                self.reading = Some(Reading::Fresh(page, rows, looked_to.filter(|_| !all)));
+            }
+            Plan::ReadHeads(lanes) => {
+                let first = |lane_of: &Lane| {
+                    let mut rows = self.rows.iter();
+                    rows.find(|(seq, _)| lane(**seq) == Some(*lane_of))
+                };
+                let heads = lanes.iter().filter_map(first);
+                let heads = heads.map(|(seq, (attempts, due_ms))| Delivery {
+                    attempts: *attempts,
+                    due_ms: *due_ms,
+                    ..row(*seq)
+                });
+                let heads = heads.collect();
+                self.reading = Some(Reading::Heads(lanes, heads));
             }
             Plan::ReadDue(page) => {
                 let mut due: Vec<_> = self
@@ -352,7 +481,10 @@ impl World {
 
     fn arrive(&mut self) -> bool {
         match self.reading.take() {
-            Some(Reading::Fresh(page, rows)) => self.scheduler.fill_fresh(page, rows),
+            Some(Reading::Fresh(page, rows, looked_to)) => {
+                self.scheduler.fill_fresh(page, rows, looked_to);
+            }
+            Some(Reading::Heads(_, heads)) => self.scheduler.fill_heads(heads, &[]),
             Some(Reading::Due(_, rows, next_ms)) => self.scheduler.fill_due(rows, next_ms),
             None => return false,
         }
@@ -362,7 +494,8 @@ impl World {
 
     fn unreadable(&mut self) -> bool {
         match self.reading.take() {
-            Some(Reading::Fresh(..)) => {}
+            Some(Reading::Fresh(..)) => self.scheduler.unread_fresh(),
+            Some(Reading::Heads(lanes, _)) => self.scheduler.unread_heads(&lanes),
             Some(Reading::Due(page, ..)) => self.scheduler.unread_due(&page),
             None => return false,
         }
@@ -391,15 +524,21 @@ impl World {
         *worker = match self.scheduler.step(bell, summoned, now, now) {
             Step::Attempt(job) => {
                 assert!(self.out.insert(job.seq), "taken twice: {:?}", job.seq);
-                assert!(self.rows.contains_key(&job.seq.0), "it is not settled");
+                let is_waiting = self.rows.contains_key(&job.seq.0);
+                assert!(is_waiting || self.discards, "it is not settled");
                 assert!(!self.paused, "taken in a pause");
-                if job.due_ms.is_none() {
+                if job.due_ms.is_none() && !self.limits.ordered {
                     assert!(self.last_fresh < job.seq.0, "first attempts keep the order");
                     self.last_fresh = job.seq.0;
                 }
                 let seq = job.seq;
                 *worker = Worker::Busy(job);
                 self.took(seq);
+                if self.limits.ordered && lane(seq.0).is_some() {
+                    assert!(!self.is_blocked(seq.0), "another one is before {seq:?}");
+                    let of_lane = self.out.iter().filter(|other| lane(other.0) == lane(seq.0));
+                    assert_eq!(of_lane.count(), 1, "one after the other");
+                }
                 return true;
             }
             Step::Wait => Worker::Parked,
@@ -570,6 +709,7 @@ fn any_op() -> impl Strategy<Value = Op> {
         10 => (0usize..8, any_end).prop_map(|(nth, end)| Op::End(nth, end)),
         4 => (0u64..3_000).prop_map(Op::Pass),
         1 => (-500_000i64..500_000).prop_map(Op::Jump),
+        1 => (0usize..300).prop_map(Op::Discard),
         1 => Just(Op::Pause),
         2 => Just(Op::Resume),
         1 => Just(Op::Hasten),
@@ -578,18 +718,20 @@ fn any_op() -> impl Strategy<Value = Op> {
 
 proptest! {
     /// Everything is delivered, nothing is taken twice while it is unsettled, first attempts keep their order and
-    /// each is reported once, no wake is lost; pauses, the rate and the ramp are kept.
+    /// each is reported once, no wake is lost; pauses, the rate and the ramp are kept, and with `order_by` each lane's
+    /// order: nothing is attempted while another one of its lane waits before it.
     #[test]
     fn every_event_is_delivered_whatever_happens(
         backlog in 0u64..200,
         memory in prop_oneof![Just(0u64), Just(3), Just(10_000)],
         page_rows in prop_oneof![Just(1usize), Just(2), Just(usize::MAX)],
         rate in proptest::option::of(3u32..20),
+        ordered in any::<bool>(),
         ops in proptest::collection::vec(any_op(), 0..600),
     ) {
         let per = Duration::from_secs(1);
         let rate = rate.map(|attempts| target::Rate { attempts, per });
-        let mut world = World::limited(backlog, memory, page_rows, Limits { rate, ..LIMITS });
+        let mut world = World::limited(backlog, memory, page_rows, Limits { rate, ordered, ..LIMITS });
         for op in &ops {
             world.run(op);
         }
@@ -760,7 +902,7 @@ fn a_stop_lets_go_of_what_is_queued() {
         "workers leave"
     );
     assert!(
-        !world.scheduler.admitted(&event(99), 1),
+        !world.scheduler.admitted(&event(99), 1, None),
         "nothing is queued any more"
     );
     world.assert_told_once();

@@ -2,10 +2,10 @@
 //! targets every few seconds.
 
 use super::removed::Estate;
-use super::scheduler::Plan;
+use super::scheduler::{Plan, Scheduler};
 use super::shift::Running;
 use super::target::Target;
-use crate::shutdown::{Listener as Stop, Phase};
+use crate::shutdown::{Listener as Stop, Phase, persevere};
 use crate::store::NotStored;
 use std::{sync::Arc, time::Duration};
 use tokio::time::{sleep, timeout};
@@ -16,13 +16,45 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How often gauges are refreshed and idle workers dismissed: many times between two scrapes.
 const UPKEEP: Duration = Duration::from_secs(1);
 
-/// Reads for one target until the stop drains.
-pub(super) async fn read(target: Arc<Target>, mut running: Running) {
+/// Reads for one target until the stop drains, and anew after a panic: what waits must not wait for the next start.
+pub(super) async fn serve(target: Arc<Target>, running: Running) {
+    let what = format!("the reader of target {}", target.name);
+    persevere(&what, running.stop.clone(), |panics| {
+        if panics > 0 {
+            target.fill(Scheduler::forget_page);
+        }
+        read(Arc::clone(&target), running.clone())
+    })
+    .await;
+}
+
+async fn read(target: Arc<Target>, mut running: Running) {
     loop {
         let read = match target.plan() {
             Plan::ReadFresh(page) => {
                 let rows = running.store.fresh(target.id, page.after, page.most).await;
-                rows.map(|rows| target.fill(|scheduler| scheduler.fill_fresh(page, rows)))
+                rows.map(|rows| target.fill(|scheduler| scheduler.fill_fresh(page, rows, None)))
+            }
+            Plan::ReadInOrder(page) => {
+                let rows = running
+                    .store
+                    .fresh_in_order(target.id, page.after, page.most)
+                    .await;
+                if rows.is_err() {
+                    target.fill(Scheduler::unread_fresh);
+                }
+                rows.map(|(rows, looked_to)| {
+                    target.fill(|scheduler| scheduler.fill_fresh(page, rows, looked_to));
+                })
+            }
+            Plan::ReadHeads(lanes) => {
+                let heads = running.store.heads(target.id, lanes.clone()).await;
+                if heads.is_err() {
+                    target.fill(|scheduler| scheduler.unread_heads(&lanes));
+                }
+                heads.map(|(heads, looked_at)| {
+                    target.fill(|scheduler| scheduler.fill_heads(heads, &lanes[looked_at..]));
+                })
             }
             Plan::ReadDue(mut page) => {
                 let out = std::mem::take(&mut page.out);
@@ -57,8 +89,15 @@ pub(super) async fn read(target: Arc<Target>, mut running: Running) {
 pub(super) async fn look_after(
     targets: Vec<Arc<Target>>,
     removed: Vec<Arc<Estate>>,
-    mut running: Running,
+    running: Running,
 ) {
+    persevere("the upkeep of targets", running.stop.clone(), |_| {
+        keep_up(targets.clone(), removed.clone(), running.clone())
+    })
+    .await;
+}
+
+async fn keep_up(targets: Vec<Arc<Target>>, removed: Vec<Arc<Estate>>, mut running: Running) {
     while pause(UPKEEP, &mut running.stop).await {
         for estate in &removed {
             if let Err(error) = estate.show_oldest(&running.store).await {

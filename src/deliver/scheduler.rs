@@ -10,11 +10,12 @@ use super::crew::{Crew, Summon};
 use super::due::{Due, DuePage};
 use super::fresh::{Fresh, FreshPage};
 use super::job::Job;
+use super::lanes::Lanes;
 use super::rate::Rate;
 use crate::budget::Budget;
 use crate::clock;
 use crate::config::target;
-use crate::event::{Event, Seq};
+use crate::event::{Event, Lane, Seq};
 use crate::store::{Backlog, Delivery, Outcome, Settlement};
 use std::collections::{HashSet, VecDeque};
 use std::{sync::Arc, time::Duration};
@@ -46,6 +47,10 @@ enum Duty {
 pub(super) enum Plan {
     /// Read deliveries without an attempt.
     ReadFresh(FreshPage),
+    /// The same, without those that wait behind another one of their lane.
+    ReadInOrder(FreshPage),
+    /// Read the first deliveries of these lanes.
+    ReadHeads(Vec<Lane>),
     /// Read deliveries whose retry is due.
     ReadDue(DuePage),
     /// Wait until something changes, at most for this time.
@@ -83,6 +88,8 @@ pub(super) struct Limits {
     pub(super) breaker: Option<target::Breaker>,
     /// The longest delay of a retry.
     pub(super) delay_max: Duration,
+    /// Whether the events of a lane are delivered one after the other.
+    pub(super) ordered: bool,
 }
 
 /// The state of one target.
@@ -90,6 +97,7 @@ pub(super) struct Limits {
 pub(super) struct Scheduler {
     fresh: Fresh,
     due: Due,
+    lanes: Lanes,
     due_turn: bool,
     /// Taken and not durably settled.
     out: HashSet<Seq>,
@@ -115,6 +123,7 @@ impl Scheduler {
         Self {
             fresh: Fresh::new(last),
             due: Due::new(backlog.next_due_ms, clock::millis(limits.delay_max)),
+            lanes: Lanes::new(limits.ordered, backlog.deliveries > 0),
             due_turn: false,
             out: HashSet::new(),
             out_most: concurrency.saturating_add(UNSETTLED_MAX),
@@ -170,12 +179,21 @@ impl Scheduler {
     }
 
     /// The writer announces an event. True if it was queued; otherwise its first attempt has to wait.
-    pub(super) fn admitted(&mut self, event: &Arc<Event>, weight: u64) -> bool {
+    pub(super) fn admitted(&mut self, event: &Arc<Event>, weight: u64, lane: Option<Lane>) -> bool {
+        let is_free = self.lanes.may_queue(lane, self.fresh.is_live());
         self.pending.deliveries += 1;
         self.pending.bytes += weight;
         let was_live = self.fresh.is_live();
-        let may_queue = self.duty != Duty::Over && !self.paused && self.breaker.is_closed();
-        let queued = self.fresh.admitted(event, weight, may_queue, &self.memory);
+        let may_queue =
+            self.duty != Duty::Over && !self.paused && self.breaker.is_closed() && is_free;
+        let queued = self
+            .fresh
+            .admitted(event, weight, lane, may_queue, &self.memory);
+        if queued {
+            self.lanes.occupy(lane, event.seq);
+        } else if event.seq <= self.fresh.cursor() {
+            self.reader_wanted |= self.lanes.passed(lane);
+        }
         self.reader_wanted |= was_live && !self.fresh.is_live();
         queued
     }
@@ -191,12 +209,36 @@ impl Scheduler {
                 self.pending.bytes = self.pending.bytes.saturating_sub(settlement.bytes);
             }
         }
+        let for_good = !matches!(settlement.outcome, Outcome::Retry { .. });
+        if !for_good {
+            self.lanes.left_in_store();
+        } else if self.pending.deliveries == 0 {
+            self.lanes.nothing_waits();
+        }
+        self.leave_lane(settlement.lane, settlement.seq, for_good);
+    }
+
+    /// A delivery has left its lane, `for_good` or until its retry.
+    fn leave_lane(&mut self, lane: Option<Lane>, seq: Seq, for_good: bool) {
+        let freed = self.lanes.settled(lane, seq, for_good);
+        if freed && self.is_all_here() {
+            // Nothing waits in the store that could be next.
+            self.lanes.forget_freed();
+        } else {
+            self.reader_wanted |= freed;
+        }
+    }
+
+    /// Whether everything that waits and was announced is queued or out.
+    fn is_all_here(&self) -> bool {
+        self.fresh.is_live() && !self.lanes.has_more()
     }
 
     /// A settlement changed nothing: an operator had discarded the delivery while it was attempted. A replay of it
     /// may wait since, and was passed over as long as it was out.
-    pub(super) fn in_vain(&mut self, seq: Seq) {
+    pub(super) fn in_vain(&mut self, lane: Option<Lane>, seq: Seq) {
         self.out.remove(&seq);
+        self.leave_lane(lane, seq, true);
         self.reader_wanted |= self.due.expect(0);
     }
 
@@ -204,6 +246,7 @@ impl Scheduler {
     pub(super) fn replayed(&mut self, bytes: u64, due_ms: u64) {
         self.pending.deliveries += 1;
         self.pending.bytes += bytes;
+        self.lanes.left_in_store();
         self.reader_wanted |= self.due.expect(due_ms);
     }
 
@@ -215,7 +258,13 @@ impl Scheduler {
         self.due.settled(settlement.seq);
         let fresh = self.fresh.discard(settlement.seq);
         self.reader_wanted |= fresh.is_some();
-        fresh.or_else(|| self.due.discard(settlement.seq))
+        let queued = fresh
+            .or_else(|| self.due.discard(settlement.seq))
+            .or_else(|| self.lanes.discard(settlement.seq));
+        if !self.out.contains(&settlement.seq) {
+            self.leave_lane(settlement.lane, settlement.seq, true);
+        }
+        queued
     }
 
     /// Retries that wait in the store are due earlier than they were.
@@ -319,14 +368,28 @@ impl Scheduler {
         if self.room() == 0 {
             return Plan::Wait(token_in);
         }
+        if self.queued() == 0 && self.out.is_empty() && self.lanes.overflowed() {
+            self.fresh.restart();
+        }
+        let lanes = self.lanes.wanted();
+        if !lanes.is_empty() {
+            self.lanes.begin_read();
+            return Plan::ReadHeads(lanes);
+        }
         let due_in_ms = self.due.wait_ms(now_ms);
         let due = due_in_ms == Some(0);
         // A probe is taken from both in turn; otherwise each has a queue of its own to fill.
         let fresh = self.fresh.wants_page() && !(due && self.due_turn);
         if fresh {
-            return Plan::ReadFresh(self.fresh.page(self.page_rows()));
+            let page = self.fresh.page(self.page_rows());
+            if self.lanes.is_ordered() {
+                self.lanes.begin_read();
+                return Plan::ReadInOrder(page);
+            }
+            return Plan::ReadFresh(page);
         }
         if due {
+            self.lanes.begin_read();
             let page = self.due.page(now_ms, self.page_rows(), self.out.clone());
             return Plan::ReadDue(page);
         }
@@ -334,21 +397,64 @@ impl Scheduler {
         Plan::Wait(due_in.into_iter().chain(token_in).min())
     }
 
-    /// The page was read.
-    pub(super) fn fill_fresh(&mut self, page: FreshPage, rows: Vec<Delivery>) {
+    /// The page was read. `looked_to`: how far was looked for it, if not at all there is.
+    pub(super) fn fill_fresh(
+        &mut self,
+        page: FreshPage,
+        rows: Vec<Delivery>,
+        looked_to: Option<Seq>,
+    ) {
         let room = self.room();
-        self.fresh.fill(page, rows, room, &self.memory);
+        self.fresh
+            .fill(page, (rows, looked_to), &mut self.lanes, room, &self.memory);
+        self.lanes.end_read();
     }
 
     /// The page was read.
     pub(super) fn fill_due(&mut self, rows: Vec<Delivery>, next_ms: Option<u64>) {
         let room = self.room();
-        self.due.fill(rows, next_ms, &self.out, room, &self.memory);
+        self.due.fill(
+            (rows, next_ms),
+            &self.out,
+            &mut self.lanes,
+            room,
+            &self.memory,
+        );
+        self.lanes.end_read();
+    }
+
+    /// The first deliveries of lanes were read; these lanes were `left` out.
+    pub(super) fn fill_heads(&mut self, heads: Vec<Delivery>, left: &[Lane]) {
+        self.lanes.unread(left);
+        let room = self.room();
+        let cursor = self.fresh.cursor();
+        let due_ms = self.lanes.fill(heads, cursor, room, &self.memory);
+        self.lanes.end_read();
+        if let Some(due_ms) = due_ms {
+            self.reader_wanted |= self.due.expect(due_ms);
+        }
     }
 
     /// The page could not be read.
     pub(super) fn unread_due(&mut self, page: &DuePage) {
         self.due.unread(page);
+        self.lanes.end_read();
+    }
+
+    /// The page could not be read.
+    pub(super) fn unread_fresh(&mut self) {
+        self.lanes.end_read();
+    }
+
+    /// These lanes could not be read.
+    pub(super) fn unread_heads(&mut self, lanes: &[Lane]) {
+        self.lanes.unread(lanes);
+        self.lanes.end_read();
+    }
+
+    /// The reader has lost a page, and nobody knows of which time: whatever is due is read anew.
+    pub(super) fn forget_page(&mut self) {
+        self.due.expect(0);
     }
 
     /// Whether something changed that the reader waits for. Asked once for each change.
@@ -396,7 +502,7 @@ impl Scheduler {
     }
 
     fn queued(&self) -> usize {
-        self.fresh.len() + self.due.len()
+        self.fresh.len() + self.due.len() + self.lanes.len()
     }
 
     /// How many deliveries may be taken now.
@@ -436,9 +542,9 @@ impl Scheduler {
             return None;
         }
         let mut job = if self.due_turn {
-            self.due.take().or_else(|| self.fresh.take())
+            self.due.take().or_else(|| self.take_fresh())
         } else {
-            self.fresh.take().or_else(|| self.due.take())
+            self.take_fresh().or_else(|| self.due.take())
         }?;
         self.due_turn = job.due_ms.is_none();
         self.out.insert(job.seq);
@@ -451,8 +557,21 @@ impl Scheduler {
         Some(job)
     }
 
+    /// The earliest without an attempt.
+    fn take_fresh(&mut self) -> Option<Job> {
+        match (self.lanes.first(), self.fresh.first()) {
+            (Some(next), fresh) if fresh.is_none_or(|fresh| next < fresh) => self.lanes.take(),
+            _ => self.fresh.take(),
+        }
+    }
+
     fn let_go(&mut self) -> VecDeque<Job> {
-        self.due.let_go();
-        self.fresh.let_go()
+        self.due.let_go(&mut self.lanes);
+        self.lanes.let_go();
+        let gone = self.fresh.let_go();
+        for job in &gone {
+            self.lanes.vacate(job);
+        }
+        gone
     }
 }

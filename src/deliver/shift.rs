@@ -77,7 +77,7 @@ impl Shift {
     }
 }
 
-/// A worker that panicked has given up its place and its delivery; a reader's target waits for the next start.
+/// A worker that panicked has given up its place and its delivery. (Readers begin anew by themselves.)
 fn look_at(ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && error.is_panic()

@@ -13,7 +13,7 @@ use super::sign::Signer;
 use super::{PresentSecrets, Setup, TargetStatus, worker};
 use crate::budget::Budget;
 use crate::clock;
-use crate::event::{Event, TargetId};
+use crate::event::{Event, Lane, TargetId};
 use crate::http::client::{Client, Limits as ConnectionLimits};
 use crate::metrics::TargetMetrics;
 use crate::store::{DeadReason, Outcome, Settlement};
@@ -74,6 +74,7 @@ impl Target {
             rate: config.rate,
             breaker: config.breaker,
             delay_max: config.retry.longest(),
+            ordered: !config.order_by.0.is_empty(),
         };
         let scheduler = Scheduler::new(limits, &backlog, memory);
         metrics.pending.set(gauge(backlog.deliveries));
@@ -133,7 +134,7 @@ impl Target {
     }
 
     /// The writer announces an event.
-    pub(super) fn admitted(self: &Arc<Self>, event: &Arc<Event>) {
+    pub(super) fn admitted(self: &Arc<Self>, event: &Arc<Event>, lane: Option<Lane>) {
         self.metrics.pending.increment(1.0);
         let weight = event.weight();
         let (queued, summon, reader) = {
@@ -143,7 +144,7 @@ impl Target {
                 let age = clock::age_seconds(event.received_ms, clock::unix_ms());
                 self.metrics.oldest_pending.set(age);
             }
-            let queued = scheduler.admitted(event, weight);
+            let queued = scheduler.admitted(event, weight, lane);
             let summon = if queued {
                 scheduler.summon(Instant::now())
             } else {
@@ -192,7 +193,7 @@ impl Target {
 
     /// A settlement changed nothing, since its delivery was discarded meanwhile.
     pub(super) fn in_vain(self: &Arc<Self>, settlement: &Settlement) {
-        self.change(|scheduler| scheduler.in_vain(settlement.seq));
+        self.change(|scheduler| scheduler.in_vain(settlement.lane, settlement.seq));
     }
 
     /// An operator's replay waits.
@@ -204,7 +205,11 @@ impl Target {
     /// An operator has given a delivery up.
     pub(super) fn discarded(self: &Arc<Self>, settlement: &Settlement) {
         self.metrics.pending.decrement(1.0);
-        self.died(DeadReason::Discarded);
+        let reason = match settlement.outcome {
+            Outcome::Dead { reason, .. } => reason,
+            Outcome::Delivered | Outcome::Retry { .. } => DeadReason::Discarded,
+        };
+        self.died(reason);
         let gone = self.change(|scheduler| scheduler.discarded(settlement));
         if let Some(job) = gone {
             job.tell(false);

@@ -13,7 +13,7 @@ pub use form::{Pair, form_pairs, pairs};
 pub use stringify::{NotJson, STRINGIFY_DEPTH_MAX, json_stringify};
 pub use time::event_time_ms;
 
-use crate::event::DedupeKey;
+use crate::event::{DedupeKey, Lane};
 use http::{HeaderMap, HeaderName};
 use sha2::{Digest, Sha256};
 use std::{borrow::Cow, fmt};
@@ -163,6 +163,13 @@ impl KeyExpr {
                 true,
             ),
         }
+    }
+
+    /// What `order_by` keeps events in order by: a hash of the first alternative that is present. `None` if there is
+    /// none.
+    pub fn lane(&self, parts: Parts<'_>) -> Option<Lane> {
+        let values = self.0.iter().find_map(|fields| joined(fields, parts))?;
+        Some(Lane::new(values.iter().map(|value| &**value)))
     }
 
     /// The sender's own name of the event in `parts`, for people: the alternative that [`Self::key`] takes, as text with

@@ -2,6 +2,8 @@
 
 mod prepare;
 mod renew;
+#[cfg(test)]
+mod tests;
 mod upkeep;
 
 pub use renew::Secrets;
@@ -14,10 +16,11 @@ use crate::config::Config;
 use crate::dedupe::{Dedupe, Kind, Restored, Windows};
 use crate::deliver::Deliver;
 use crate::event::{Seq, SourceId, TargetId};
+use crate::extract::KeyExpr;
 use crate::http::server;
 use crate::metrics::{Metrics, ProcessMetrics};
 use crate::receive::{Learned, Receive, Source, service};
-use crate::shutdown::{Phase, Shutdown};
+use crate::shutdown::{Phase, Shutdown, persevere};
 use crate::store::{self, OpenSettings, Opened, Store};
 use http::Request;
 use prepare::{
@@ -108,9 +111,12 @@ impl Gateway {
             }
         }
         let (setups, removed) = setups(&config, opened.targets(), &metrics);
-        let target_ids: HashMap<&str, TargetId> = setups
+        let targets: HashMap<&str, (TargetId, KeyExpr)> = setups
             .iter()
-            .map(|setup| (&*setup.config.name, setup.id))
+            .map(|setup| {
+                let order_by = setup.config.order_by.clone();
+                (&*setup.config.name, (setup.id, order_by))
+            })
             .collect();
         let receive_sources: HashMap<String, Source> = config
             .sources
@@ -123,13 +129,13 @@ impl Gateway {
                         source.clone(),
                         id,
                         Arc::clone(&source_metrics[&id]),
-                        &target_ids,
+                        &targets,
                         config.limits.signatures,
                     ),
                 )
             })
             .collect();
-        drop(target_ids);
+        drop(targets);
 
         let abandoning = removed
             .iter()
@@ -251,7 +257,10 @@ impl Gateway {
             receive,
             doors.listen(),
         ));
-        let upkeep = tokio::spawn(upkeep.run());
+        let upkeep = Arc::new(upkeep);
+        let upkeep = tokio::spawn(persevere("the upkeep", shutdown.listen(), move |_| {
+            Arc::clone(&upkeep).run()
+        }));
         readiness.set(State::Ready);
 
         let drain = async {

@@ -31,7 +31,7 @@ pub(super) struct Upkeep {
 }
 
 impl Upkeep {
-    pub(super) async fn run(self) {
+    pub(super) async fn run(self: Arc<Self>) {
         let mut tick = tokio::time::interval(UPKEEP_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut removed_next = Instant::now();

@@ -219,7 +219,7 @@ async fn proceed(
         .event_type
         .text(incoming.parts())
         .map(Into::into);
-    let targets = source.wanted(event_type.as_deref());
+    let targets = source.wanted(event_type.as_deref(), incoming.parts());
     if targets.is_empty() {
         source.metrics.events.increment("ignored");
         return Ok(Success::Ignored);
@@ -273,7 +273,7 @@ async fn proceed(
                 incoming,
                 event_type,
                 keys.event,
-                targets[0],
+                targets[0].target,
                 reservation,
             )
             .await
@@ -323,7 +323,7 @@ async fn admit(
     incoming: Incoming,
     event_type: Option<Arc<str>>,
     key: Option<DedupeKey>,
-    targets: Vec<TargetId>,
+    targets: Vec<Destination>,
     reservation: Reservation,
 ) -> Result<Success, Rejection> {
     let keeps_history = receive.store.keeps_history();
@@ -350,7 +350,7 @@ async fn admit(
         vendor_id: vendor_id.map(Into::into),
         received_ms,
         verified,
-        targets: targets.into_iter().map(Destination::from).collect(),
+        targets,
         reservation,
         charge,
         first_attempts,

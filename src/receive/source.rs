@@ -3,9 +3,10 @@
 use super::rejection::{Cause, Rejection};
 use crate::config::{self, Secret};
 use crate::event::{EventId, SourceId, TargetId};
-use crate::extract::Parts;
+use crate::extract::{KeyExpr, Parts};
 use crate::metrics::{REJECTED, SourceMetrics, UNAVAILABLE};
 use crate::quiet::Quiet;
+use crate::store::Destination;
 use crate::verify::{Handshakes, Surroundings, Verifier};
 use http::HeaderValue;
 use parking_lot::{Mutex, RwLock};
@@ -30,7 +31,7 @@ pub struct Source {
     /// Its handles.
     pub metrics: Arc<SourceMetrics>,
     /// Where its events go.
-    routes: Vec<(TargetId, config::Patterns)>,
+    routes: Vec<Route>,
     exempted: Mutex<(Option<Instant>, u32)>,
     /// One line a second.
     conflicts: Quiet,
@@ -38,6 +39,14 @@ pub struct Source {
     pub(super) handshakes: HandshakeLines,
     /// One line a second for each reason.
     rejections: HashMap<&'static str, Quiet>,
+}
+
+/// One target of a source's events.
+#[derive(Debug)]
+struct Route {
+    target: TargetId,
+    order_by: KeyExpr,
+    events: config::Patterns,
 }
 
 /// Anybody can send a handshake that nothing proves, and as many as they like: one line a second of each kind.
@@ -81,17 +90,24 @@ pub enum Exemption {
 }
 
 impl Source {
-    /// Prepares a source. `targets` gives the number of each target by its name.
+    /// Prepares a source. `targets` gives each target by its name: its number, and what it keeps events in order by.
     pub fn new(
         mut config: config::Source,
         id: SourceId,
         metrics: Arc<SourceMetrics>,
-        targets: &HashMap<&str, TargetId>,
+        targets: &HashMap<&str, (TargetId, KeyExpr)>,
         signatures_max: usize,
     ) -> Self {
         // Not kept: when they are renewed, nothing of the old ones should stay in memory.
         let secrets = std::mem::take(&mut config.secrets);
-        let route = |route: &config::Route| (targets[&*route.target], route.events.clone());
+        let route = |route: &config::Route| {
+            let (target, order_by) = targets[&*route.target].clone();
+            Route {
+                target,
+                order_by,
+                events: route.events.clone(),
+            }
+        };
         Self {
             id,
             proof: RwLock::new(Proof::new(&config, &secrets, signatures_max)),
@@ -120,12 +136,14 @@ impl Source {
         *self.proof.write() = Proof::new(&self.config, secrets, self.signatures_max);
     }
 
-    /// The targets that want an event of this type, each once.
-    pub fn wanted(&self, event_type: Option<&str>) -> Vec<TargetId> {
-        let mut wanted = Vec::with_capacity(self.routes.len());
-        for (target, events) in &self.routes {
-            if events.want(event_type) && !wanted.contains(target) {
-                wanted.push(*target);
+    /// The targets that want an event of this type, each once, and where in their order it stands.
+    pub fn wanted(&self, event_type: Option<&str>, parts: Parts<'_>) -> Vec<Destination> {
+        let mut wanted: Vec<Destination> = Vec::with_capacity(self.routes.len());
+        for route in &self.routes {
+            let target = route.target;
+            if route.events.want(event_type) && wanted.iter().all(|other| other.target != target) {
+                let lane = route.order_by.lane(parts);
+                wanted.push(Destination { target, lane });
             }
         }
         wanted

@@ -243,6 +243,13 @@ impl<'b, 'c> Batch<'b, 'c> {
         Ok(abandoned)
     }
 
+    /// Gives up whatever waits for an event whose payload is damaged, and returns it.
+    pub(super) fn bury_corrupt(&mut self, seq: Seq) -> rusqlite::Result<Vec<Settlement>> {
+        let waiting = self.rows.deliveries.of_event(seq)?;
+        self.settle(&waiting)?;
+        Ok(waiting)
+    }
+
     /// Drops the oldest dead letters of targets that have more than their bound: more than this batch can add.
     pub(super) fn bound_dead(&mut self) -> rusqlite::Result<()> {
         for (target, excess_bytes) in self.books.backlogs.overgrown() {

@@ -42,20 +42,7 @@ impl Directory {
     pub(super) fn claim(path: &Path) -> Result<Self, OpenError> {
         make_directory(path)?;
         refuse_network(path)?;
-        let lock_path = path.join("hookgate.lock");
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(FILE_MODE)
-            .open(&lock_path)
-            .map_err(OpenError::io(&lock_path, "open the lock file"))?;
-        lock.try_lock().map_err(|e| match e {
-            TryLockError::WouldBlock => OpenError::Locked {
-                path: lock_path.display().to_string(),
-            },
-            TryLockError::Error(e) => OpenError::io(&lock_path, "lock")(e),
-        })?;
+        let lock = lock(path)?;
         let directory = Self {
             path: path.to_owned(),
             _lock: lock,
@@ -77,6 +64,12 @@ impl Directory {
     /// The write-ahead log.
     pub(super) fn log(&self) -> PathBuf {
         self.path.join("hookgate.db-wal")
+    }
+
+    /// Makes the names of its files durable. SQLite syncs the directory for each log that it makes, but does not look
+    /// at how that ends.
+    pub(super) fn sync(&self) -> Result<(), OpenError> {
+        sync_directory(&self.path)
     }
 
     /// Makes the file before SQLite opens it, for its mode. Never later: closing a second descriptor of
@@ -103,17 +96,54 @@ impl Directory {
     }
 }
 
-/// Makes the directory and those above it that are missing; each new entry is synced in its parent, or a
-/// crash could lose the whole store with it.
-fn make_directory(path: &Path) -> Result<(), OpenError> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    let parent = match path.parent() {
+/// Where an entry stands.
+pub(super) fn parent(path: &Path) -> &Path {
+    match path.parent() {
         None => Path::new("/"),
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
         Some(parent) => parent,
-    };
+    }
+}
+
+/// Keeps every gateway off a store that is there, until it is dropped. Nothing else of it is touched.
+pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
+    let lock_path = path.join("hookgate.lock");
+    let lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(FILE_MODE)
+        .open(&lock_path)
+        .map_err(OpenError::io(&lock_path, "open the lock file"))?;
+    take(&lock, &lock_path)?;
+    Ok(lock)
+}
+
+fn take(lock: &File, path: &Path) -> Result<(), OpenError> {
+    lock.try_lock().map_err(|e| match e {
+        TryLockError::WouldBlock => OpenError::Locked {
+            path: path.display().to_string(),
+        },
+        TryLockError::Error(e) => OpenError::io(path, "lock")(e),
+    })
+}
+
+/// Makes the directory and those above it that are missing; each new entry is synced in its parent, or a
+/// crash could lose the whole store with it. One that is there may be what a start left that was cut off before
+/// it could sync.
+pub(super) fn make_directory(path: &Path) -> Result<(), OpenError> {
+    let parent = parent(path);
+    if path.is_dir() {
+        return match sync_directory(parent) {
+            // Where we may not look we have not made it.
+            Err(OpenError::Io { source, .. })
+                if source.kind() == std::io::ErrorKind::PermissionDenied =>
+            {
+                Ok(())
+            }
+            synced => synced,
+        };
+    }
     make_directory(parent)?;
     DirBuilder::new()
         .mode(DIRECTORY_MODE)
@@ -133,7 +163,7 @@ fn close_directory(path: &Path) -> Result<(), OpenError> {
     }
 }
 
-fn sync_directory(path: &Path) -> Result<(), OpenError> {
+pub(super) fn sync_directory(path: &Path) -> Result<(), OpenError> {
     File::open(path)
         .and_then(|directory| directory.sync_all())
         .map_err(OpenError::io(path, "sync the directory"))

@@ -49,6 +49,8 @@ pub(super) struct Work {
     pub(super) settlements: Vec<Settlement>,
     pub(super) forgets: Vec<(Seq, Kind)>,
     pub(super) abandons: Vec<Abandon>,
+    /// Events whose payload was found damaged.
+    pub(super) corrupt: Vec<Seq>,
     pub(super) steers: VecDeque<Steering>,
 }
 
@@ -58,6 +60,7 @@ impl Work {
             && self.settlements.is_empty()
             && self.forgets.is_empty()
             && self.abandons.is_empty()
+            && self.corrupt.is_empty()
             && self.steers.is_empty()
     }
 
@@ -76,6 +79,7 @@ impl Work {
             .extend(other.settlements.drain(..settlements));
         self.forgets.append(&mut other.forgets);
         self.abandons.append(&mut other.abandons);
+        self.corrupt.append(&mut other.corrupt);
         let steers = STEERS_MAX.saturating_sub(self.steers.len());
         let steers = steers.min(other.steers.len());
         self.steers.extend(other.steers.drain(..steers));
@@ -154,6 +158,14 @@ impl Inbox {
         match waiting.iter_mut().find(|a| a.target == abandon.target) {
             Some(same) => same.before_ms = same.before_ms.max(abandon.before_ms),
             None => waiting.push(abandon),
+        }
+    }
+
+    /// As [`Self::forget`]. The event's payload is damaged: what waits for it is given up.
+    pub(super) fn bury_corrupt(&self, seq: Seq) {
+        let mut state = self.state.lock();
+        if !state.closed {
+            state.work.corrupt.push(seq);
         }
     }
 

@@ -10,31 +10,40 @@
 
 mod attempts;
 mod backlog;
+pub mod backup;
 mod batch;
 mod browse;
+pub mod check;
 mod checkpoint;
 mod detail;
 mod directory;
+mod frames;
 mod health;
 mod history;
 mod inbox;
+pub mod info;
 mod inventory;
 mod looking;
 mod names;
 mod opened;
 mod page;
+mod probe;
 mod read;
 mod recovery;
 mod redo;
 mod replays;
 mod retention;
 mod row;
+mod rows;
+pub mod salvage;
 mod schema;
+mod scrub;
 mod settle;
 mod space;
 mod steer;
 mod steering;
 mod upkeep;
+mod walk;
 mod writer;
 
 #[cfg(test)]
@@ -270,8 +279,8 @@ pub struct Known<Id> {
 
 /// Hears of what became durable. Called on the writer's thread after the commit, in order: keep it short.
 pub trait Feed: Send + Sync + 'static {
-    /// An event is durable and waits for `target`. Called once for each target of an event, in order of `seq`.
-    fn admitted(&self, target: TargetId, event: &Arc<Event>);
+    /// An event is durable and waits at its destination. Called once for each target of an event, in order of `seq`.
+    fn admitted(&self, destination: Destination, event: &Arc<Event>);
     /// Settlements are durable.
     fn settled(&self, settlements: &[Settlement]);
     /// Settlements changed nothing: an operator had discarded these deliveries meanwhile. If one was replayed
@@ -317,6 +326,7 @@ struct Threads {
     alive: watch::Sender<()>,
     tag: StoreTag,
     keeps_history: bool,
+    stop_scrub: Arc<scrub::Stop>,
     /// What operators ask.
     asked: mpsc::Sender<browse::Request>,
 }
@@ -325,6 +335,7 @@ impl Drop for Threads {
     fn drop(&mut self) {
         self.inbox.close();
         self.checkpoints.stop();
+        self.stop_scrub.stop();
     }
 }
 
@@ -371,6 +382,38 @@ impl Store {
             target,
             after,
             most,
+            answer,
+        })
+        .await
+    }
+
+    /// As [`Self::fresh`], without those that wait behind another delivery of their lane. The second value is how far
+    /// was looked, unless there are no more.
+    pub async fn fresh_in_order(
+        &self,
+        target: TargetId,
+        after: Seq,
+        most: usize,
+    ) -> Result<(Vec<Delivery>, Option<Seq>), NotStored> {
+        self.read(|answer| Request::InOrder {
+            target,
+            after,
+            most,
+            answer,
+        })
+        .await
+    }
+
+    /// The first delivery of each of these lanes of `target`, attempted or not; a lane without one is left out. Large
+    /// events end it early: the second value says how many lanes were looked at.
+    pub async fn heads(
+        &self,
+        target: TargetId,
+        lanes: Vec<Lane>,
+    ) -> Result<(Vec<Delivery>, usize), NotStored> {
+        self.read(|answer| Request::Heads {
+            target,
+            lanes,
             answer,
         })
         .await
@@ -444,6 +487,7 @@ impl Store {
         let threads = &*self.0;
         threads.inbox.close();
         threads.checkpoints.stop();
+        threads.stop_scrub.stop();
         let ended = async {
             // A reader that is gone needs no telling.
             let _ = threads.reads.send(Request::Stop).await;

@@ -12,6 +12,7 @@ use super::inbox::Inbox;
 use super::inventory::{self, Inventory};
 use super::retention::Retention;
 use super::row::Decoder;
+use super::scrub::{self, Scrub};
 use super::space::Space;
 use super::upkeep::Upkeep;
 use super::writer::{self, Writer};
@@ -62,6 +63,17 @@ pub enum OpenError {
         /// Such as `nfs`.
         kind: &'static str,
     },
+    /// What is there is not what was written.
+    #[error(
+        "{path}: damaged: {what}; `hookgate store check` says what is lost, \
+         and `hookgate store salvage --to DIR` saves the rest"
+    )]
+    Damaged {
+        /// The file.
+        path: String,
+        /// In words.
+        what: String,
+    },
     /// Another program's file, or a later release's.
     #[error("{path}: {why}")]
     Format {
@@ -85,9 +97,13 @@ impl OpenError {
     pub(super) fn sqlite(path: &Path, doing: &'static str) -> impl FnOnce(rusqlite::Error) -> Self {
         let path = path.display().to_string();
         move |source| match source.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::NotADatabase) => Self::Format {
+            Some(rusqlite::ErrorCode::NotADatabase) => Self::Damaged {
                 path,
-                why: "not a database, or its first page is damaged".into(),
+                what: "not a database, or its first page is damaged".into(),
+            },
+            Some(rusqlite::ErrorCode::DatabaseCorrupt) => Self::Damaged {
+                path,
+                what: format!("cannot {doing}: {source}"),
             },
             _ => Self::Sqlite {
                 path,
@@ -114,6 +130,7 @@ pub struct Opened {
     reading: Connection,
     browsing: Connection,
     checkpointing: Connection,
+    scrubbing: Connection,
     settings: config::Store,
     identity: schema::Identity,
     inventory: Inventory,
@@ -140,7 +157,7 @@ impl Opened {
             targets,
         } = settings;
         let directory = Arc::new(Directory::claim(&store.path)?);
-        let (mut connection, identity) = recovery::open(&directory)?;
+        let (mut connection, identity) = recovery::open(&directory, store.start_check)?;
         let path = directory.database();
         let inventory = Inventory::take(&mut connection, &path, sources, targets)?;
         let mut backlogs = Backlogs::default();
@@ -152,6 +169,7 @@ impl Opened {
             reading: recovery::open_beside(&directory)?,
             browsing: recovery::open_beside(&directory)?,
             checkpointing: recovery::open_beside(&directory)?,
+            scrubbing: recovery::open_beside(&directory)?,
             settings: store.clone(),
             directory,
             connection,
@@ -202,6 +220,7 @@ impl Opened {
         let (alive, _) = watch::channel(());
 
         let sources = Arc::new(self.inventory.names_of_sources());
+        let (names_of_sources, store_metrics) = (Arc::clone(&sources), metrics.clone());
         let decoder = Decoder {
             tag: self.identity.tag,
             sources: Arc::clone(&sources),
@@ -248,6 +267,23 @@ impl Opened {
         let browse = crew.spawn("store-browse", move |health| {
             browse::serve(&connection, &lookup, &mut questions, health);
         });
+        let stop_scrub = Arc::new(scrub::Stop::default());
+        let scrub = Scrub {
+            every: self.settings.scrub,
+            stop: Arc::clone(&stop_scrub),
+            inbox: Arc::clone(&inbox),
+            metrics: store_metrics,
+            tag: self.identity.tag,
+            sources: names_of_sources,
+        };
+        let connection = self.scrubbing;
+        let scrub = (!scrub.every.is_zero())
+            .then(|| {
+                crew.spawn("store-scrub", move |health| {
+                    scrub::serve(&connection, &scrub, health);
+                })
+            })
+            .flatten();
         let connection = self.checkpointing;
         let checkpointer = Arc::clone(&checkpoints);
         let checkpoint = crew.spawn("store-checkpoint", move |health| {
@@ -259,12 +295,13 @@ impl Opened {
             checkpoints,
             reads,
             handles: Mutex::new(
-                [write, read, browse, checkpoint]
+                [write, read, browse, checkpoint, scrub]
                     .into_iter()
                     .flatten()
                     .collect(),
             ),
             alive,
+            stop_scrub,
             tag: self.identity.tag,
             keeps_history: !self.settings.history.is_zero(),
             asked,

@@ -8,7 +8,7 @@ use super::row::{self, Decoder};
 use super::settle;
 use super::{Delivery, NotStored};
 use crate::event::{Lane, Seq, TargetId};
-use rusqlite::{Connection, Statement, params};
+use rusqlite::{Connection, OptionalExtension, Statement, params};
 use std::{collections::HashSet, sync::Arc};
 use tokio::sync::{mpsc, oneshot};
 
@@ -23,6 +23,15 @@ type Answer<T> = oneshot::Sender<Result<T, NotStored>>;
 /// Deliveries that are due, and when the next one after these is.
 pub(super) type Due = (Vec<Delivery>, Option<u64>);
 
+/// Rows without an attempt that one page in order looks at: those that are blocked are no part of it.
+const LOOKED_AT_MAX: usize = 4096;
+
+/// Deliveries that nothing of their lane is before, and, unless there are no more, how far was looked for them.
+pub(super) type InOrder = (Vec<Delivery>, Option<Seq>);
+
+/// The first deliveries of lanes, and how many of these were looked at.
+pub(super) type Heads = (Vec<Delivery>, usize);
+
 /// What the reader is asked.
 #[derive(Debug)]
 pub(super) enum Request {
@@ -31,6 +40,17 @@ pub(super) enum Request {
         after: Seq,
         most: usize,
         answer: Answer<Vec<Delivery>>,
+    },
+    InOrder {
+        target: TargetId,
+        after: Seq,
+        most: usize,
+        answer: Answer<InOrder>,
+    },
+    Heads {
+        target: TargetId,
+        lanes: Vec<Lane>,
+        answer: Answer<Heads>,
     },
     Due {
         target: TargetId,
@@ -70,6 +90,21 @@ pub(super) fn serve(
             } => {
                 let _ = answer.send(reader.read(health, |r| r.fresh(target, after, most)));
             }
+            Request::InOrder {
+                target,
+                after,
+                most,
+                answer,
+            } => {
+                let _ = answer.send(reader.read(health, |r| r.in_order(target, after, most)));
+            }
+            Request::Heads {
+                target,
+                lanes,
+                answer,
+            } => {
+                let _ = answer.send(reader.read(health, |r| r.heads(target, &lanes)));
+            }
             Request::Due {
                 target,
                 now_ms,
@@ -102,6 +137,8 @@ struct Reader<'c> {
     connection: &'c Connection,
     decoder: &'c Decoder,
     fresh: Statement<'c>,
+    is_blocked: Statement<'c>,
+    head: Statement<'c>,
     due: Statement<'c>,
     oldest: Statement<'c>,
     event: Statement<'c>,
@@ -116,6 +153,13 @@ impl<'c> Reader<'c> {
             fresh: connection.prepare(
                 "SELECT seq, attempts, due_ms, replay, since_ms, lane FROM deliveries \
                  WHERE target = ?1 AND seq > ?2 AND due_ms IS NULL ORDER BY seq LIMIT ?3",
+            )?,
+            is_blocked: connection.prepare(
+                "SELECT 1 FROM deliveries INDEXED BY lanes WHERE target = ?1 AND lane = ?2 AND seq < ?3",
+            )?,
+            head: connection.prepare(
+                "SELECT seq, attempts, due_ms, replay, since_ms, lane FROM deliveries INDEXED BY lanes \
+                 WHERE target = ?1 AND lane = ?2 ORDER BY seq LIMIT 1",
             )?,
             due: connection.prepare(
                 "SELECT q.seq, d.attempts, q.due_ms, d.replay, d.since_ms, d.lane FROM due q \
@@ -164,6 +208,62 @@ impl<'c> Reader<'c> {
             .query_map(key, Found::of)?
             .collect::<rusqlite::Result<_>>()?;
         self.page(found)
+    }
+
+    fn in_order(&mut self, target: TargetId, after: Seq, most: usize) -> rusqlite::Result<InOrder> {
+        let key = params![target.0, after.0.cast_signed(), limit(LOOKED_AT_MAX)];
+        let found: Vec<Found> = self
+            .fresh
+            .query_map(key, Found::of)?
+            .collect::<rusqlite::Result<_>>()?;
+        let looked_at = found.len();
+        let mut free = Vec::new();
+        let mut last = None;
+        for found in found {
+            if free.len() >= most {
+                break;
+            }
+            last = Some(found.seq);
+            let blocked = match found.lane {
+                None => false,
+                Some(lane) => self.is_blocked.exists(params![
+                    target.0,
+                    lane.0.cast_signed(),
+                    found.seq.0.cast_signed()
+                ])?,
+            };
+            if !blocked {
+                free.push(found);
+            }
+        }
+        let all = free.len() < most && looked_at < LOOKED_AT_MAX;
+        let wanted = free.len();
+        let page = self.page(free)?;
+        let looked_to = match page.last() {
+            // It ended early.
+            Some(row) if page.len() < wanted => Some(row.seq),
+            _ => last.filter(|_| !all),
+        };
+        Ok((page, looked_to))
+    }
+
+    fn heads(&mut self, target: TargetId, lanes: &[Lane]) -> rusqlite::Result<Heads> {
+        let mut bytes = 0;
+        let mut heads = Vec::new();
+        let mut looked_at = 0;
+        for lane in lanes {
+            if bytes >= PAGE_BYTES {
+                break;
+            }
+            looked_at += 1;
+            let key = params![target.0, lane.0.cast_signed()];
+            let head = self.head.query_row(key, Found::of).optional()?;
+            let page = self.page(head)?;
+            let weight = |row: &Delivery| row.event.as_ref().map_or(0, |event| event.weight());
+            bytes += page.iter().map(weight).sum::<u64>();
+            heads.extend(page);
+        }
+        Ok((heads, looked_at))
     }
 
     fn due(

@@ -2,6 +2,8 @@
 //!
 //! Invariant: a connection is in WAL mode with `synchronous=FULL`, or there is none.
 
+use super::frames::{self, Verdict};
+use super::probe::{self, Structure};
 use super::{OpenError, checkpoint, directory::Directory, schema};
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use std::{path::Path, time::Duration};
@@ -25,15 +27,24 @@ const LOG_KEPT_BYTES: i64 = 64 * 1024 * 1024;
 const SYNCHRONOUS_FULL: i64 = 2;
 
 /// Opens the file for writing, recovers what a crash left in the log, and makes it durable.
-pub(super) fn open(directory: &Directory) -> Result<(Connection, schema::Identity), OpenError> {
+/// The structure is looked at for `check` at most.
+pub(super) fn open(
+    directory: &Directory,
+    check: Duration,
+) -> Result<(Connection, schema::Identity), OpenError> {
     let path = directory.database();
     let version = rusqlite::version_number();
     if version < SQLITE_MIN {
         let why = format!("SQLite is {version}, at least {SQLITE_MIN} is needed");
         return Err(OpenError::format(&path, why));
     }
+    // Before SQLite reads it: its recovery ends at a damaged frame, and says nothing.
+    check_log(directory)?;
     let mut connection = connect(&path, WRITER_CACHE_KIB)?;
     let owner = schema::owner(&connection, &path)?;
+    if owner == schema::Owner::Hookgate {
+        check_structure(&mut connection, &path, check)?;
+    }
     schema::set_page_size(&connection).map_err(OpenError::sqlite(&path, "set page_size"))?;
     write_ahead(&connection, &path)?;
     // Frames that were read back from the page cache after a crash may never have been synced: they count only
@@ -41,6 +52,8 @@ pub(super) fn open(directory: &Directory) -> Result<(Connection, schema::Identit
     checkpoint_all(&connection, &path)?;
     let identity = schema::prepare(&mut connection, &path, owner)?;
     checkpoint_all(&connection, &path)?;
+    // Now both files are there, whoever made them and however far that start came.
+    directory.sync()?;
     Ok((connection, identity))
 }
 
@@ -50,6 +63,55 @@ pub(super) fn open_beside(directory: &Directory) -> Result<Connection, OpenError
     let connection = connect(&path, READER_CACHE_KIB)?;
     write_ahead(&connection, &path)?;
     Ok(connection)
+}
+
+fn check_log(directory: &Directory) -> Result<(), OpenError> {
+    let log = directory.log();
+    match frames::look(&log, schema::PAGE_BYTES.into())? {
+        Verdict::Whole => Ok(()),
+        Verdict::Torn { frame } => {
+            tracing::warn!(
+                frame,
+                "log ends in a commit that is not whole: it was cut short before it was acknowledged"
+            );
+            Ok(())
+        }
+        Verdict::Damaged { frame } => Err(OpenError::Damaged {
+            path: log.display().to_string(),
+            what: format!("frame {frame} is not what was written, and commits lie behind it"),
+        }),
+    }
+}
+
+fn check_structure(
+    connection: &mut Connection,
+    path: &Path,
+    check: Duration,
+) -> Result<(), OpenError> {
+    if check.is_zero() {
+        return Ok(());
+    }
+    let structure = probe::structure_within(connection, check)
+        .map_err(OpenError::sqlite(path, "check the structure"))?;
+    match structure {
+        Structure::Sound => Ok(()),
+        Structure::Partly(tables) => {
+            tracing::info!(
+                start_check = ?check,
+                tables = tables.join(" "),
+                "structure was checked in part, for store.start_check: `hookgate store check` looks at all of it"
+            );
+            Ok(())
+        }
+        Structure::Damaged(complaints) => Err(OpenError::Damaged {
+            path: path.display().to_string(),
+            what: match &complaints[..] {
+                [] => "its structure is damaged".to_owned(),
+                [only] => only.clone(),
+                [first, more @ ..] => format!("{first} (and {} more)", more.len()),
+            },
+        }),
+    }
 }
 
 fn connect(path: &Path, cache_kib: i64) -> Result<Connection, OpenError> {

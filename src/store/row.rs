@@ -19,6 +19,32 @@ pub(super) const SELECT: &str = "SELECT \
     source, received_ms, type, key, targets, crc, secret_header, secret_name, headers, body \
     FROM events WHERE seq = ?1";
 
+/// Reads payload rows in their order, from a number on: the columns of [`SELECT`] behind the number.
+pub(super) const WALK: &str = "SELECT seq, \
+    source, received_ms, type, key, targets, crc, secret_header, secret_name, headers, body \
+    FROM events WHERE seq >= ?1 ORDER BY seq";
+
+/// What is told of a row that was found whole.
+#[derive(Debug)]
+pub(super) struct Proven {
+    pub(super) targets: Vec<TargetId>,
+    /// As [`crate::event::weight`] counts.
+    pub(super) bytes: u64,
+}
+
+/// Whether a row of [`WALK`] is what was written; `None` if not.
+pub(super) fn prove(found: &rusqlite::Row<'_>) -> Option<Proven> {
+    let seq = Seq(number(found.get_ref(0).ok()?.as_i64().ok()?).ok()?);
+    let row = Row::of_columns(found, 1, seq).ok()??;
+    let headers = decode_headers(row.headers)?;
+    <[u8; 32]>::try_from(row.key).ok()?;
+    let body = Bytes::copy_from_slice(row.body);
+    Some(Proven {
+        targets: decode_targets(row.targets).collect(),
+        bytes: crate::event::weight(&headers, &body),
+    })
+}
+
 /// Buffers for what is encoded, kept from row to row.
 #[derive(Debug, Default)]
 pub(super) struct Encoder {
@@ -183,7 +209,19 @@ struct Row<'a> {
 impl<'a> Row<'a> {
     /// The columns that were found, if their checksum is right.
     fn of(found: &'a rusqlite::Row<'_>, seq: Seq) -> Result<Option<Self>, FromSqlError> {
-        let column = |index| found.get_ref(index).map_err(|_| FromSqlError::InvalidType);
+        Self::of_columns(found, 0, seq)
+    }
+
+    /// The same, where the columns begin at `first`.
+    fn of_columns(
+        found: &'a rusqlite::Row<'_>,
+        first: usize,
+        seq: Seq,
+    ) -> Result<Option<Self>, FromSqlError> {
+        let column = |index| {
+            let column = found.get_ref(first + index);
+            column.map_err(|_| FromSqlError::InvalidType)
+        };
         let row = Self {
             seq,
             source: SourceId(number(column(0)?.as_i64()?)?),

@@ -10,6 +10,9 @@ use std::path::Path;
 /// `PRAGMA application_id`: `hkgt` in ASCII, so that `file` and SQLite tell our database from another program's.
 const APPLICATION_ID: i64 = 0x686b_6774;
 
+/// The same, as it stands in the file.
+pub(super) const APPLICATION_ID_BYTES: [u8; 4] = *b"hkgt";
+
 /// What this release writes.
 const FORMAT: i64 = 2;
 
@@ -18,7 +21,7 @@ const MIN_READER: i64 = 1;
 
 /// Bytes of a page. With some 1.3 KB a row (body and headers) a page of 8 KiB holds six of them instead of three,
 /// and wastes less at its end; larger ones write more to the log for each small row that changes.
-const PAGE_BYTES: i64 = 8192;
+pub(super) const PAGE_BYTES: u16 = 8192;
 
 /// Random bits of [`StoreTag`].
 const TAG_BITS: u32 = 34;
@@ -165,6 +168,28 @@ pub(super) fn prepare(
     identity(connection, path)
 }
 
+/// The identity of a store that is there, of a format that this release reads. Nothing is written.
+pub(super) fn read(connection: &Connection, path: &Path) -> Result<Identity, OpenError> {
+    match owner(connection, path)? {
+        Owner::Nobody => Err(OpenError::format(path, "no store: it is empty".into())),
+        Owner::Hookgate => {
+            check(connection, path, &TABLES[..TABLES_OF_1])?;
+            if meta::<i64>(connection, path, "format")? >= FORMAT {
+                check(connection, path, &TABLES)?;
+            }
+            identity(connection, path)
+        }
+    }
+}
+
+/// Whether the tables that every release has can be found.
+pub(super) fn has_first_tables(connection: &Connection) -> bool {
+    names_of_tables(connection).is_ok_and(|tables| {
+        let mut first = TABLES[..TABLES_OF_1].iter();
+        first.all(|(name, _)| tables.iter().any(|table| table == name))
+    })
+}
+
 /// `PRAGMA page_size` takes effect only in a database that has no page yet.
 pub(super) fn set_page_size(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "page_size", PAGE_BYTES)
@@ -259,7 +284,7 @@ fn identity(connection: &Connection, path: &Path) -> Result<Identity, OpenError>
     })
 }
 
-fn meta<T: rusqlite::types::FromSql>(
+pub(super) fn meta<T: rusqlite::types::FromSql>(
     connection: &Connection,
     path: &Path,
     name: &str,

@@ -60,6 +60,7 @@ pub(super) struct Statements<'c> {
     remove_event: Statement<'c>,
     targets: Statement<'c>,
     oldest: Statement<'c>,
+    of_event: Statement<'c>,
     pub(super) replay: Statement<'c>,
     pub(super) fan_out: Statement<'c>,
     pub(super) dead_bytes: Statement<'c>,
@@ -141,6 +142,11 @@ impl<'c> Statements<'c> {
             oldest: prepare(
                 "SELECT d.seq, d.attempts, d.bytes, e.received_ms, e.source, d.replay, d.lane FROM deliveries d \
                  LEFT JOIN events e ON e.seq = d.seq WHERE d.target = ?1 ORDER BY d.seq LIMIT ?2",
+            )?,
+            // Each target's is found by the primary key.
+            of_event: prepare(
+                "SELECT d.target, d.attempts, d.bytes, d.due_ms, d.replay, d.lane FROM names n \
+                 CROSS JOIN deliveries d ON d.target = n.id AND d.seq = ?1 WHERE n.kind = 1",
             )?,
             heirs: names::heirs(connection, NameOf::Target)?
                 .into_iter()
@@ -455,6 +461,28 @@ impl<'c> Statements<'c> {
             }
         }
         Ok(())
+    }
+
+    /// Everything that waits for the event, given up because its payload is damaged.
+    pub(super) fn of_event(&mut self, seq: Seq) -> rusqlite::Result<Vec<Settlement>> {
+        let found = self.of_event.query_map([seq.0.cast_signed()], |row| {
+            Ok(Settlement {
+                target: TargetId(row.get(0)?),
+                seq,
+                was_due_ms: row.get::<_, Option<i64>>(3)?.map(i64::cast_unsigned),
+                bytes: row.get::<_, i64>(2)?.cast_unsigned(),
+                outcome: Outcome::Dead {
+                    reason: DeadReason::Corrupt,
+                    attempts: row.get(1)?,
+                },
+                replay: row.get(4)?,
+                lane: row
+                    .get::<_, Option<i64>>(5)?
+                    .map(|lane| Lane(lane.cast_unsigned())),
+                attempt: None,
+            })
+        })?;
+        found.collect()
     }
 
     fn remove_payload(&mut self, seq: Seq) -> rusqlite::Result<()> {

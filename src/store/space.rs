@@ -186,6 +186,8 @@ mod tests {
             retention: Duration::ZERO,
             dead_retention: Duration::ZERO,
             attempts: 0,
+            scrub: Duration::ZERO,
+            start_check: Duration::ZERO,
             history: Duration::ZERO,
         };
         let metrics = crate::metrics::Metrics::new().store();

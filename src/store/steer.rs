@@ -34,7 +34,7 @@ pub enum Command {
         /// Where; `None`: everywhere.
         target: Option<TargetId>,
     },
-    /// Whether a target takes nothing, also after a restart. The one who asks tells [`crate::deliver`] as well.
+    /// Whether a target takes nothing, also after a restart. The one who asks tells those who deliver as well.
     Pause {
         /// Which.
         target: TargetId,

@@ -227,6 +227,9 @@ impl<'w, 'c> Round<'w, 'c> {
                 done.given_up = batch.abandon(*abandon, ABANDON_SLICE)?;
                 done.abandoned = done.given_up.len() < ABANDON_SLICE;
             }
+            for seq in &work.corrupt {
+                done.buried.extend(batch.bury_corrupt(*seq)?);
+            }
             if held {
                 batch.make_room()?;
             }
@@ -291,7 +294,7 @@ impl<'w, 'c> Round<'w, 'c> {
         for copy in &copied {
             copy.event.log_accepted();
             for target in &copy.targets {
-                feed.admitted(*target, &copy.event);
+                feed.admitted(Destination::from(*target), &copy.event);
             }
         }
         let durable: Vec<Durable> = admitted.into_iter().map(Durable::answer).collect();
@@ -308,6 +311,10 @@ impl<'w, 'c> Round<'w, 'c> {
             self.work.settlements.drain(..done.settled);
         }
         self.work.forgets.drain(..done.forgotten);
+        self.work.corrupt.clear();
+        if !done.buried.is_empty() {
+            feed.discarded(&done.buried);
+        }
         if !done.given_up.is_empty() {
             let sources = &self.writer.books.sources;
             let named = |delivery: settle::Abandoned| Abandoned {
@@ -408,6 +415,8 @@ struct Done {
     forgotten: usize,
     /// Deliveries of a removed target.
     given_up: Vec<settle::Abandoned>,
+    /// Deliveries of events whose payload is damaged.
+    buried: Vec<Settlement>,
     /// None of that target are left.
     abandoned: bool,
     expired: usize,
@@ -459,7 +468,7 @@ impl Durable {
 
     fn feed(&self, feed: &dyn Feed) {
         for destination in &self.waits_for {
-            feed.admitted(destination.target, &self.event);
+            feed.admitted(*destination, &self.event);
         }
         for target in &self.refused_by {
             feed.refused(*target, &self.event);

@@ -14,6 +14,7 @@ mod keys;
 mod mac;
 mod private;
 mod request;
+mod rsa_sha1;
 mod sign;
 mod signature;
 mod timestamp;

@@ -2,6 +2,7 @@
 
 use super::CannotSign;
 use super::filters::decode;
+use super::rsa_sha1;
 use crate::config::{
     key,
     verify::{Algorithm, Hash, KeyForm},
@@ -22,6 +23,7 @@ pub(super) enum Private {
     Ed25519(Ed25519KeyPair),
     Ecdsa(Box<EcdsaKeyPair>),
     Rsa(Box<RsaKeyPair>),
+    RsaSha1(Box<rsa_sha1::Key>),
 }
 
 impl fmt::Debug for Private {
@@ -68,9 +70,17 @@ impl Private {
             )
             .map(|pair| Some(Self::Ecdsa(Box::new(pair))))
             .map_err(|_| CannotSign::BadPrivateKey("the private key is no P-256 key in PKCS #8")),
-            Algorithm::Rsa(_) => RsaKeyPair::from_pkcs8(&der()?)
-                .map(|pair| Some(Self::Rsa(Box::new(pair))))
-                .map_err(|_| CannotSign::BadPrivateKey("the private key is no RSA key in PKCS #8")),
+            Algorithm::Rsa(hash) => {
+                const BAD: CannotSign =
+                    CannotSign::BadPrivateKey("the private key is no RSA key in PKCS #8");
+                let der = der()?;
+                let pair = RsaKeyPair::from_pkcs8(&der).map_err(|_| BAD)?;
+                Ok(Some(if hash == Hash::Sha1 {
+                    Self::RsaSha1(Box::new(rsa_sha1::Key::from_pkcs8(&der).ok_or(BAD)?))
+                } else {
+                    Self::Rsa(Box::new(pair))
+                }))
+            }
         }
     }
 
@@ -87,13 +97,14 @@ impl Private {
                     Algorithm::Rsa(Hash::Sha256) => &RSA_PKCS1_SHA256,
                     Algorithm::Rsa(Hash::Sha384) => &RSA_PKCS1_SHA384,
                     Algorithm::Rsa(Hash::Sha512) => &RSA_PKCS1_SHA512,
-                    _ => return Err(CannotSign::Rsa1),
+                    _ => return Err(FAILED),
                 };
                 let mut signature = vec![0; pair.public().modulus_len()];
                 pair.sign(padding, &SystemRandom::new(), message, &mut signature)
                     .map_err(|_| FAILED)?;
                 Ok(signature)
             }
+            Self::RsaSha1(key) => Ok(key.sign(message)),
         }
     }
 }

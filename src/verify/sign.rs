@@ -47,9 +47,6 @@ pub enum CannotSign {
     /// A private key that cannot be read.
     #[error("{0}")]
     BadPrivateKey(&'static str),
-    /// The libraries at hand verify this and do not make it.
-    #[error("RSA with SHA-1 is verified, never made")]
-    Rsa1,
     /// The request has no place for something.
     #[error("the request has no place for {0}")]
     NoPlace(String),

@@ -409,3 +409,66 @@ fn a_commit_that_fails_gives_no_2xx_to_the_original_nor_to_its_duplicates() {
     app.wait_for(1);
     assert!(gate.send(&order("evt_1", "x")).is_duplicate());
 }
+
+#[test]
+fn a_hundred_duplicates_wait_for_the_commit_of_their_original() {
+    const SENDERS: usize = 100;
+    let app = App::start();
+    let home = Home::new(&configuration(&app, ""));
+    let gate = home.start();
+    let other = rusqlite::Connection::open(home.database()).expect("the store's file");
+    other
+        .execute_batch("BEGIN IMMEDIATE")
+        .expect("the write lock");
+    let mut senders: Vec<Connection> = (0..SENDERS)
+        .map(|_| {
+            let mut connection = Connection::open(gate.public);
+            connection.write(&order("evt_1", "x").bytes());
+            connection
+        })
+        .collect();
+    for sender in &senders {
+        wait_until("its request is read", || is_read(&gate, sender));
+    }
+    // The original's commit waits for the lock, and nobody is answered.
+    for sender in &senders {
+        sender.stream().set_nonblocking(true).expect("a socket");
+        let early = sender.stream().peek(&mut [0]);
+        assert!(early.is_err(), "answered before the commit: {early:?}");
+        sender.stream().set_nonblocking(false).expect("a socket");
+    }
+    other
+        .execute_batch("ROLLBACK")
+        .expect("the lock is given back");
+    let replies: Vec<Reply> = senders
+        .iter_mut()
+        .map(|sender| sender.read_reply().expect("readable").expect("an answer"))
+        .collect();
+    let ids: HashSet<String> = replies.iter().map(Reply::id).collect();
+    assert_eq!(ids.len(), 1, "one event, one id");
+    let originals = replies.iter().filter(|reply| !reply.is_duplicate()).count();
+    assert_eq!(originals, 1);
+    app.wait_for(1);
+}
+
+#[test]
+fn a_window_goes_on_over_a_crash() {
+    let app = App::start();
+    let text = configuration(&app, "").replace(
+        "    forward: app\n",
+        "    dedupe: { window: 3s }\n    forward: app\n",
+    );
+    let home = Home::new(&text);
+    let gate = home.start();
+    let sent = std::time::Instant::now();
+    let first = gate.send(&order("evt_1", "x")).id();
+    gate.kill();
+    let gate = home.start();
+    let reply = gate.send(&order("evt_1", "x"));
+    let in_time = sent.elapsed().as_secs_f64() < 3.0;
+    assert!(!in_time || reply.id() == first, "known after the crash");
+    wait_until("the key is forgotten after its window", || {
+        gate.send(&order("evt_1", "x")).id() != first
+    });
+    assert!(sent.elapsed().as_secs_f64() >= 3.0, "and not before");
+}

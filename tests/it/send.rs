@@ -2,6 +2,7 @@
 //! question whether the URL is the vendor's.
 
 use crate::support::{App, gate::Home, tools};
+use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
 /// One preset of each kind: JSON, a form under a signed URL, a time in the signature's list, a JWT, basic, tokens in
@@ -150,4 +151,85 @@ fn shell(home: &Home, command: &str) -> String {
         .expect("text")
         .trim_end()
         .to_owned()
+}
+
+/// Presets whose vendor asks for the URL, with what its dashboard wants besides. Discord's are in `handshakes.rs`.
+const ASKING: [(&str, &str); 20] = [
+    ("asana", ""),
+    ("braintree", "params: { public_key: pk }, "),
+    ("dropbox", ""),
+    ("front", ""),
+    ("intercom", ""),
+    ("mandrill", ""),
+    ("meta", "params: { verify_token: mine }, "),
+    ("meta-sha1", "params: { verify_token: mine }, "),
+    ("monday", ""),
+    ("notion", ""),
+    ("okta", ""),
+    ("slack", ""),
+    ("trello", ""),
+    ("twitch", ""),
+    ("viber", ""),
+    ("whatsapp", "params: { verify_token: mine }, "),
+    ("woocommerce", ""),
+    ("x", ""),
+    ("xero", ""),
+    ("zoom", ""),
+];
+
+/// Presets whose vendor wants another success than the usual one, and its body.
+const ANSWERED: [(&str, &str); 6] = [
+    ("adyen", "[accepted]"),
+    ("airtable", ""),
+    ("dropbox-sign", "Hello API Event Received"),
+    ("slack", ""),
+    ("twilio", "<Response/>"),
+    ("xero", ""),
+];
+
+/// `send` knows what a vendor expects, and fails if the gateway says anything else.
+#[test]
+fn vendors_get_the_answers_that_they_want() {
+    let app = App::start();
+    let presets: BTreeMap<&str, &str> = ANSWERED
+        .into_iter()
+        .map(|(name, _)| (name, ""))
+        .chain(ASKING)
+        .collect();
+    // Every form of a secret reads it: text, hex and base64.
+    let sources: String = presets
+        .iter()
+        .map(|(name, params)| {
+            format!(
+                "  {name}: {{ provider: {name}, secret: 9f1c2d3e4b5a69788796a5b4c3d2e1f0, {params}forward: app, \
+                 public_url: \"https://hooks.example.com/{name}\" }}\n"
+            )
+        })
+        .collect();
+    let home = Home::new(&format!(
+        "sources:\n{sources}targets:\n  app: {{ url: {} }}\n",
+        app.url()
+    ));
+    let gate = home.start();
+    let to = format!("http://{}", gate.public);
+    for (name, _) in ASKING {
+        let (code, said) = send(&home, name, &to, &["--handshake"]);
+        assert_eq!(code, Some(0), "{name}: {said}");
+        let accepted = format!(r#"hookgate_events_total{{source="{name}",result="accepted"}}"#);
+        assert_eq!(
+            gate.metric(&accepted),
+            0.0,
+            "{name} is not asked for events"
+        );
+    }
+    assert_eq!(app.count(), 0, "the app hears of none");
+    for (name, body) in ANSWERED {
+        let (code, said) = send(&home, name, &to, &[]);
+        assert_eq!(code, Some(0), "{name}: {said}");
+        let answer = said.split_once(" ms\n").map(|(_, answer)| answer.trim());
+        assert_eq!(answer, Some(body), "{name}: {said}");
+        let (code, said) = send(&home, name, &to, &["--repeat"]);
+        let answers = said.matches(body).count();
+        assert!(code == Some(0) && answers >= 2, "{name}, again: {said}");
+    }
 }

@@ -48,7 +48,7 @@ pub(super) fn failure(source: &Source, cannot: &CannotSign) -> Failure {
             "source {name} looks into {place}, and there is no place for it in what is sent: put an empty value \
              there, which signing replaces"
         ),
-        (CannotSign::NoSecret | CannotSign::NoPrivateKey | CannotSign::Rsa1, _) => {
+        (CannotSign::NoSecret | CannotSign::NoPrivateKey, _) => {
             format!("source {name} cannot be played: {cannot}")
         }
     })

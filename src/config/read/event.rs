@@ -51,7 +51,7 @@ fn text_expression(map: &Map<'_>, key: &str) -> Option<KeyExpr> {
 }
 
 /// A field, or a list of alternatives, each a field or (where joins make sense) a list of joined fields.
-fn expression(node: Option<Node<'_>>, joins: bool) -> Option<KeyExpr> {
+pub(super) fn expression(node: Option<Node<'_>>, joins: bool) -> Option<KeyExpr> {
     let Some(node) = node else {
         return Some(KeyExpr::default());
     };
@@ -64,7 +64,7 @@ fn alternative(node: &Node<'_>, joins: bool) -> Option<Vec<Field>> {
         return node.read(&FIELD).map(|field| vec![field]);
     }
     if !joins {
-        node.problem("a list inside a list joins fields, which only event.id can");
+        node.problem("a list inside a list joins fields, which only event.id and order_by can");
         return None;
     }
     let parts = node.list(ACCEPTED)?;

@@ -20,6 +20,9 @@ pub(super) const LISTEN: SocketAddr =
 /// Where operators connect by default: from this machine only.
 const ADMIN_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9444));
 
+/// The store's directory by default.
+const STORE_PATH: &str = "./data";
+
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
@@ -76,11 +79,13 @@ fn collide(a: SocketAddr, b: SocketAddr) -> bool {
 /// Reads `store`. Its path is relative to the directory that hookgate is started in.
 pub(super) fn store(section: Option<&Node<'_>>) -> Store {
     let mut store = Store {
-        path: PathBuf::from("./data"),
+        path: PathBuf::from(STORE_PATH),
         max_size_bytes: 10 * GIB,
         min_free_bytes: 256 * MIB,
         retention: Duration::from_hours(24),
         dead_retention: Duration::from_hours(720),
+        scrub: Duration::from_hours(24),
+        start_check: Duration::from_secs(1),
         attempts: 16,
         history: Duration::ZERO,
     };
@@ -92,6 +97,8 @@ pub(super) fn store(section: Option<&Node<'_>>) -> Store {
         "dead_retention",
         "attempts",
         "history",
+        "scrub",
+        "start_check",
     ];
     let Some(map) = below(section, keys) else {
         return store;
@@ -105,7 +112,17 @@ pub(super) fn store(section: Option<&Node<'_>>) -> Store {
     store.dead_retention = map.read_or("dead_retention", &DURATION, store.dead_retention);
     store.attempts = map.read_or("attempts", &ATTEMPTS, store.attempts);
     store.history = map.read_or("history", &DURATION_OR_ZERO, store.history);
+    store.scrub = map.read_or("scrub", &DURATION_OR_ZERO, store.scrub);
+    store.start_check = map.read_or("start_check", &DURATION_OR_ZERO, store.start_check);
     store
+}
+
+/// Where the store of a file is, whatever else the file says.
+pub(super) fn store_path(root: &Node<'_>) -> Option<PathBuf> {
+    match root.child("store").and_then(|store| store.child("path")) {
+        Some(path) => path.read(&value::NONEMPTY).map(PathBuf::from),
+        None => Some(PathBuf::from(STORE_PATH)),
+    }
 }
 
 /// Reads `limits`.

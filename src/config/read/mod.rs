@@ -90,6 +90,11 @@ pub(crate) fn config(root: &Node<'_>, hash: String) -> Option<Config> {
     })
 }
 
+/// Where the store is; nothing else of the file is read. None means that the report says why not.
+pub(crate) fn store_path(root: &Node<'_>) -> Option<std::path::PathBuf> {
+    general::store_path(root)
+}
+
 /// The entries of `sources` or `targets`, their names checked.
 fn entries(section: Option<Node<'_>>) -> Vec<(String, Node<'_>)> {
     let entries = section.and_then(|node| node.named()).unwrap_or_default();

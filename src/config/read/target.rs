@@ -1,15 +1,18 @@
 //! A target: one under `targets`, or the one that a URL in `forward` makes.
 
 use super::{
-    breaker, replaced,
+    breaker, event, replaced,
     retry::{self, Retry},
     sign,
 };
-use crate::config::{
-    Target, WhenFull,
-    reader::{Map, Node},
-    target::{Breaker, Format},
-    value::{self, DURATION, DURATION_OR_ZERO, Share, count_kind, duration_text, size_text},
+use crate::{
+    config::{
+        Target, WhenFull,
+        reader::{Map, Node},
+        target::{Breaker, Format},
+        value::{self, DURATION, DURATION_OR_ZERO, Share, count_kind, duration_text, size_text},
+    },
+    extract::KeyExpr,
 };
 use http::Uri;
 use std::time::Duration;
@@ -25,6 +28,7 @@ const KEYS: &[&str] = &[
     "breaker",
     "max_backlog",
     "when_full",
+    "order_by",
     "sign",
     "format",
     "replaces",
@@ -82,6 +86,7 @@ pub(super) fn read(name: &str, node: &Node<'_>, store_max_bytes: u64) -> Option<
             .map_or(made.breaker, |node| breaker::read(&node)),
         max_backlog_bytes: backlog(&map, store_max_bytes).unwrap_or(made.max_backlog_bytes),
         when_full: map.choose_or("when_full", &full, made.when_full),
+        order_by: event::expression(map.get_some("order_by"), true).unwrap_or_default(),
         sign: map
             .get_some("sign")
             .and_then(|node| sign::read(&node))
@@ -109,6 +114,7 @@ pub(super) fn from_url(name: &str, url: Uri, store_max_bytes: u64) -> Target {
         breaker: Some(Breaker::default()),
         max_backlog_bytes: percent(BACKLOG_PERCENT, store_max_bytes),
         when_full: WhenFull::Refuse,
+        order_by: KeyExpr::default(),
         sign: Vec::new(),
         format: Format::Plain,
     }

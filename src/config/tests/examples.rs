@@ -97,6 +97,8 @@ fn the_whole_example_around_its_sources() {
     assert_eq!(config.store.dead_retention, secs(720 * 3_600));
     assert_eq!(config.store.attempts, 16);
     assert_eq!(config.store.history, secs(0));
+    assert_eq!(config.store.scrub, secs(24 * 3_600));
+    assert_eq!(config.store.start_check, secs(1));
     assert_eq!(config.limits.body_bytes, 1 << 20);
     assert_eq!(config.limits.header_bytes, 32 << 10);
     assert_eq!(config.limits.headers, 100);
@@ -193,6 +195,7 @@ fn the_whole_examples_targets() {
     assert_eq!(orders.give_up_after, secs(72 * 3_600));
     assert_eq!(orders.max_backlog_bytes, (10 << 30) / 4);
     assert_eq!(orders.when_full, WhenFull::Refuse);
+    assert_eq!(orders.order_by, KeyExpr::default(), "in any order");
     assert_eq!(orders.connect_timeout, secs(5));
     assert_eq!(orders.connection_max_age, secs(30));
     assert_eq!(orders.format, Format::Plain);
@@ -234,7 +237,7 @@ sources:
   liv: { provider: live-chat, secret: hidden-secret, max_age: 2h, forward: http://a/ }
   non: { verify: none, event: { type: query:t }, dedupe: { skip: [{ event: [a, b] }] }, forward: [{ to: vow2, events: \"!x\" }] }
 targets:
-  vow2: { url: http://c/, when_full: dead_letter, timeout: 1s, replaces: old }
+  vow2: { url: http://c/, when_full: dead_letter, timeout: 1s, replaces: old, order_by: [json:/data/conversation_id, [json:/a, header:X-B]] }
 ",
     );
     let page = summary(&config);

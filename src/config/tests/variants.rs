@@ -16,7 +16,7 @@ use std::{path::Path, time::Duration};
 const UNUSUAL: &str = "
 listen: :1
 admin: { listen: '[::1]:2', token: t }
-store: { path: /s, max_size: 100MiB, min_free: 0, retention: 0s, dead_retention: 1h, attempts: 0, history: 720h }
+store: { path: /s, max_size: 100MiB, min_free: 0, retention: 0s, dead_retention: 1h, attempts: 0, history: 720h, scrub: 0s, start_check: 0s }
 limits: { body: 2KiB, header_bytes: 1KiB, headers: 3, connections: 4, in_flight_bytes: 5KiB,
           header_timeout: 6s, body_timeout: 7s, idle_timeout: 8s, dedupe_keys: 9 }
 shutdown: { delay: 10s, timeout: 11s }
@@ -55,6 +55,8 @@ fn values_differ_from_their_defaults_where_the_file_says_so() {
     assert_eq!(config.store.dead_retention, secs(3_600));
     assert_eq!(config.store.attempts, 0);
     assert_eq!(config.store.history, secs(720 * 3_600));
+    assert_eq!(config.store.scrub, Duration::ZERO);
+    assert_eq!(config.store.start_check, Duration::ZERO);
     let limits = &config.limits;
     assert_eq!(
         (limits.body_bytes, limits.header_bytes, limits.headers),

@@ -69,7 +69,7 @@ fn a_pause_survives_a_restart() {
     let now = Instant::now();
     assert_eq!(scheduler.state(), "paused");
     assert!(matches!(scheduler.plan(5, now).0, Plan::Wait(None)));
-    assert!(!scheduler.admitted(&event(4), 100));
+    assert!(!scheduler.admitted(&event(4), 100, None));
     assert!(scheduler.resume() && scheduler.wants_reader());
     assert!(matches!(scheduler.plan(5, now).0, Plan::ReadFresh(_)));
 }

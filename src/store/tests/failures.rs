@@ -294,7 +294,7 @@ async fn a_shell_that_reads_stops_nobody() {
 async fn a_feed_that_panics_poisons_and_nobody_waits_for_ever() {
     struct Broken;
     impl Feed for Broken {
-        fn admitted(&self, _: TargetId, _: &Arc<Event>) {
+        fn admitted(&self, _: Destination, _: &Arc<Event>) {
             panic!("on purpose");
         }
         fn settled(&self, _: &[Settlement]) {}

@@ -3,6 +3,7 @@
 //! This page is what the tests share; nothing here decides what is right.
 
 mod bounds;
+mod damage;
 mod deliveries;
 mod failures;
 mod looking;
@@ -48,6 +49,8 @@ impl Place {
             retention: Duration::from_hours(1),
             dead_retention: Duration::from_hours(2),
             attempts: 16,
+            scrub: Duration::ZERO,
+            start_check: PATIENCE,
             history: Duration::ZERO,
         };
         Self {
@@ -106,6 +109,7 @@ fn target(name: &str) -> config::Target {
         breaker: None,
         max_backlog_bytes: u64::MAX,
         when_full: WhenFull::Refuse,
+        order_by: crate::extract::KeyExpr::default(),
         sign: Vec::new(),
         format: config::target::Format::Plain,
     }
@@ -346,7 +350,7 @@ impl Heard {
 }
 
 impl Feed for Heard {
-    fn admitted(&self, target: TargetId, event: &Arc<Event>) {
+    fn admitted(&self, Destination { target, .. }: Destination, event: &Arc<Event>) {
         self.hear(|heard| heard.admitted.push((target, Arc::clone(event))));
     }
     fn settled(&self, settlements: &[Settlement]) {

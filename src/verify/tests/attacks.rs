@@ -4,7 +4,7 @@ use super::keys::{pair, public};
 use super::*;
 use crate::config::verify::HeaderPiece;
 
-/// Comparisons that one request takes.
+/// Comparisons that one request takes, and checks with a public key.
 fn compared(door: &Door, request: &Outgoing) -> usize {
     COMPARED.set(0);
     let _ = door.judge(request);
@@ -49,6 +49,31 @@ fn every_secret_is_compared_whichever_matches() {
         let wrong = stranger.sign(&request);
         assert_eq!(door.judge(&wrong), BAD, "{name}");
         assert_eq!(compared(&door, &wrong), expected, "{name}, none");
+    }
+}
+
+/// A public key is no secret; still, which of several it was shows in nothing.
+#[test]
+fn every_public_key_is_tried_whichever_matches() {
+    for algorithm in [Algorithm::Ed25519, Algorithm::EcdsaP256] {
+        let pairs: Vec<_> = (0..4).map(|_| pair(algorithm)).collect();
+        let keys: Vec<Secret> = pairs.iter().map(|(secret, _)| secret.clone()).collect();
+        let verify = by(public(algorithm));
+        for (place, (_, private)) in pairs.iter().enumerate() {
+            // The last of them is a stranger's.
+            let door = Door {
+                verifier: Verifier::new(&verify, &keys[..3], &around()),
+                signer: Signer::new(&verify, &keys[place..], &around(), Some(private))
+                    .expect("a key"),
+            };
+            let sent = door.sign(&post("b"));
+            assert_eq!(
+                door.judge(&sent).is_ok(),
+                place < 3,
+                "{algorithm:?} {place}"
+            );
+            assert_eq!(compared(&door, &sent), 3, "{algorithm:?} {place}");
+        }
     }
 }
 

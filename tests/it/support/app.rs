@@ -58,6 +58,7 @@ impl Got {
 }
 
 type Choose = dyn Fn(&Got) -> Behaviour + Send + Sync;
+type Observe = dyn Fn(&Got) + Send + Sync;
 
 struct State {
     choose: Arc<Choose>,
@@ -66,6 +67,8 @@ struct State {
     got: Vec<Got>,
     connections: usize,
     streams: Vec<TcpStream>,
+    /// Sees every request, which is then forgotten.
+    observe: Option<Arc<Observe>>,
 }
 
 struct Shared {
@@ -84,11 +87,20 @@ pub(crate) struct App {
 impl App {
     /// An app that answers 200.
     pub(crate) fn start() -> Self {
-        Self::start_at("127.0.0.1:0")
+        Self::start_with("127.0.0.1:0", None)
     }
 
     /// The same at an address of the test's own.
     pub(crate) fn start_at(address: &str) -> Self {
+        Self::start_with(address, None)
+    }
+
+    /// The same, one that remembers nothing: `observe` sees each request, with what it is answered.
+    pub(crate) fn observed(observe: impl Fn(&Got) + Send + Sync + 'static) -> Self {
+        Self::start_with("127.0.0.1:0", Some(Arc::new(observe)))
+    }
+
+    fn start_with(address: &str, observe: Option<Arc<Observe>>) -> Self {
         let listener = super::eventually("the app's address is free", || {
             TcpListener::bind(address).ok()
         });
@@ -99,6 +111,7 @@ impl App {
             got: Vec::new(),
             connections: 0,
             streams: Vec::new(),
+            observe,
         };
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
@@ -239,6 +252,7 @@ fn serve(mut stream: TcpStream, connection: usize, shared: &Shared) -> std::io::
             connection,
             answered: 0,
         };
+        let mut seen = None;
         let (behaviour, changes) = {
             let mut state = shared
                 .state
@@ -248,9 +262,16 @@ fn serve(mut stream: TcpStream, connection: usize, shared: &Shared) -> std::io::
             if let Behaviour::Status(status) = behaviour {
                 got.answered = status;
             }
-            state.got.push(got);
+            match state.observe.clone() {
+                None => state.got.push(got),
+                Some(observe) => seen = Some((observe, got)),
+            }
             (behaviour, state.changes)
         };
+        // Without the lock: it may take its time.
+        if let Some((observe, got)) = seen {
+            observe(&got);
+        }
         match behaviour {
             Behaviour::Status(status) => write!(
                 stream,

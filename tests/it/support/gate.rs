@@ -71,10 +71,14 @@ impl Home {
 
     /// A command that runs the binary here.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut words = self
-            .wrapper
+        let wrapper: Vec<&str> = self.wrapper.iter().map(String::as_str).collect();
+        self.command_under(&wrapper, args)
+    }
+
+    fn command_under(&self, wrapper: &[&str], args: &[&str]) -> Command {
+        let mut words = wrapper
             .iter()
-            .map(String::as_str)
+            .copied()
             .chain([HOOKGATE])
             .chain(args.iter().copied());
         let mut command = Command::new(words.next().expect("at least the binary"));
@@ -96,8 +100,40 @@ impl Home {
     /// Starts a gateway, or returns how it ended instead.
     #[track_caller]
     pub(crate) fn try_start(&self) -> Result<Gate, (ExitStatus, String)> {
-        let mut command = self.command(&["run", "-c", "hookgate.yaml", "--log-format", "json"]);
-        let mut child = command
+        let wrapper: Vec<&str> = self.wrapper.iter().map(String::as_str).collect();
+        self.try_start_wrapped(&wrapper)
+    }
+
+    /// As [`Self::start`], under another command this once.
+    #[track_caller]
+    pub(crate) fn start_wrapped(&self, wrapper: &[&str]) -> Gate {
+        self.try_start_wrapped(wrapper)
+            .unwrap_or_else(|(status, log)| {
+                panic!("the gateway ended with {status} before it was ready:\n{log}")
+            })
+    }
+
+    /// Runs a gateway under another command, one that ends by itself: its process, and how it ended.
+    #[track_caller]
+    pub(crate) fn run_to_its_end(&self, wrapper: &[&str]) -> (u32, ExitStatus) {
+        let mut child = self
+            .command_under(wrapper, &["run", "-c", "hookgate.yaml"])
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the binary runs");
+        let status = eventually("the gateway ends", || {
+            child.try_wait().expect("a child of ours")
+        });
+        (child.id(), status)
+    }
+
+    /// As [`Self::try_start`], under another command this once.
+    #[track_caller]
+    pub(crate) fn try_start_wrapped(&self, wrapper: &[&str]) -> Result<Gate, (ExitStatus, String)> {
+        let args = ["run", "-c", "hookgate.yaml", "--log-format", "json"];
+        let mut child = self
+            .command_under(wrapper, &args)
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()

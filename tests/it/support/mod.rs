@@ -1,10 +1,16 @@
 //! What every test stands on: a gateway in a process of its own, a scripted app, a sender that signs.
 
 pub(crate) mod app;
+pub(crate) mod device;
 pub(crate) mod gate;
 pub(crate) mod hole;
+pub(crate) mod mount;
+pub(crate) mod oracle;
+pub(crate) mod process;
 pub(crate) mod sender;
+pub(crate) mod strace;
 pub(crate) mod tools;
+pub(crate) mod torture;
 
 pub(crate) use app::{App, Behaviour};
 pub(crate) use gate::Gate;

@@ -147,7 +147,7 @@ impl Connection {
 
     /// The same, where the gateway may go away.
     pub(crate) fn try_send(&mut self, request: &Request) -> std::io::Result<Reply> {
-        self.stream.write_all(&request.bytes())?;
+        self.try_write(&request.bytes())?;
         self.read_reply()?
             .ok_or_else(|| std::io::ErrorKind::UnexpectedEof.into())
     }
@@ -156,6 +156,11 @@ impl Connection {
     #[track_caller]
     pub(crate) fn write(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).expect("the connection stands");
+    }
+
+    /// The same, where the gateway may go away.
+    pub(crate) fn try_write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.stream.write_all(bytes)
     }
 
     /// The socket itself.

@@ -37,6 +37,16 @@ pub(crate) fn folder(variable: &str) -> Option<PathBuf> {
     folder
 }
 
+/// Says that a test is skipped, unless every tool is asked for.
+#[track_caller]
+pub(crate) fn skip(why: &str) {
+    assert!(
+        !all_tools(),
+        "{why}, and HOOKGATE_TEST_ALL_TOOLS asks for every tool"
+    );
+    eprintln!("skipped: {why}");
+}
+
 fn all_tools() -> bool {
     std::env::var_os("HOOKGATE_TEST_ALL_TOOLS").is_some()
 }

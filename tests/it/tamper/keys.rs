@@ -90,10 +90,19 @@ fn p256() -> Pair {
 }
 
 fn rsa() -> Pair {
-    let der = key::der(RSA.as_bytes()).expect("PEM");
-    let pair = RsaKeyPair::from_pkcs8(&der).expect("a key");
     Pair {
-        secret: STANDARD.encode(pair.public_key()),
+        secret: rsa_public(RSA),
         private: Some(RSA.to_owned()),
     }
+}
+
+/// The public half of another pair.
+pub(super) fn other_rsa() -> String {
+    rsa_public(include_str!("../../../src/verify/tests/rsa.pem"))
+}
+
+fn rsa_public(private: &str) -> String {
+    let der = key::der(private.as_bytes()).expect("PEM");
+    let pair = RsaKeyPair::from_pkcs8(&der).expect("a key");
+    STANDARD.encode(pair.public_key())
 }

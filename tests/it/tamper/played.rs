@@ -1,6 +1,6 @@
 //! A preset with a made-up secret, loaded as a user's file would be, and a request that its vendor would send.
 
-use super::keys::Pair;
+use super::keys::{self, Pair};
 use hookgate::{
     clock::{rfc3339, wall_ms},
     config::{
@@ -11,16 +11,9 @@ use hookgate::{
     extract::Field,
     verify::{Outgoing, Signer, Surroundings, Verifier},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header::CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, header::CONTENT_TYPE};
 use serde_json::{Map, Value, json};
-use std::{
-    fs,
-    path::Path,
-    sync::atomic::{AtomicU64, Ordering},
-};
-
-/// The only preset whose requests are never made here: RSA with SHA-1. One that was published is taken.
-pub(super) const NEVER_MADE: &str = "paddle-classic";
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Chosen by the user, so that the preset names no header.
 const OPEN: [&str; 2] = ["chatplugify", "bigcommerce"];
@@ -46,9 +39,6 @@ pub(super) struct Played {
 
 impl Played {
     pub(super) fn new(name: &'static str) -> Self {
-        if name == NEVER_MADE {
-            return Self::published(name);
-        }
         let made_up = load(name, &[("${SECRET}", None)], Options { allow_unset: true });
         let pair = Pair::new(first(&made_up), SECRET);
         let source = load(name, &[(&pair.secret, Some("key-1"))], Options::default());
@@ -64,33 +54,6 @@ impl Played {
     pub(super) fn signed_at(&self, now_ms: u64) -> Outgoing {
         let signed = signer(&self.source, self.private.as_deref()).sign(0, &self.request, now_ms);
         signed.unwrap_or_else(|why| panic!("{}: {why}", self.name))
-    }
-
-    /// The first request of this preset among those that were published.
-    fn published(name: &'static str) -> Self {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/vectors/b.json");
-        let text = fs::read_to_string(file).expect("the file of vectors");
-        let vectors: Vec<Value> = serde_json::from_str(&text).expect("JSON");
-        let vector = vectors
-            .into_iter()
-            .find(|vector| vector["provider"] == name && vector["passes"] == true)
-            .expect("one of its vectors passes");
-        let text = |key: &str| vector[key].as_str().expect("a text").to_owned();
-        let mut headers = HeaderMap::new();
-        for header in vector["headers"].as_array().expect("a list") {
-            let part = |place: usize| header[place].as_str().expect("a text");
-            let header: HeaderName = part(0).parse().expect("a name");
-            headers.insert(header, part(1).parse().expect("a value"));
-        }
-        let request = Outgoing {
-            method: Method::POST,
-            query: None,
-            headers,
-            body: text("body").into(),
-        };
-        let source = load(name, &[(&text("secret"), None)], Options::default());
-        let now_ms = vector["now"].as_u64().expect("a time") * 1000;
-        Self::of(name, source, request, now_ms)
     }
 
     fn of(name: &'static str, source: Source, request: Outgoing, now_ms: u64) -> Self {
@@ -134,7 +97,7 @@ impl Played {
     pub(super) fn passes_another_secret(&self) -> bool {
         let pair = match &self.scheme().proof {
             Proof::Signature(signature) if is_rsa(signature.algorithm) => Pair {
-                secret: other_rsa(self.name),
+                secret: keys::other_rsa(),
                 private: None,
             },
             _ => Pair::new(self.scheme(), OTHER_SECRET),
@@ -150,17 +113,6 @@ impl Played {
 
 fn is_rsa(algorithm: hookgate::config::verify::Algorithm) -> bool {
     matches!(algorithm, hookgate::config::verify::Algorithm::Rsa(_))
-}
-
-/// A public key that is not the preset's: those of `paddle-classic` and of the others are two.
-fn other_rsa(name: &str) -> String {
-    let other = if name == NEVER_MADE {
-        "wise"
-    } else {
-        NEVER_MADE
-    };
-    let source = Played::new(other).source;
-    String::from_utf8(source.secrets[0].expose().to_vec()).expect("text")
 }
 
 fn first(source: &Source) -> &Scheme {

@@ -21,9 +21,6 @@ use http::Method;
 use secrets::Pair;
 use std::collections::HashMap;
 
-/// Presets whose requests are verified and never made: RSA with SHA-1.
-const NEVER_MADE: [&str; 1] = ["paddle-classic"];
-
 /// A preset at work.
 struct Played {
     name: &'static str,
@@ -32,8 +29,7 @@ struct Played {
 }
 
 impl Played {
-    /// None if requests of this preset are never made.
-    fn new(name: &'static str) -> Option<Self> {
+    fn new(name: &'static str) -> Self {
         let preset = Preset::read(name).expect("a preset");
         let pair = Pair::for_scheme(first(&preset.source));
         let source = source(name, &preset, &pair);
@@ -43,12 +39,11 @@ impl Played {
         };
         let around = Surroundings::of(&source, SIGNATURES_MAX);
         match Vendor::new(&source, script) {
-            Ok(vendor) => Some(Self {
+            Ok(vendor) => Self {
                 name,
                 vendor,
                 verifier: Verifier::new(&source.verify, &source.secrets, &around),
-            }),
-            Err(Failure::Usage(why)) if why.contains("RSA with SHA-1") => None,
+            },
             Err(why) => panic!("{name}: {why:?}"),
         }
     }
@@ -115,18 +110,9 @@ fn loaded(text: &str) -> Source {
     config.sources.into_iter().next().expect("one source")
 }
 
-/// Every preset that can be played.
+/// Every preset.
 fn all() -> impl Iterator<Item = Played> {
-    config::presets()
-        .iter()
-        .filter_map(|(name, _)| Played::new(name))
-}
-
-#[test]
-fn every_preset_but_those_of_rsa_with_sha_1_can_be_played() {
-    let names = config::presets().iter().map(|(name, _)| *name);
-    let not_made: Vec<&str> = names.filter(|name| Played::new(name).is_none()).collect();
-    assert_eq!(not_made, NEVER_MADE);
+    config::presets().iter().map(|(name, _)| Played::new(name))
 }
 
 #[test]
@@ -226,7 +212,7 @@ fn every_handshake_can_be_played() {
 #[test]
 fn a_handshake_is_what_the_vendor_sends() {
     let asked = |name: &'static str| {
-        let played = Played::new(name).expect("it can be played");
+        let played = Played::new(name);
         Asked::new(&played.vendor)
             .expect("it has a handshake")
             .request

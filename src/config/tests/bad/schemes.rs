@@ -27,6 +27,10 @@ fn signatures() {
                     "verify: [{ hmac: { header: A, signed: \"{timestmp}.{body}\" } }, { hmac: { header: A, signed: \"{body|sha265|hex}\" } }, { hmac: { header: A, signed: \"{what}{body}\" } }, { hmac: { header: A, signed: \"{body|md5}\" } }]\nsecret: ${SECRET}",
                 ),
                 (
+                    "placeholders with a dollar",
+                    "verify: { hmac: { header: A, signed: \"${timestamp}.${body}\" } }\nsecret: ${SECRET}",
+                ),
+                (
                     "a setting over a preset of several schemes",
                     "provider: twilio\npublic_url: https://hooks.example.com/\nverify: { hmac: { encoding: hex } }\nsecret: ${SECRET}",
                 ),

@@ -141,6 +141,11 @@ fn targets() {
                 ),
                 ("sign is text", "url: http://a/\nsign: whsec_hunter2"),
                 (
+                    "order by nothing known",
+                    "url: http://a/\norder_by: conversation_id",
+                ),
+                ("order by an empty join", "url: http://a/\norder_by: [[]]"),
+                (
                     "sign with two ways to say it",
                     "url: http://a/\nsign: { secret: a, secrets: [b] }",
                 ),

@@ -1,0 +1,428 @@
+//! The write-ahead log read by hand, before SQLite does.
+//!
+//! SQLite ends its recovery at the first frame whose checksum is wrong, as if the log had been torn there, and says
+//! nothing: a byte that flips in the middle would silently take every later commit with it. Each frame's checksum goes
+//! on from that of the frame before, so what lies behind a damaged frame can still be told from what was never written.
+//!
+//! Invariant: a log that only a crash has cut short is never called damaged. The writer begins a transaction after the
+//! last one is synced; so a frame that follows a later commit proves that everything before it had reached the disk.
+
+use super::OpenError;
+use std::{
+    collections::HashSet,
+    fs::File,
+    io::{self, BufReader, Read, Seek, SeekFrom, Write},
+    path::Path,
+};
+
+/// Bytes of the log's own header, and of each frame's (<https://sqlite.org/fileformat2.html#walformat>).
+const HEADER_BYTES: usize = 32;
+const FRAME_HEADER_BYTES: usize = 24;
+
+/// `magic` of the header; its last bit says how the words of checksums are read.
+const MAGIC: u32 = 0x377f_0682;
+
+/// The largest page that SQLite knows.
+const PAGE_BYTES_MAX: usize = 65_536;
+
+/// What recovery will make of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// There is none, or every frame of it counts.
+    Whole,
+    /// It ends in a commit that is not whole: a crash while it was written.
+    Torn {
+        /// Which frame of the log, counted from 0.
+        frame: u64,
+    },
+    /// Commits lie behind a damaged frame.
+    Damaged {
+        /// Which frame of the log, counted from 0.
+        frame: u64,
+    },
+}
+
+/// One frame.
+#[derive(Debug)]
+struct Frame {
+    page_number: u32,
+    /// Pages of the database after the commit that this frame ends; 0 inside a transaction.
+    commit_pages: u32,
+    /// Its checksum goes on from the frame before, whether or not that one is right.
+    chained: bool,
+    /// It has the log's salts: not left over from an earlier round.
+    of_this_round: bool,
+}
+
+/// How the words of checksums are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    Big,
+    Little,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Checksum(u32, u32);
+
+impl Checksum {
+    /// Goes on over `bytes`, a whole number of 8-byte pairs.
+    fn over(self, bytes: &[u8], order: Order) -> Self {
+        let (words, _) = bytes.as_chunks::<4>();
+        let word = |word: [u8; 4]| match order {
+            Order::Big => u32::from_be_bytes(word),
+            Order::Little => u32::from_le_bytes(word),
+        };
+        let (pairs, _) = words.as_chunks::<2>();
+        pairs.iter().fold(self, |Self(one, two), [first, second]| {
+            let one = one.wrapping_add(word(*first)).wrapping_add(two);
+            let two = two.wrapping_add(word(*second)).wrapping_add(one);
+            Self(one, two)
+        })
+    }
+}
+
+fn word(bytes: &[u8], at: usize) -> u32 {
+    match bytes.get(at..).and_then(|rest| rest.first_chunk()) {
+        Some(word) => u32::from_be_bytes(*word),
+        None => 0,
+    }
+}
+
+fn checksum_at(bytes: &[u8], at: usize) -> Checksum {
+    Checksum(word(bytes, at), word(bytes, at + 4))
+}
+
+/// A log, frame by frame.
+#[derive(Debug)]
+struct Frames<R> {
+    log: R,
+    order: Order,
+    salts: [u8; 8],
+    /// Stored with the frame before.
+    before: Checksum,
+    /// Whether the header is as it was written.
+    header_is_whole: bool,
+    buffer: Vec<u8>,
+}
+
+impl<R: Read> Frames<R> {
+    /// Reads the header; `None` if the log holds nothing. A damaged header does not hide the frames behind it.
+    fn open(mut log: R, page_bytes: usize) -> io::Result<Option<Self>> {
+        let mut header = Vec::new();
+        log.by_ref()
+            .take(HEADER_BYTES as u64)
+            .read_to_end(&mut header)?;
+        if header.len() < HEADER_BYTES || header.iter().all(|byte| *byte == 0) {
+            return Ok(None);
+        }
+        let stored = checksum_at(&header, 24);
+        let orders = [Order::Big, Order::Little];
+        let right = orders
+            .into_iter()
+            .find(|order| Checksum(0, 0).over(&header[..24], *order) == stored);
+        let magic = word(&header, 0);
+        let said = if magic & 1 == 1 {
+            Order::Big
+        } else {
+            Order::Little
+        };
+        let mut salts = [0; 8];
+        salts.copy_from_slice(&header[16..24]);
+        // A flipped byte may be in the order, too: then that of this machine, which wrote the log, is the likely one.
+        let native = if cfg!(target_endian = "big") {
+            Order::Big
+        } else {
+            Order::Little
+        };
+        let page_bytes = match right {
+            Some(_) => word(&header, 8) as usize,
+            None => page_bytes,
+        };
+        Ok(Some(Self {
+            log,
+            order: right.unwrap_or(native),
+            salts,
+            before: stored,
+            header_is_whole: right == Some(said) && magic & !1 == MAGIC,
+            buffer: vec![0; FRAME_HEADER_BYTES + page_bytes.min(PAGE_BYTES_MAX)],
+        }))
+    }
+
+    /// The next frame; its page is in the buffer then.
+    fn next(&mut self) -> io::Result<Option<Frame>> {
+        match self.log.read_exact(&mut self.buffer) {
+            Ok(()) => {}
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            Err(e) => return Err(e),
+        }
+        let stored = checksum_at(&self.buffer, 16);
+        let counted = self
+            .before
+            .over(&self.buffer[..8], self.order)
+            .over(&self.buffer[FRAME_HEADER_BYTES..], self.order);
+        self.before = stored;
+        Ok(Some(Frame {
+            page_number: word(&self.buffer, 0),
+            commit_pages: word(&self.buffer, 4),
+            chained: counted == stored,
+            of_this_round: self.buffer[8..16] == self.salts,
+        }))
+    }
+
+    fn page(&self) -> &[u8] {
+        &self.buffer[FRAME_HEADER_BYTES..]
+    }
+}
+
+/// How often a log is looked at that starts over meanwhile.
+const LOOKS_MAX: usize = 5;
+
+/// Looks at the log. Reading this file by hand harms nobody: SQLite's locks are on the others. A gateway may be
+/// writing it.
+pub(super) fn look(log: &Path, page_bytes: usize) -> Result<Verdict, OpenError> {
+    let mut verdict = Verdict::Whole;
+    for _ in 0..LOOKS_MAX {
+        let before = header(log)?;
+        let Some(file) = open(log)? else {
+            return Ok(Verdict::Whole);
+        };
+        verdict = judge(BufReader::with_capacity(1 << 20, file), page_bytes)
+            .map_err(OpenError::io(log, "read the log"))?;
+        // A log that started over is half an old one: only its header tells.
+        if before == header(log)? {
+            return Ok(verdict);
+        }
+    }
+    Ok(match verdict {
+        Verdict::Damaged { frame } => Verdict::Torn { frame },
+        verdict => verdict,
+    })
+}
+
+fn open(log: &Path) -> Result<Option<File>, OpenError> {
+    match File::open(log) {
+        Ok(file) => Ok(Some(file)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(OpenError::io(log, "open the log")(e)),
+    }
+}
+
+fn header(log: &Path) -> Result<Vec<u8>, OpenError> {
+    let mut header = Vec::new();
+    if let Some(file) = open(log)? {
+        file.take(HEADER_BYTES as u64)
+            .read_to_end(&mut header)
+            .map_err(OpenError::io(log, "read the log"))?;
+    }
+    Ok(header)
+}
+
+fn judge(log: impl Read, page_bytes: usize) -> io::Result<Verdict> {
+    let Some(mut frames) = Frames::open(log, page_bytes)? else {
+        return Ok(Verdict::Whole);
+    };
+    let mut number = 0;
+    // The first frame that does not count, and whether it is one of this round at all.
+    let mut bad = (!frames.header_is_whole).then_some((0, true));
+    // Whether a commit has ended behind it, and the pages since the last commit before it.
+    let mut has_ended = bad.is_some();
+    let mut pages = HashSet::new();
+    while let Some(frame) = frames.next()? {
+        // Salts are in no checksum: a frame that chains is of this round whatever it says, unless old ones go before.
+        let of_this_round = frame.of_this_round || !frames.header_is_whole;
+        match bad {
+            None if frame.chained && !of_this_round => {
+                return Ok(Verdict::Damaged { frame: number });
+            }
+            None if frame.chained => {
+                if frame.commit_pages == 0 {
+                    // A transaction writes a page once.
+                    pages.insert(frame.page_number);
+                } else {
+                    pages.clear();
+                }
+            }
+            None => {
+                bad = Some((number, of_this_round));
+                has_ended = of_this_round && frame.commit_pages != 0;
+                if of_this_round {
+                    pages.insert(frame.page_number);
+                }
+            }
+            Some((first, _)) if of_this_round => {
+                if frame.chained && (has_ended || !pages.insert(frame.page_number)) {
+                    return Ok(Verdict::Damaged { frame: first });
+                }
+                has_ended |= frame.commit_pages != 0;
+            }
+            Some(_) => {}
+        }
+        number += 1;
+    }
+    Ok(match bad {
+        Some((frame, true)) => Verdict::Torn { frame },
+        Some((_, false)) | None => Verdict::Whole,
+    })
+}
+
+/// What was laid over a copy of the database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Applied {
+    /// Frames up to the last commit.
+    pub(super) frames: u64,
+    /// Of these, damaged ones, used nevertheless: most of such a page is good.
+    pub(super) damaged: u64,
+}
+
+/// Writes the pages of the log into `database`, a copy, up to the last commit that can be made out.
+pub(super) fn apply(log: &Path, database: &mut File, page_bytes: usize) -> io::Result<Applied> {
+    let open = || -> io::Result<Option<Frames<BufReader<File>>>> {
+        match File::open(log) {
+            Ok(file) => Frames::open(BufReader::with_capacity(1 << 20, file), page_bytes),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    };
+    let Some(mut frames) = open()? else {
+        return Ok(Applied::default());
+    };
+    let (mut number, mut last_commit) = (0_u64, None);
+    while let Some(frame) = frames.next()? {
+        if frame.chained
+            && frame.commit_pages != 0
+            && (frame.of_this_round || number == 0 || !frames.header_is_whole)
+        {
+            last_commit = Some((number, frame.commit_pages));
+        }
+        number += 1;
+    }
+    let (Some((last, pages)), Some(mut frames)) = (last_commit, open()?) else {
+        return Ok(Applied::default());
+    };
+    let mut applied = Applied::default();
+    while applied.frames <= last
+        && let Some(frame) = frames.next()?
+    {
+        applied.frames += 1;
+        let is_good = frame.chained && (frame.of_this_round || !frames.header_is_whole);
+        applied.damaged += u64::from(!is_good);
+        if (1..=pages).contains(&frame.page_number) {
+            let at = u64::from(frame.page_number - 1) * page_bytes as u64;
+            database.seek(SeekFrom::Start(at))?;
+            database.write_all(frames.page())?;
+        }
+    }
+    database.set_len(u64::from(pages) * page_bytes as u64)?;
+    Ok(applied)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rusqlite::Connection;
+    use std::path::PathBuf;
+    use tempfile::TempDir;
+
+    const PAGE_BYTES: usize = 4096;
+    const FRAME_BYTES: usize = FRAME_HEADER_BYTES + PAGE_BYTES;
+
+    /// A database with a log of a few commits in it, as a crash leaves them.
+    fn crashed(rounds: u32) -> (TempDir, PathBuf, Vec<u8>) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.db");
+        let connection = Connection::open(&path).expect("opened");
+        connection
+            .execute_batch(
+                "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; CREATE TABLE t (n, b)",
+            )
+            .expect("made");
+        for n in 0..rounds {
+            if n == rounds / 2 {
+                connection
+                    .execute_batch("PRAGMA wal_checkpoint(RESTART)")
+                    .expect("started over");
+            }
+            connection
+                .execute("INSERT INTO t VALUES (?1, randomblob(3000))", [n])
+                .expect("written");
+        }
+        let copy = directory.path().join("crashed.db-wal");
+        std::fs::copy(directory.path().join("a.db-wal"), &copy).expect("copied");
+        let bytes = std::fs::read(&copy).expect("read");
+        drop(connection);
+        (directory, copy, bytes)
+    }
+
+    /// Frames of this round: the rest is of an earlier one.
+    fn current(bytes: &[u8]) -> usize {
+        let salts = &bytes[16..24];
+        bytes[HEADER_BYTES..]
+            .chunks_exact(FRAME_BYTES)
+            .take_while(|frame| frame[8..16] == *salts)
+            .count()
+    }
+
+    #[test]
+    fn a_log_that_was_only_cut_short_is_never_damaged() {
+        let (_directory, _, bytes) = crashed(20);
+        let whole = HEADER_BYTES + current(&bytes) * FRAME_BYTES;
+        for length in (0..whole).step_by(509).chain([whole, bytes.len()]) {
+            let verdict = judge(&bytes[..length], PAGE_BYTES).expect("read");
+            assert_eq!(verdict, Verdict::Whole, "cut at {length}");
+        }
+        // A write that was torn: part of the last frame is on the disk.
+        let mut torn = bytes[..whole].to_vec();
+        torn[whole - PAGE_BYTES / 2..].fill(0);
+        let frame = current(&bytes) as u64 - 1;
+        let verdict = judge(&torn[..], PAGE_BYTES).expect("read");
+        assert_eq!(verdict, Verdict::Torn { frame });
+    }
+
+    #[test]
+    fn a_flipped_byte_before_the_last_commit_is_damage() {
+        let (_directory, _, bytes) = crashed(20);
+        let frames = current(&bytes);
+        assert!(frames > 10, "{frames}");
+        let commits: Vec<usize> = (0..frames)
+            .filter(|n| word(&bytes, HEADER_BYTES + n * FRAME_BYTES + 4) != 0)
+            .collect();
+        let before_the_last = HEADER_BYTES + (commits[commits.len() - 2] + 1) * FRAME_BYTES;
+        let mut random = fastrand::Rng::with_seed(4);
+        for round in 0..400 {
+            let at = if round < HEADER_BYTES {
+                round
+            } else {
+                random.usize(..before_the_last)
+            };
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1 << random.u8(..8);
+            let verdict = judge(&flipped[..], PAGE_BYTES).expect("read");
+            assert!(
+                matches!(verdict, Verdict::Damaged { .. }),
+                "byte {at}: {verdict:?}"
+            );
+        }
+        for at in (before_the_last..HEADER_BYTES + frames * FRAME_BYTES).step_by(61) {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 0x10;
+            let verdict = judge(&flipped[..], PAGE_BYTES).expect("read");
+            assert_ne!(verdict, Verdict::Whole, "byte {at}: at least it is said");
+        }
+    }
+
+    #[test]
+    fn a_damaged_log_is_laid_over_a_copy_nevertheless() {
+        let (directory, log, mut bytes) = crashed(20);
+        let frames = current(&bytes) as u64;
+        bytes[HEADER_BYTES + 3 * FRAME_BYTES + FRAME_HEADER_BYTES + 4000] ^= 1;
+        std::fs::write(&log, &bytes).expect("written");
+        let copy = directory.path().join("a.db");
+        let mut file = File::options().write(true).open(&copy).expect("opened");
+        let applied = apply(&log, &mut file, PAGE_BYTES).expect("applied");
+        assert_eq!(applied, Applied { frames, damaged: 1 });
+        let rows: i64 = Connection::open(&copy)
+            .and_then(|copy| copy.query_row("SELECT count(*) FROM t", [], |row| row.get(0)))
+            .expect("read");
+        assert_eq!(rows, 20);
+    }
+}

@@ -1,0 +1,546 @@
+//! A store that is damaged: noticed, told, salvaged; and copies of one that is whole.
+
+use super::*;
+use crate::store::{backup, check, frames, info, salvage};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+const GIB: u64 = 1 << 30;
+
+/// A store with events in every state, closed, and what they are.
+struct Filled {
+    place: Place,
+    /// Every payload.
+    events: BTreeMap<u64, String>,
+    /// Target and number of every delivery that waits.
+    waits: BTreeSet<(u32, u64)>,
+}
+
+const LATER: Outcome = Outcome::Retry {
+    attempts: 2,
+    due_ms: 1,
+};
+
+async fn filled() -> Filled {
+    let place = Place::new(&["app", "audit"]);
+    let running = place.start();
+    let mut body = vec![0; 40_000];
+    let mut random = fastrand::Rng::with_seed(7);
+    for key in 1..=90 {
+        random.fill(&mut body);
+        // Most fit a page; some go on in others.
+        let length = if key % 9 == 0 { 40_000 } else { 300 };
+        let seq = running.admit(key, &body[..length]).await;
+        match key % 6 {
+            0 => {
+                running.settle("app", seq, Outcome::Delivered);
+                running.settle("audit", seq, Outcome::Delivered);
+            }
+            1 => running.settle("app", seq, LATER),
+            2 => {
+                running.settle("app", seq, EXPIRED);
+                running.settle("audit", seq, Outcome::Delivered);
+            }
+            3 => running.settle("audit", seq, LATER),
+            _ => {}
+        }
+    }
+    let mut events = BTreeMap::new();
+    for (_, event) in &running.heard.state.lock().admitted {
+        events.insert(event.seq.0, format!("{event:?}"));
+    }
+    running.close().await;
+    let waits = waits(&place.shell());
+    assert!(waits.len() > 100, "{}", waits.len());
+    Filled {
+        place,
+        events,
+        waits,
+    }
+}
+
+fn pairs(shell: &rusqlite::Connection, sql: &str) -> BTreeSet<(u32, u64)> {
+    let mut rows = shell.prepare(sql).expect("prepared");
+    rows.query_map([], |row| {
+        Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned()))
+    })
+    .expect("read")
+    .collect::<rusqlite::Result<_>>()
+    .expect("read")
+}
+
+fn waits(shell: &rusqlite::Connection) -> BTreeSet<(u32, u64)> {
+    pairs(shell, "SELECT target, seq FROM deliveries")
+}
+
+impl Filled {
+    /// The same settings on a copy of the directory, with one byte changed.
+    fn flipped(&self, file: &str, at: u64, bit: u8) -> Place {
+        let place = Place {
+            directory: tempfile::tempdir().expect("a directory"),
+            store: self.place.store.clone(),
+            sources: self.place.sources.clone(),
+            targets: self.place.targets.clone(),
+        };
+        let place = Place {
+            store: config::Store {
+                path: place.directory.path().join("data"),
+                ..place.store
+            },
+            ..place
+        };
+        fs::create_dir(&place.store.path).expect("made");
+        for name in ["hookgate.db", "hookgate.db-wal"] {
+            let from = self.place.store.path.join(name);
+            if from.exists() {
+                let mut bytes = fs::read(&from).expect("read");
+                if name == file {
+                    bytes[usize::try_from(at).expect("small")] ^= 1 << bit;
+                }
+                fs::write(place.store.path.join(name), bytes).expect("written");
+            }
+        }
+        place
+    }
+}
+
+fn is_clean(path: &Path) -> Result<check::Report, OpenError> {
+    check::check(path, GIB, |_| {})
+}
+
+/// What a gateway would find: whether it says that something is wrong, and what it would deliver.
+async fn run(place: &Place, filled: &Filled) -> (bool, BTreeSet<(u32, u64)>) {
+    let mut found = BTreeSet::new();
+    let Ok(opened) = place.try_open() else {
+        return (true, found);
+    };
+    let running = Running::start(opened);
+    let mut noticed = false;
+    for name in ["app", "audit"] {
+        let Some((known, _)) = running
+            .targets
+            .iter()
+            .find(|(known, _)| &*known.name == name)
+        else {
+            noticed = true;
+            continue;
+        };
+        let target = known.id;
+        let fresh = running.store.fresh(target, Seq(0), 1_000).await;
+        let due = running
+            .store
+            .due(target, u64::MAX >> 1, 1_000, HashSet::new())
+            .await;
+        let (Ok(fresh), Ok((due, _))) = (fresh, due) else {
+            noticed = true;
+            continue;
+        };
+        for delivery in fresh.into_iter().chain(due) {
+            match &delivery.event {
+                Some(event) => {
+                    let was = filled.events.get(&delivery.seq.0);
+                    assert_eq!(
+                        was,
+                        Some(&format!("{event:?}")),
+                        "what was not sent is never forwarded"
+                    );
+                }
+                None => noticed = true,
+            }
+            found.insert((target.0, delivery.seq.0));
+        }
+    }
+    noticed |= running.store.is_poisoned();
+    running.store.close(PATIENCE).await;
+    (noticed, found)
+}
+
+/// Everything that the tables say, but for what has no second witness: counters, and times that only order things.
+fn dump(path: &Path) -> Vec<String> {
+    let shell = rusqlite::Connection::open(path).expect("opened");
+    let mut lines = Vec::new();
+    for sql in [
+        "SELECT name, value FROM meta WHERE name NOT IN ('secret', 'tag', 'next_seq', 'format', 'min_reader')",
+        "SELECT id, kind, name FROM names",
+        "SELECT seq, source, received_ms, type, key, targets, secret_header, secret_name, headers, body FROM events",
+        "SELECT id >> 2, source, received_ms FROM keys",
+        "SELECT target, seq, due_ms, fan, replay FROM deliveries",
+        "SELECT target, due_ms, seq FROM due",
+        "SELECT target, seq, reason FROM dead",
+        "SELECT class, seq FROM settled ORDER BY 1, 2",
+    ] {
+        let mut rows = shell.prepare(sql).expect("prepared");
+        let columns = rows.column_count();
+        let mut rows = rows.query([]).expect("read");
+        while let Some(row) = rows.next().expect("read") {
+            let values: Vec<String> = (0..columns)
+                .map(|column| format!("{:?}", row.get_ref(column).expect("there")))
+                .collect();
+            lines.push(format!("{sql}: {}", values.join(" ")));
+        }
+    }
+    lines
+}
+
+/// Where to flip: everywhere, and more often where little bytes mean much.
+fn places(filled: &Filled, number: usize) -> Vec<(u64, u8)> {
+    let bytes = fs::metadata(filled.place.database()).expect("there").len();
+    let page = u64::from(schema::PAGE_BYTES);
+    let mut random = fastrand::Rng::with_seed(20);
+    let pages = bytes / page;
+    let mut places: Vec<_> = (0..100).step_by(3).map(|at| (at, random.u8(..8))).collect();
+    while places.len() < number {
+        let at = match random.u8(..4) {
+            0 => random.u64(..bytes),
+            // The head of a page, and its pointers.
+            1 => random.u64(..pages) * page + random.u64(..40),
+            // The small tables are in the first pages, their rows at the end of each.
+            2 => random.u64(..pages.min(16)) * page + random.u64(..page),
+            _ => random.u64(..pages.min(16)) * page + page - 1 - random.u64(..600),
+        };
+        places.push((at, random.u8(..8)));
+    }
+    places
+}
+
+#[tokio::test]
+async fn a_flipped_byte_is_noticed_or_means_nothing_and_the_rest_is_salvaged() {
+    let filled = filled().await;
+    let before: HashSet<String> = dump(&filled.place.database()).into_iter().collect();
+    assert!(
+        is_clean(&filled.place.store.path)
+            .expect("opens")
+            .is_clean()
+    );
+    let (mut noticed_at, mut nothing) = ([0; 2], 0);
+    for (at, bit) in places(&filled, 260) {
+        let what = format!(
+            "byte {at} ({} of page {}), bit {bit}",
+            at % 8192,
+            at / 8192 + 1
+        );
+        let place = filled.flipped("hookgate.db", at, bit);
+        let report = is_clean(&place.store.path);
+        let told = !report.as_ref().is_ok_and(check::Report::is_clean);
+        check_salvage(&place, &filled, &what).await;
+        let (noticed, found) = run(&place, &filled).await;
+        if told || noticed {
+            noticed_at[usize::from(noticed)] += 1;
+            continue;
+        }
+        nothing += 1;
+        assert_eq!(found, filled.waits, "{what}: nothing is dropped in silence");
+        let after = dump(&place.database());
+        let changed: Vec<_> = after
+            .iter()
+            .filter(|line| !before.contains(*line))
+            .collect();
+        assert!(changed.is_empty(), "{what}: nobody has noticed {changed:?}");
+        assert_eq!(after.len(), before.len(), "{what}: rows are missing");
+    }
+    eprintln!(
+        "{noticed_at:?} noticed by the check alone and by the gateway too, {nothing} meant nothing"
+    );
+    assert!(noticed_at[0] + noticed_at[1] > 40 && nothing > 10);
+}
+
+/// What is salvaged is whole, goes on under the same names, and lacks nothing that waited.
+async fn check_salvage(place: &Place, filled: &Filled, what: &str) {
+    let to = place.directory.path().join("new");
+    let original = fs::read(place.database()).expect("read");
+    let saved = salvage::salvage(&place.store.path, &to, |_| {})
+        .unwrap_or_else(|e| panic!("{what}: {e}: {:?}", std::error::Error::source(&e)));
+    assert!(
+        fs::read(place.database()).expect("read") == original,
+        "{what}: only read"
+    );
+    let report = is_clean(&to).unwrap_or_else(|e| panic!("{what}: {e}"));
+    assert!(report.is_clean(), "{what}: {report:?} after {saved:?}");
+    let shell = rusqlite::Connection::open(to.join("hookgate.db")).expect("opened");
+    let mut stands = waits(&shell);
+    stands.extend(pairs(&shell, "SELECT target, seq FROM dead"));
+    drop(shell);
+    let lost: Vec<_> = filled.waits.difference(&stands).collect();
+    let told: BTreeSet<u64> = saved.lost.iter().map(|lost| lost.seq).collect();
+    let silent: Vec<_> = lost.iter().filter(|(_, seq)| !told.contains(seq)).collect();
+    // A table of names or payloads that is gone as a whole takes the numbers with it: then it says so.
+    assert!(
+        silent.is_empty() || !saved.notes.is_empty(),
+        "{what}: {silent:?} of {saved:?}"
+    );
+    if !saved.identity {
+        return;
+    }
+    let new = Place {
+        directory: tempfile::tempdir().expect("a directory"),
+        store: config::Store {
+            path: to,
+            ..place.store.clone()
+        },
+        sources: place.sources.clone(),
+        targets: place.targets.clone(),
+    };
+    let running = new.start();
+    let target = running.target("app");
+    for delivery in running
+        .store
+        .fresh(target, Seq(0), 1_000)
+        .await
+        .expect("read")
+    {
+        let event = delivery.event.expect("whole");
+        let was = filled.events.get(&delivery.seq.0);
+        // A tag that has changed can't be told from one that has not.
+        if was.is_some_and(|was| was.contains(&event.id.to_string())) {
+            assert_eq!(was, Some(&format!("{event:?}")), "{what}");
+        }
+    }
+    running.close().await;
+}
+
+/// A log as a crash leaves it, with a byte flipped.
+#[tokio::test]
+async fn a_flipped_byte_of_the_log_never_drops_commits_in_silence() {
+    let place = Place::new(&["app", "audit"]);
+    let running = place.start();
+    for key in 1..=30 {
+        running.admit(key, &[b'x'; 500]).await;
+    }
+    let crashed = Place::new(&["app", "audit"]);
+    let copied = std::process::Command::new("cp")
+        .args(["-r", "--"])
+        .arg(&place.store.path)
+        .arg(crashed.directory.path())
+        .status()
+        .expect("cp runs");
+    assert!(copied.success());
+    let mut events = BTreeMap::new();
+    for (_, event) in &running.heard.state.lock().admitted {
+        events.insert(event.seq.0, format!("{event:?}"));
+    }
+    running.close().await;
+    let waits = waits(&place.shell());
+    let filled = Filled {
+        place: crashed,
+        events,
+        waits,
+    };
+    let log = filled.place.store.path.join("hookgate.db-wal");
+    let bytes = fs::metadata(&log).expect("there").len();
+    assert!(bytes > 100_000, "{bytes}");
+    let mut random = fastrand::Rng::with_seed(5);
+    let (mut refused, mut salvaged) = (0, 0);
+    for round in 0..120 {
+        let at = if round < 32 {
+            round
+        } else {
+            random.u64(..bytes)
+        };
+        let place = filled.flipped("hookgate.db-wal", at, random.u8(..8));
+        let verdict = frames::look(&place.store.path.join("hookgate.db-wal"), 8192).expect("read");
+        let what = format!("byte {at} of the log: {verdict:?}");
+        if let frames::Verdict::Damaged { .. } = verdict {
+            refused += 1;
+            assert!(
+                !is_clean(&place.store.path).is_ok_and(|report| report.is_clean()),
+                "{what}"
+            );
+            let to = place.directory.path().join("new");
+            let saved = salvage::salvage(&place.store.path, &to, |_| {}).expect(&what);
+            salvaged += saved.events;
+            let error = place.try_open().expect_err(&what).to_string();
+            assert!(error.contains("hookgate store salvage"), "{error}");
+            continue;
+        }
+        let (noticed, found) = run(&place, &filled).await;
+        let is_whole = verdict == frames::Verdict::Whole;
+        assert!(noticed || found == filled.waits || !is_whole, "{what}");
+    }
+    eprintln!(
+        "{refused} of 120 refused, {} of 30 events salvaged in the middle",
+        salvaged / refused.max(1)
+    );
+    assert!(refused > 80, "{refused}");
+    assert!(salvaged / refused >= 29, "{salvaged} of {refused} times 30");
+}
+
+#[tokio::test]
+async fn a_damaged_payload_is_found_by_the_scrub_and_given_up() {
+    let mut place = Place::new(&["app"]);
+    place.store.scrub = Duration::from_millis(50);
+    let running = place.start();
+    let first = running.admit(1, b"{}").await;
+    running.admit(2, b"{}").await;
+    let delivered = running.admit(3, b"{}").await;
+    running.settle("app", delivered, Outcome::Delivered);
+    place
+        .shell()
+        .execute("UPDATE events SET body = x'7b7c' WHERE seq <> 2", [])
+        .expect("damaged");
+    let given_up = running.heard.wait(|heard| heard.discarded.first().cloned());
+    assert_eq!(given_up.seq, first);
+    assert!(matches!(
+        given_up.outcome,
+        Outcome::Dead {
+            reason: DeadReason::Corrupt,
+            attempts: 0
+        }
+    ));
+    assert_eq!(running.fresh("app").await, [2]);
+    running.close().await;
+    let shell = place.shell();
+    let reasons = pairs(
+        &shell,
+        "SELECT target, seq FROM dead WHERE reason = 'corrupt'",
+    );
+    assert_eq!(reasons.len(), 1);
+    assert_eq!(
+        count(&shell, "SELECT count(*) FROM events"),
+        3,
+        "kept to be looked at"
+    );
+    let report = is_clean(&place.store.path).expect("opens");
+    let told: Vec<_> = report.damages.iter().map(|damage| damage.seq).collect();
+    assert_eq!(told, [Some(1), Some(3)], "{report:?}");
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_said_with_the_event_and_who_waits() {
+    let filled = filled().await;
+    let shell = filled.place.shell();
+    for sql in [
+        "UPDATE events SET body = CAST('x' AS BLOB) WHERE seq = 4",
+        "DELETE FROM events WHERE seq = 10",
+        "DELETE FROM deliveries WHERE seq = 5",
+        "DELETE FROM due WHERE seq = 7",
+        "UPDATE deliveries SET fan = 1 WHERE seq = 11 AND target = (SELECT min(target) FROM deliveries)",
+        "INSERT INTO settled VALUES (0, 5, 17)",
+        "UPDATE dead SET reason = 'expirec' WHERE seq = 8",
+        "UPDATE keys SET received_ms = received_ms + 1 WHERE id = 12 << 2",
+    ] {
+        assert!(shell.execute(sql, []).expect(sql) > 0, "{sql}");
+    }
+    drop(shell);
+    let report = is_clean(&filled.place.store.path).expect("opens");
+    let mut said: Vec<String> = report
+        .damages
+        .iter()
+        .map(|damage| {
+            assert!(damage.event.is_some(), "{damage:?}");
+            assert_eq!(damage.source.as_deref(), Some("erp"), "{damage:?}");
+            let seq = damage.seq.expect("of an event");
+            format!("{seq} [{}]: {}", damage.waits_for.join(" "), damage.what)
+        })
+        .collect();
+    said.sort();
+    insta::assert_snapshot!("damages", said.join("\n"));
+}
+
+#[tokio::test]
+async fn a_backup_is_of_one_moment_and_can_be_run() {
+    let place = Place::new(&["app"]);
+    let running = place.start();
+    for key in 1..=50 {
+        running.admit(key, &[b'x'; 9_000]).await;
+    }
+    let to = place.directory.path().join("backup/");
+    let made = backup::backup(
+        &place.store.path,
+        Path::new(&format!("{}/", to.display())),
+        GIB,
+        |_, _| {},
+    )
+    .expect("made");
+    assert!(made.report.is_clean(), "{:?}", made.report);
+    assert_eq!(made.report.events, 50);
+    running.admit(51, b"{}").await;
+    let again = backup::backup(&place.store.path, &to, GIB, |_, _| {}).expect_err("there");
+    assert!(
+        again.to_string().contains("nothing is overwritten"),
+        "{again}"
+    );
+    let none = backup::backup(
+        &place.store.path,
+        &place.directory.path().join("b.db"),
+        0,
+        |_, _| {},
+    );
+    assert!(
+        none.is_ok(),
+        "nothing was written meanwhile, so the log has not grown"
+    );
+    running.close().await;
+
+    let restored = Place {
+        store: config::Store {
+            path: to,
+            ..place.store.clone()
+        },
+        directory: tempfile::tempdir().expect("a directory"),
+        sources: place.sources.clone(),
+        targets: place.targets.clone(),
+    };
+    let running = restored.start();
+    assert_eq!(running.fresh("app").await.len(), 50);
+    running.close().await;
+}
+
+#[tokio::test]
+async fn info_counts_what_is_there_beside_a_gateway() {
+    let filled = filled().await;
+    let path = &filled.place.store.path;
+    let stopped = info::info(path).expect("read");
+    let running = filled.place.start();
+    let beside = info::info(path).expect("read");
+    assert_eq!(beside.events, 90);
+    assert_eq!((stopped.events, stopped.keys), (90, 90));
+    assert_eq!(beside.last_seq, 90);
+    let app = beside
+        .targets
+        .iter()
+        .find(|target| target.name == "app")
+        .expect("known");
+    let waiting = running
+        .targets
+        .iter()
+        .find(|(known, _)| &*known.name == "app")
+        .expect("known")
+        .1;
+    assert_eq!(
+        (app.pending, app.pending_bytes),
+        (waiting.deliveries, waiting.bytes)
+    );
+    assert_eq!(
+        (app.dead, app.dead_bytes),
+        (waiting.dead, waiting.dead_bytes)
+    );
+    assert_eq!(app.next_retry_ms, Some(1));
+    assert_eq!(app.oldest_pending_ms, Some(1_700_000_000_001));
+    assert_eq!(beside.sources.len(), 1);
+    running.close().await;
+}
+
+#[test]
+fn what_is_no_store_is_said() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path: PathBuf = directory.path().join("none");
+    let error = info::info(&path).expect_err("nothing there");
+    assert!(error.to_string().ends_with("no store here"), "{error}");
+    fs::create_dir(&path).expect("made");
+    fs::write(path.join("hookgate.db"), [7; 20_000]).expect("written");
+    let error = is_clean(&path).expect_err("no database");
+    assert!(
+        error.to_string().contains("hookgate store salvage"),
+        "{error}"
+    );
+    let to = directory.path().join("full");
+    fs::create_dir_all(to.join("x")).expect("made");
+    let error = salvage::salvage(&path, &to, |_| {}).expect_err("not empty");
+    assert!(
+        error.to_string().contains("nothing is overwritten"),
+        "{error}"
+    );
+}
