@@ -52,7 +52,7 @@ use tower::BoxError;
 /// Calls that are served at one time; more wait. Enough for a few operators, little beside the senders.
 const CALLS: usize = 8;
 /// The longest that a call may take, its waiting included. A change that is with the store by then is done in any case.
-const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 /// Bytes of all calls' bodies together.
 const BODIES_BYTES: u64 = 1 << 20;
 
