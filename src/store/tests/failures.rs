@@ -60,7 +60,7 @@ async fn formats_and_damage_of_our_own_file_are_told_apart() {
             "UPDATE meta SET value = x'00' WHERE name = 'secret'",
             Some("read table meta"),
         ),
-        ("DROP TABLE keys", Some("damaged: table keys is missing")),
+        ("DROP TABLE keys", Some("damaged: no such table: keys")),
     ];
     for (sql, expected) in cases {
         let place = Place::new(&[]);
@@ -69,7 +69,7 @@ async fn formats_and_damage_of_our_own_file_are_told_apart() {
         match expected {
             Some(expected) => {
                 let why = why(&place);
-                assert!(why.ends_with(expected), "{why}");
+                assert!(why.contains(expected), "{why}");
             }
             None => drop(place.open()),
         }
