@@ -19,6 +19,8 @@ pub(super) struct Waiting {
     pub(super) due_ms: Option<i64>,
     pub(super) bytes: i64,
     pub(super) fan: i64,
+    /// 0 in a store of an earlier release.
+    pub(super) replay: u32,
 }
 
 /// A row of `replays`.
@@ -29,6 +31,15 @@ pub(super) struct Replayed {
     /// Of the one row of `settled` that counts.
     pub(super) class: Option<i64>,
     pub(super) settled_ms: Option<i64>,
+    pub(super) count: u32,
+}
+
+/// What a row of `attempts` or `handed` belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Told {
+    pub(super) seq: Seq,
+    pub(super) target: TargetId,
+    pub(super) replay: u32,
 }
 
 /// A row of `due`.
@@ -87,6 +98,8 @@ pub(super) struct Rows {
     pub(super) dead: Vec<Dead>,
     pub(super) settled: Vec<Settled>,
     pub(super) replayed: Vec<Replayed>,
+    /// Of `attempts` and `handed`, each once.
+    pub(super) told: Vec<Told>,
     pub(super) unread: Vec<Unread>,
 }
 
@@ -95,12 +108,16 @@ impl Rows {
     pub(super) fn read(connection: &Connection) -> rusqlite::Result<Self> {
         let mut rows = Self::default();
         rows.read_names(connection)?;
+        let is_of_1 = !has_table(connection, "replays")?;
+        let replay = if is_of_1 { "0" } else { "replay" };
         let targets = rows.targets(connection, "deliveries")?;
         for target in targets {
-            let sql = "SELECT seq, target, attempts, due_ms, bytes, fan FROM deliveries \
-                       WHERE target = ?1 AND seq >= ?2 ORDER BY seq";
+            let sql = format!(
+                "SELECT seq, target, attempts, due_ms, bytes, fan, {replay} FROM deliveries \
+                 WHERE target = ?1 AND seq >= ?2 ORDER BY seq"
+            );
             let waiting = &mut rows.waiting;
-            let gaps = walk(connection, sql, &[target], |row| {
+            let gaps = walk(connection, &sql, &[target], |row| {
                 waiting.push(Waiting {
                     seq: seq(row)?,
                     target: TargetId(row.get(1)?),
@@ -108,6 +125,7 @@ impl Rows {
                     due_ms: row.get(3)?,
                     bytes: row.get(4)?,
                     fan: row.get(5)?,
+                    replay: row.get(6)?,
                 });
                 Ok(())
             })?;
@@ -151,7 +169,13 @@ impl Rows {
             rows.unread("due", target, gaps);
         }
         rows.read_settled(connection)?;
-        rows.read_replayed(connection)?;
+        if !is_of_1 {
+            rows.read_replayed(connection)?;
+            rows.read_told(connection, "attempts")?;
+            rows.read_told(connection, "handed")?;
+        }
+        rows.told.sort_unstable();
+        rows.told.dedup();
         rows.waiting.sort_by_key(|row| (row.seq, row.target));
         rows.due.sort_by_key(|row| (row.seq, row.target));
         rows.dead.sort_by_key(|row| (row.seq, row.target));
@@ -216,13 +240,9 @@ impl Rows {
         Ok(())
     }
 
-    /// Stores of an earlier release have no such table.
     fn read_replayed(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        if !has_table(connection, "replays")? {
-            return Ok(());
-        }
-        let sql =
-            "SELECT seq, targets, class, settled_ms FROM replays WHERE seq >= ?1 ORDER BY seq";
+        let sql = "SELECT seq, targets, class, settled_ms, count FROM replays \
+                   WHERE seq >= ?1 ORDER BY seq";
         let replayed = &mut self.replayed;
         let gaps = walk(connection, sql, &[], |row| {
             replayed.push(Replayed {
@@ -231,10 +251,32 @@ impl Rows {
                     .collect(),
                 class: row.get(2)?,
                 settled_ms: row.get(3)?,
+                count: row.get(4)?,
             });
             Ok(())
         })?;
         self.unread("replays", 0, gaps);
+        Ok(())
+    }
+
+    /// Of `table`, which begins with `seq`, `target` and `replay`.
+    fn read_told(&mut self, connection: &Connection, table: &'static str) -> rusqlite::Result<()> {
+        let sql = format!("SELECT DISTINCT seq FROM {table} WHERE seq >= ?1 ORDER BY seq");
+        let of = format!("SELECT DISTINCT seq, target, replay FROM {table} WHERE seq = ?1");
+        let mut of = connection.prepare(&of)?;
+        let told = &mut self.told;
+        let gaps = walk(connection, &sql, &[], |row| {
+            let mut rows = of.query([row.get::<_, i64>(0)?])?;
+            while let Some(row) = rows.next()? {
+                told.push(Told {
+                    seq: seq(row)?,
+                    target: TargetId(row.get(1)?),
+                    replay: row.get(2)?,
+                });
+            }
+            Ok(())
+        })?;
+        self.unread(table, 0, gaps);
         Ok(())
     }
 
@@ -268,7 +310,7 @@ impl Rows {
 
     fn unread(&mut self, table: &'static str, of: i64, gaps: Vec<Gap>) {
         let of = match table {
-            "names" | "replays" => String::new(),
+            "names" | "replays" | "attempts" | "handed" => String::new(),
             "settled" => format!("class {of}"),
             _ => match u32::try_from(of)
                 .ok()

@@ -112,7 +112,7 @@ pub fn salvage(
     let claimed = Directory::claim(&made)?;
     let (mut new, _) = recovery::open(&claimed, Duration::ZERO)?;
     let database = claimed.database();
-    let identity = schema::read(&old, &copy).ok();
+    let identity = schema::identity(&old, &copy).ok();
     saved.identity = identity.is_some();
     let mut salvage = Salvage {
         old: &old,
@@ -266,6 +266,13 @@ impl<P: FnMut(Progress)> Salvage<'_, P> {
     ) -> rusqlite::Result<()> {
         let new = new.transaction()?;
         let rows = Rows::read(self.old)?;
+        // Where they can't be read that is among what can't be read.
+        if matches!(schema::names_are_right(self.old), Ok(false)) {
+            self.saved.notes.push(format!(
+                "{}: see which, and put it right with `replaces` before the gateway runs",
+                schema::NAMES_ARE_WRONG
+            ));
+        }
         self.copy_by_seq(&new, "names", "id", |_| true)?;
         self.copy_events(&new, &rows)?;
         (self.progress)(Progress::Tables);
@@ -594,7 +601,7 @@ impl<P: FnMut(Progress)> Salvage<'_, P> {
         let next = (last + left_out).min((1 << Seq::BITS) - 1).cast_signed();
         let kept = kept.filter(|kept| *kept >> Seq::BITS == 0).unwrap_or(0);
         set("next_seq", &next.max(kept))?;
-        Ok(())
+        schema::witness(new)
     }
 
     /// Copies rows of a table that is found by `key`, which need not be unique, where `wanted` says so.
