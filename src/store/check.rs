@@ -533,7 +533,8 @@ impl Tables<'_> {
             replayed,
             ..
         } = *standing;
-        let all_read = self.rows.is_whole("deliveries") && self.rows.is_whole("settled");
+        let rows = self.rows;
+        let all_read = rows.is_whole("deliveries") && rows.is_whole("settled");
         let counts = |row: &&Settled| {
             replayed.is_none_or(|replayed| {
                 (replayed.class, replayed.settled_ms) == (Some(row.class), Some(row.settled_ms))
@@ -564,7 +565,7 @@ impl Tables<'_> {
         let is_dead = !dead.is_empty();
         let class = |row: &&Settled| matches!((row.class, is_dead), (0, false) | (1, true));
         if waiting.is_empty()
-            && self.rows.is_whole("dead")
+            && rows.is_whole("dead")
             && !settled.iter().filter(counts).all(|row| class(&row))
         {
             say(
