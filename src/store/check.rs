@@ -359,7 +359,9 @@ fn check_lanes(connection: &Connection, report: &mut Report) -> rusqlite::Result
                EXCEPT SELECT target, lane, seq FROM deliveries NOT INDEXED WHERE lane IS NOT NULL))";
     let strange = match connection.query_row(sql, [], |row| row.get::<_, i64>(0)) {
         Ok(0) => return Ok(()),
-        Ok(number) => format!("{number} rows differ between deliveries and the order of their lanes"),
+        Ok(number) => {
+            format!("{number} rows differ between deliveries and the order of their lanes")
+        }
         Err(e) if probe::is_damage(&e) => format!("the order of lanes can't be read: {e}"),
         Err(e) => return Err(e),
     };

@@ -58,8 +58,7 @@ pub(super) fn drop_mistyped(new: &Transaction<'_>) -> rusqlite::Result<usize> {
                 format!("DELETE FROM {table} WHERE typeof({column}) NOT IN ('{kind}', 'null')");
             dropped += new.execute(&mistyped, [])?;
             if let Some((_, most)) = MOST.iter().find(|(name, _)| *name == column) {
-                let beyond =
-                    format!("DELETE FROM {table} WHERE {column} NOT BETWEEN 0 AND {most}");
+                let beyond = format!("DELETE FROM {table} WHERE {column} NOT BETWEEN 0 AND {most}");
                 dropped += new.execute(&beyond, [])?;
             }
         }
@@ -151,7 +150,9 @@ pub(super) fn what_is_told(
             }
         }
     }
-    let known = DeadReason::ALL.map(|(_, word)| format!("'{word}'")).join(", ");
+    let known = DeadReason::ALL
+        .map(|(_, word)| format!("'{word}'"))
+        .join(", ");
     let unknown = format!("DELETE FROM handed WHERE outcome NOT IN ('delivered', {known})");
     dropped += new.execute(&unknown, [])?;
     Ok(dropped)

@@ -1,8 +1,8 @@
 //! The small tables of a store as a whole, as far as they can be read: what waits, what is due, what is dead, what is
 //! settled, and who is who. For those who look after the file; the gateway never holds them like this.
 
-use super::{probe, row};
 use super::walk::{Gap, walk};
+use super::{probe, row};
 use crate::event::{Seq, SourceId, TargetId};
 use rusqlite::{Connection, Row};
 use std::{
@@ -279,8 +279,9 @@ impl Rows {
             self.settled = rows;
             return Ok(());
         }
-        let mut at = connection
-            .prepare("SELECT seq, class, settled_ms FROM settled WHERE class = ?1 AND settled_ms = ?2")?;
+        let mut at = connection.prepare(
+            "SELECT seq, class, settled_ms FROM settled WHERE class = ?1 AND settled_ms = ?2",
+        )?;
         for class in Self::firsts(connection, "settled", "class", [0, 1])? {
             let sql = "SELECT DISTINCT settled_ms FROM settled \
                        WHERE class = ?1 AND settled_ms >= ?2 ORDER BY settled_ms";

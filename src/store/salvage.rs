@@ -424,12 +424,7 @@ impl<P: FnMut(Progress)> Salvage<'_, P> {
     }
 
     /// What waits for an event that is lost is dead there.
-    fn bury_lost(
-        &self,
-        new: &Transaction<'_>,
-        rows: &Rows,
-        now_ms: i64,
-    ) -> rusqlite::Result<()> {
+    fn bury_lost(&self, new: &Transaction<'_>, rows: &Rows, now_ms: i64) -> rusqlite::Result<()> {
         let corrupt = DeadReason::Corrupt.word();
         let mut bury = new.prepare(
             "INSERT OR IGNORE INTO dead (target, seq, reason, attempts, dead_ms, bytes) \
@@ -480,7 +475,9 @@ impl<P: FnMut(Progress)> Salvage<'_, P> {
             let may_wait = |target: &TargetId| {
                 let place = (*target, *seq);
                 rows.is_unread("deliveries", *target, *seq)
-                    || doubtful.iter().any(|(after, before)| *after < place && place < *before)
+                    || doubtful
+                        .iter()
+                        .any(|(after, before)| *after < place && place < *before)
             };
             let has_end = settled.contains(seq);
             let stands = has_end || event.targets.iter().any(|t| waits.contains(&(*t, *seq)));

@@ -262,7 +262,11 @@ async fn what_is_whole_is_salvaged_to_the_last_row() {
         "history",
         "handed",
     ];
-    let all = all.map(|table| format!("SELECT * FROM {table}"));
+    let all = all.map(|table| match table {
+        // Written only when rows go.
+        "meta" => "SELECT * FROM meta WHERE name <> 'next_seq'".to_owned(),
+        table => format!("SELECT * FROM {table}"),
+    });
     let dump = |path: &Path| {
         let shell = rusqlite::Connection::open(path).expect("opened");
         all.iter().map(|sql| lines(&shell, sql)).collect::<Vec<_>>()
@@ -270,7 +274,10 @@ async fn what_is_whole_is_salvaged_to_the_last_row() {
     let to = filled.place.directory.path().join("new");
     let saved = salvage::salvage(&filled.place.store.path, &to, |_| {}).expect("salvaged");
     assert_eq!((saved.notes, saved.lost, saved.again), Default::default());
-    let (before, after) = (dump(&filled.place.database()), dump(&to.join("hookgate.db")));
+    let (before, after) = (
+        dump(&filled.place.database()),
+        dump(&to.join("hookgate.db")),
+    );
     // The row of `settled` that a replay has made void is not copied.
     for (before, after) in before.iter().zip(&after) {
         assert!(!after.is_empty());
@@ -307,13 +314,16 @@ fn places(filled: &Filled, number: usize, seed: u64) -> Vec<(u64, u8)> {
 #[tokio::test]
 async fn a_flipped_byte_is_noticed_or_means_nothing_and_the_rest_is_salvaged() {
     let filled = filled().await;
-    let before: HashSet<String> = dump(&filled.place.database()).into_iter().collect();
+    let before = dump(&filled.place.database());
+    let rows = before.len();
+    let before: HashSet<String> = before.into_iter().collect();
     assert!(
         is_clean(&filled.place.store.path)
             .expect("opens")
             .is_clean()
     );
-    let seed = std::env::var("HOOKGATE_FLIP_SEED").map_or(20, |seed| seed.parse().expect("a number"));
+    let seed =
+        std::env::var("HOOKGATE_FLIP_SEED").map_or(20, |seed| seed.parse().expect("a number"));
     let (mut noticed_at, mut nothing) = ([0; 2], 0);
     let mut wrong = Vec::new();
     for (at, bit) in places(&filled, 260, seed) {
@@ -339,7 +349,7 @@ async fn a_flipped_byte_is_noticed_or_means_nothing_and_the_rest_is_salvaged() {
             let mut changed = after.iter().filter(|line| !before.contains(*line));
             match changed.next() {
                 Some(changed) => Err(format!("nobody has noticed {changed}")),
-                None if after.len() != before.len() => Err("rows are missing".to_owned()),
+                None if after.len() != rows => Err("rows are missing".to_owned()),
                 None => Ok(()),
             }
         });
