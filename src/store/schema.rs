@@ -178,13 +178,14 @@ pub(super) fn prepare(
     }
     check_shape(connection, path)?;
     let identity = identity(connection, path)?;
-    match names_are_right(connection).map_err(OpenError::sqlite(path, "read table names"))? {
-        true => Ok(identity),
-        false => Err(OpenError::Damaged {
-            path: path.display().to_string(),
-            what: NAMES_ARE_WRONG.to_owned(),
-        }),
+    let are_right = names_are_right(connection);
+    if are_right.map_err(OpenError::sqlite(path, "read table names"))? {
+        return Ok(identity);
     }
+    Err(OpenError::Damaged {
+        path: path.display().to_string(),
+        what: NAMES_ARE_WRONG.to_owned(),
+    })
 }
 
 /// The identity of a store that is there, of a format that this release reads. Nothing is written.
@@ -359,15 +360,12 @@ fn names_check(connection: &Connection) -> rusqlite::Result<u32> {
     let mut rows = names.query([])?;
     while let Some(row) = rows.next()? {
         let name: Option<String> = row.get(2)?;
-        let numbers: [Option<i64>; 4] = [
-            row.get(0)?,
-            row.get(1)?,
-            name.as_ref().map(|name| name.len() as i64),
-            row.get(3)?,
-        ];
+        let numbers: [Option<i64>; 3] = [row.get(0)?, row.get(1)?, row.get(3)?];
         for number in numbers {
             crc.update(&number.unwrap_or(-1).to_le_bytes());
         }
+        let length = name.as_ref().map_or(u64::MAX, |name| name.len() as u64);
+        crc.update(&length.to_le_bytes());
         crc.update(name.unwrap_or_default().as_bytes());
     }
     Ok(crc.finalize())
