@@ -7,7 +7,7 @@
 use super::frames::{self, Verdict};
 use super::probe::{self, Structure};
 use super::row::{self, Proven};
-use super::rows::{Dead, Due, Replayed, Rows, Settled, Waiting, of_seq};
+use super::rows::{Dead, Due, Replayed, Rows, Settled, Told, Waiting, has_table, of_seq};
 use super::walk::{Gap, walk, walk_slice};
 use super::{DeadReason, OpenError, schema};
 use crate::event::{EventId, Seq, SourceId, StoreTag, TargetId};
@@ -91,16 +91,22 @@ impl Report {
         } else {
             format!(" of {of}")
         };
+        let from = gap.from;
+        self.add_other(
+            format!("rows of table {table}{of} can't be read: keys {from} to {to}"),
+            SALVAGE,
+        );
+    }
+
+    /// Damage that is of no event.
+    fn add_other(&mut self, what: String, advice: &'static str) {
         self.add(Damage {
-            what: format!(
-                "rows of table {table}{of} can't be read: keys {} to {to}",
-                gap.from
-            ),
+            what,
             event: None,
             seq: None,
             source: None,
             waits_for: Vec::new(),
-            advice: SALVAGE,
+            advice,
         });
     }
 
@@ -116,6 +122,7 @@ impl Report {
 const SALVAGE: &str = "stop the gateway and run `hookgate store salvage --to DIR`";
 const LATER: &str = "it is never forwarded: when its turn comes it becomes a dead letter (corrupt). \
                      Have it sent again by its source";
+const ONLY_TOLD: &str = "no delivery depends on it; what is shown of the past is wrong";
 const GONE: &str = "nothing waits for it any more; it can't be replayed";
 const UNDELIVERED: &str = "it would never be delivered: stop the gateway and run `hookgate store salvage --to DIR`, \
                            which lets it be delivered again";
@@ -181,14 +188,7 @@ impl Report {
             )),
             Structure::Damaged(complaints) => {
                 for complaint in complaints {
-                    self.add(Damage {
-                        what: format!("structure: {complaint}"),
-                        event: None,
-                        seq: None,
-                        source: None,
-                        waits_for: Vec::new(),
-                        advice: SALVAGE,
-                    });
+                    self.add_other(format!("structure: {complaint}"), SALVAGE);
                 }
             }
         }
@@ -310,6 +310,17 @@ fn check_tables(
     for unread in &rows.unread {
         report.unread(unread.table, &unread.of, unread.gap);
     }
+    match schema::names_are_right(connection) {
+        Ok(true) => {}
+        Ok(false) => report.add_other(schema::NAMES_ARE_WRONG.to_owned(), SALVAGE),
+        // Told of above.
+        Err(e) if probe::is_damage(&e) => {}
+        Err(e) => return Err(e),
+    }
+    if has_table(connection, "history")? {
+        check_lanes(connection, report)?;
+        check_history(connection, report)?;
+    }
     let mut events = Vec::new();
     let sql = "SELECT seq, source, received_ms, targets FROM events WHERE seq >= ?1 ORDER BY seq";
     // Gaps were told of when the payloads were read.
@@ -338,6 +349,72 @@ fn check_tables(
     moment.finish()
 }
 
+/// Every delivery that waits in a lane is in the order of its lane, and nothing else is.
+fn check_lanes(connection: &Connection, report: &mut Report) -> rusqlite::Result<()> {
+    let sql = "SELECT count(*) FROM ( \
+               SELECT * FROM (SELECT target, lane, seq FROM deliveries NOT INDEXED WHERE lane IS NOT NULL \
+               EXCEPT SELECT target, lane, seq FROM deliveries INDEXED BY lanes WHERE lane IS NOT NULL) \
+               UNION ALL \
+               SELECT * FROM (SELECT target, lane, seq FROM deliveries INDEXED BY lanes WHERE lane IS NOT NULL \
+               EXCEPT SELECT target, lane, seq FROM deliveries NOT INDEXED WHERE lane IS NOT NULL))";
+    let strange = match connection.query_row(sql, [], |row| row.get::<_, i64>(0)) {
+        Ok(0) => return Ok(()),
+        Ok(number) => {
+            format!("{number} rows differ between deliveries and the order of their lanes")
+        }
+        Err(e) if probe::is_damage(&e) => format!("the order of lanes can't be read: {e}"),
+        Err(e) => return Err(e),
+    };
+    report.add_other(strange, SALVAGE);
+    Ok(())
+}
+
+/// The history says the same of an event as the event, as long as that is stored; and deliveries end in known ways.
+fn check_history(connection: &Connection, report: &mut Report) -> rusqlite::Result<()> {
+    let mut strange = Vec::new();
+    let sql = "SELECT h.seq, (h.source, h.received_ms) IS (e.source, e.received_ms) \
+               AND h.type IS e.type AND h.key IS e.key \
+               FROM history h LEFT JOIN events e ON e.seq = h.seq WHERE h.seq >= ?1 ORDER BY h.seq";
+    let stored = "SELECT 1 FROM events WHERE seq = ?1";
+    let mut stored = connection.prepare(stored)?;
+    let gaps = walk(connection, sql, &[], |found| {
+        let seq: i64 = found.get(0)?;
+        if !found.get::<_, bool>(1)? && stored.exists([seq])? {
+            strange.push((seq, "the history says something else of the event"));
+        }
+        Ok(())
+    })?;
+    for gap in gaps {
+        report.unread("history", "", gap);
+    }
+    let known: Vec<&str> = DeadReason::ALL.iter().map(|(_, word)| *word).collect();
+    let sql = "SELECT DISTINCT seq FROM handed WHERE seq >= ?1 ORDER BY seq";
+    let mut outcomes = connection.prepare("SELECT outcome FROM handed WHERE seq = ?1")?;
+    // Gaps are told of with the other rows that can't be read.
+    walk(connection, sql, &[], |found| {
+        let seq: i64 = found.get(0)?;
+        let mut rows = outcomes.query([seq])?;
+        while let Some(row) = rows.next()? {
+            let outcome: String = row.get(0)?;
+            if outcome != "delivered" && !known.contains(&&*outcome) {
+                strange.push((seq, "a delivery ended in an unknown way"));
+            }
+        }
+        Ok(())
+    })?;
+    for (seq, what) in strange {
+        report.add(Damage {
+            what: what.to_owned(),
+            event: None,
+            seq: Some(seq.cast_unsigned()),
+            source: None,
+            waits_for: Vec::new(),
+            advice: ONLY_TOLD,
+        });
+    }
+    Ok(())
+}
+
 /// The tables side by side.
 struct Tables<'r> {
     tag: StoreTag,
@@ -357,6 +434,7 @@ struct Standing<'r> {
     dead: &'r [Dead],
     settled: &'r [Settled],
     replayed: Option<&'r Replayed>,
+    told: &'r [Told],
 }
 
 impl Tables<'_> {
@@ -416,7 +494,8 @@ impl Tables<'_> {
         seqs.extend(rows.settled.iter().map(|row| row.seq));
         seqs.sort_unstable();
         seqs.dedup();
-        let (mut waiting, mut due, mut dead, mut settled, mut replayed) = (0, 0, 0, 0, 0);
+        let (mut waiting, mut due, mut dead, mut settled) = (0, 0, 0, 0);
+        let (mut replayed, mut told) = (0, 0);
         let mut events = events.iter().peekable();
         for seq in seqs {
             let standing = Standing {
@@ -426,7 +505,10 @@ impl Tables<'_> {
                 due: of_seq(&rows.due, &mut due, seq, |row| row.seq),
                 dead: of_seq(&rows.dead, &mut dead, seq, |row| row.seq),
                 settled: of_seq(&rows.settled, &mut settled, seq, |row| row.seq),
-                replayed: of_seq(&rows.replayed, &mut replayed, seq, |row| row.seq).first(),
+                replayed: of_seq(&rows.replayed, &mut replayed, seq, |row| row.seq)
+                    .iter()
+                    .find(|row| row.seq == seq),
+                told: of_seq(&rows.told, &mut told, seq, |row| row.seq),
             };
             self.judge(&standing);
         }
@@ -453,7 +535,8 @@ impl Tables<'_> {
             replayed,
             ..
         } = *standing;
-        let all_read = self.rows.is_whole("deliveries") && self.rows.is_whole("settled");
+        let rows = self.rows;
+        let all_read = rows.is_whole("deliveries") && rows.is_whole("settled");
         let counts = |row: &&Settled| {
             replayed.is_none_or(|replayed| {
                 (replayed.class, replayed.settled_ms) == (Some(row.class), Some(row.settled_ms))
@@ -476,7 +559,21 @@ impl Tables<'_> {
             }
             ([_, ..], _, 1..) => say("the event waits, but counts as settled", UNDELIVERED),
             ([], _, 2..) => say("the event is settled twice", "nothing is lost"),
+            ([_, ..], _, _) if replayed.is_some_and(|replayed| replayed.class.is_some()) => {
+                say("the event waits, but its replay counts as settled", SALVAGE);
+            }
             _ => {}
+        }
+        let is_dead = !dead.is_empty();
+        let class = |row: &&Settled| matches!((row.class, is_dead), (0, false) | (1, true));
+        if waiting.is_empty()
+            && rows.is_whole("dead")
+            && !settled.iter().filter(counts).all(|row| class(&row))
+        {
+            say(
+                "the event does not end as its dead letters say",
+                "it is kept for another time than it should be",
+            );
         }
         if settled.iter().any(|row| !matches!(row.class, 0 | 1)) {
             say(
@@ -514,8 +611,28 @@ impl Tables<'_> {
             let what = format!("it waits or died at target {name}, which it never went to");
             self.add(event.seq, Some(event), what, waiting, UNDELIVERED);
         }
+        // Of an earlier number of the event there is none: its rows go with it.
+        let told = standing.told.iter().filter(|told| told.seq == event.seq);
+        let count = replayed.map_or(0, |replayed| replayed.count);
+        if told
+            .clone()
+            .any(|told| !own.contains(&names.present(told.target)))
+        {
+            let what = "an attempt or an end is told of a target that it never went to".to_owned();
+            self.add(event.seq, Some(event), what, waiting, ONLY_TOLD);
+        }
+        let mut replays = waiting.iter().map(|row| row.replay);
+        if replays.any(|replay| replay > count)
+            || told.map(|told| told.replay).any(|replay| replay > count)
+        {
+            let what = "a replay is told of that was not asked for".to_owned();
+            self.add(event.seq, Some(event), what, waiting, SALVAGE);
+        }
         let fan = i64::try_from(event.targets.len()).unwrap_or(i64::MAX);
-        let is_right = |row: &Waiting| row.fan == fan || (row.fan == 0 && replayed.is_some());
+        let is_right = |row: &Waiting| match replayed {
+            Some(_) => row.fan == 0,
+            None => row.fan == fan && row.replay == 0,
+        };
         if !waiting.iter().all(is_right) {
             let what = "a delivery counts other targets than its event has".to_owned();
             self.add(event.seq, Some(event), what, waiting, SALVAGE);

@@ -116,6 +116,7 @@ fn settle_names(
         let give_up_after_ms = clock::millis(target.give_up_after);
         names::keep_give_up_after(&transaction, &target.name, give_up_after_ms)?;
     }
+    schema::witness_names(&transaction)?;
     transaction.commit()?;
     Ok(both)
 }

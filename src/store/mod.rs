@@ -24,6 +24,7 @@ mod inbox;
 pub mod info;
 mod inventory;
 mod looking;
+mod mend;
 mod names;
 mod opened;
 mod page;

@@ -1,8 +1,8 @@
 //! The small tables of a store as a whole, as far as they can be read: what waits, what is due, what is dead, what is
 //! settled, and who is who. For those who look after the file; the gateway never holds them like this.
 
-use super::row;
 use super::walk::{Gap, walk};
+use super::{probe, row};
 use crate::event::{Seq, SourceId, TargetId};
 use rusqlite::{Connection, Row};
 use std::{
@@ -19,6 +19,10 @@ pub(super) struct Waiting {
     pub(super) due_ms: Option<i64>,
     pub(super) bytes: i64,
     pub(super) fan: i64,
+    /// 0 in a store of an earlier release.
+    pub(super) replay: u32,
+    pub(super) lane: Option<i64>,
+    pub(super) since_ms: Option<i64>,
 }
 
 /// A row of `replays`.
@@ -29,6 +33,15 @@ pub(super) struct Replayed {
     /// Of the one row of `settled` that counts.
     pub(super) class: Option<i64>,
     pub(super) settled_ms: Option<i64>,
+    pub(super) count: u32,
+}
+
+/// What a row of `attempts` or `handed` belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Told {
+    pub(super) seq: Seq,
+    pub(super) target: TargetId,
+    pub(super) replay: u32,
 }
 
 /// A row of `due`.
@@ -47,7 +60,9 @@ pub(super) struct Dead {
     pub(super) seq: Seq,
     pub(super) target: TargetId,
     pub(super) reason: String,
+    pub(super) attempts: u32,
     pub(super) dead_ms: i64,
+    pub(super) bytes: i64,
 }
 
 /// A row of `settled`.
@@ -87,6 +102,10 @@ pub(super) struct Rows {
     pub(super) dead: Vec<Dead>,
     pub(super) settled: Vec<Settled>,
     pub(super) replayed: Vec<Replayed>,
+    /// Of `attempts` and `handed`, each once.
+    pub(super) told: Vec<Told>,
+    /// Deliveries in the order in which they stand in the file, if all of them can be read.
+    order: Vec<(TargetId, Seq)>,
     pub(super) unread: Vec<Unread>,
 }
 
@@ -95,63 +114,18 @@ impl Rows {
     pub(super) fn read(connection: &Connection) -> rusqlite::Result<Self> {
         let mut rows = Self::default();
         rows.read_names(connection)?;
-        let targets = rows.targets(connection, "deliveries")?;
-        for target in targets {
-            let sql = "SELECT seq, target, attempts, due_ms, bytes, fan FROM deliveries \
-                       WHERE target = ?1 AND seq >= ?2 ORDER BY seq";
-            let waiting = &mut rows.waiting;
-            let gaps = walk(connection, sql, &[target], |row| {
-                waiting.push(Waiting {
-                    seq: seq(row)?,
-                    target: TargetId(row.get(1)?),
-                    attempts: row.get(2)?,
-                    due_ms: row.get(3)?,
-                    bytes: row.get(4)?,
-                    fan: row.get(5)?,
-                });
-                Ok(())
-            })?;
-            rows.unread("deliveries", target, gaps);
-        }
-        let targets = rows.targets(connection, "dead")?;
-        for target in targets {
-            let sql = "SELECT seq, target, reason, dead_ms FROM dead \
-                       WHERE target = ?1 AND seq >= ?2 ORDER BY seq";
-            let dead = &mut rows.dead;
-            let gaps = walk(connection, sql, &[target], |row| {
-                dead.push(Dead {
-                    seq: seq(row)?,
-                    target: TargetId(row.get(1)?),
-                    reason: row.get(2)?,
-                    dead_ms: row.get(3)?,
-                });
-                Ok(())
-            })?;
-            rows.unread("dead", target, gaps);
-        }
-        let targets = rows.targets(connection, "due")?;
-        for target in targets {
-            // A time may be that of several: they are read together, at the first of them.
-            let sql = "SELECT DISTINCT due_ms FROM due WHERE target = ?1 AND due_ms >= ?2 ORDER BY due_ms";
-            let mut at =
-                connection.prepare("SELECT seq FROM due WHERE target = ?1 AND due_ms = ?2")?;
-            let due = &mut rows.due;
-            let gaps = walk(connection, sql, &[target], |row| {
-                let due_ms: i64 = row.get(0)?;
-                let mut rows = at.query([target, due_ms])?;
-                while let Some(row) = rows.next()? {
-                    due.push(Due {
-                        seq: seq(row)?,
-                        target: number(target)?,
-                        due_ms,
-                    });
-                }
-                Ok(())
-            })?;
-            rows.unread("due", target, gaps);
-        }
+        let is_of_1 = !has_table(connection, "replays")?;
+        rows.read_waiting(connection, is_of_1)?;
+        rows.read_dead(connection)?;
+        rows.read_due(connection)?;
         rows.read_settled(connection)?;
-        rows.read_replayed(connection)?;
+        if !is_of_1 {
+            rows.read_replayed(connection)?;
+            rows.read_told(connection, "attempts")?;
+            rows.read_told(connection, "handed")?;
+        }
+        rows.told.sort_unstable();
+        rows.told.dedup();
         rows.waiting.sort_by_key(|row| (row.seq, row.target));
         rows.due.sort_by_key(|row| (row.seq, row.target));
         rows.dead.sort_by_key(|row| (row.seq, row.target));
@@ -192,22 +166,130 @@ impl Rows {
         Ok(())
     }
 
+    fn read_waiting(&mut self, connection: &Connection, is_of_1: bool) -> rusqlite::Result<()> {
+        let later = if is_of_1 {
+            "0, NULL, NULL"
+        } else {
+            "replay, lane, since_ms"
+        };
+        let columns = format!("seq, target, attempts, due_ms, bytes, fan, {later}");
+        let read = |row: &Row<'_>| {
+            Ok(Waiting {
+                seq: seq(row)?,
+                target: TargetId(row.get(1)?),
+                attempts: row.get(2)?,
+                due_ms: row.get(3)?,
+                bytes: row.get(4)?,
+                fan: row.get(5)?,
+                replay: row.get(6)?,
+                lane: row.get(7)?,
+                since_ms: row.get(8)?,
+            })
+        };
+        let all = format!("SELECT {columns} FROM deliveries NOT INDEXED");
+        if let Some(rows) = scan(connection, &all, read)? {
+            self.order = rows.iter().map(|row| (row.target, row.seq)).collect();
+            self.waiting = rows;
+            return Ok(());
+        }
+        let sql = format!(
+            "SELECT {columns} FROM deliveries WHERE target = ?1 AND seq >= ?2 ORDER BY seq"
+        );
+        for target in self.targets(connection, "deliveries")? {
+            let waiting = &mut self.waiting;
+            let gaps = walk(connection, &sql, &[target], |row| {
+                waiting.push(read(row)?);
+                Ok(())
+            })?;
+            self.unread("deliveries", target, gaps);
+        }
+        Ok(())
+    }
+
+    fn read_dead(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let columns = "seq, target, reason, attempts, dead_ms, bytes";
+        let read = |row: &Row<'_>| {
+            Ok(Dead {
+                seq: seq(row)?,
+                target: TargetId(row.get(1)?),
+                reason: row.get(2)?,
+                attempts: row.get(3)?,
+                dead_ms: row.get(4)?,
+                bytes: row.get(5)?,
+            })
+        };
+        if let Some(rows) = scan(connection, &format!("SELECT {columns} FROM dead"), read)? {
+            self.dead = rows;
+            return Ok(());
+        }
+        let sql =
+            format!("SELECT {columns} FROM dead WHERE target = ?1 AND seq >= ?2 ORDER BY seq");
+        for target in self.targets(connection, "dead")? {
+            let dead = &mut self.dead;
+            let gaps = walk(connection, &sql, &[target], |row| {
+                dead.push(read(row)?);
+                Ok(())
+            })?;
+            self.unread("dead", target, gaps);
+        }
+        Ok(())
+    }
+
+    fn read_due(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let read = |row: &Row<'_>| {
+            Ok(Due {
+                seq: seq(row)?,
+                target: TargetId(row.get(1)?),
+                due_ms: row.get(2)?,
+            })
+        };
+        if let Some(rows) = scan(connection, "SELECT seq, target, due_ms FROM due", read)? {
+            self.due = rows;
+            return Ok(());
+        }
+        // A time may be that of several: they are read together, at the first of them.
+        let sql =
+            "SELECT DISTINCT due_ms FROM due WHERE target = ?1 AND due_ms >= ?2 ORDER BY due_ms";
+        let mut at = connection
+            .prepare("SELECT seq, target, due_ms FROM due WHERE target = ?1 AND due_ms = ?2")?;
+        for target in self.targets(connection, "due")? {
+            let due = &mut self.due;
+            let gaps = walk(connection, sql, &[target], |row| {
+                let mut rows = at.query([target, row.get(0)?])?;
+                while let Some(row) = rows.next()? {
+                    due.push(read(row)?);
+                }
+                Ok(())
+            })?;
+            self.unread("due", target, gaps);
+        }
+        Ok(())
+    }
+
     fn read_settled(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        let mut at =
-            connection.prepare("SELECT seq FROM settled WHERE class = ?1 AND settled_ms = ?2")?;
+        let read = |row: &Row<'_>| {
+            Ok(Settled {
+                seq: seq(row)?,
+                class: row.get(1)?,
+                settled_ms: row.get(2)?,
+            })
+        };
+        let all = "SELECT seq, class, settled_ms FROM settled";
+        if let Some(rows) = scan(connection, all, read)? {
+            self.settled = rows;
+            return Ok(());
+        }
+        let mut at = connection.prepare(
+            "SELECT seq, class, settled_ms FROM settled WHERE class = ?1 AND settled_ms = ?2",
+        )?;
         for class in Self::firsts(connection, "settled", "class", [0, 1])? {
             let sql = "SELECT DISTINCT settled_ms FROM settled \
                        WHERE class = ?1 AND settled_ms >= ?2 ORDER BY settled_ms";
             let settled = &mut self.settled;
             let gaps = walk(connection, sql, &[class], |row| {
-                let settled_ms: i64 = row.get(0)?;
-                let mut rows = at.query([class, settled_ms])?;
+                let mut rows = at.query([class, row.get(0)?])?;
                 while let Some(row) = rows.next()? {
-                    settled.push(Settled {
-                        seq: seq(row)?,
-                        class,
-                        settled_ms,
-                    });
+                    settled.push(read(row)?);
                 }
                 Ok(())
             })?;
@@ -216,13 +298,9 @@ impl Rows {
         Ok(())
     }
 
-    /// Stores of an earlier release have no such table.
     fn read_replayed(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        if !has_table(connection, "replays")? {
-            return Ok(());
-        }
-        let sql =
-            "SELECT seq, targets, class, settled_ms FROM replays WHERE seq >= ?1 ORDER BY seq";
+        let sql = "SELECT seq, targets, class, settled_ms, count FROM replays \
+                   WHERE seq >= ?1 ORDER BY seq";
         let replayed = &mut self.replayed;
         let gaps = walk(connection, sql, &[], |row| {
             replayed.push(Replayed {
@@ -231,10 +309,32 @@ impl Rows {
                     .collect(),
                 class: row.get(2)?,
                 settled_ms: row.get(3)?,
+                count: row.get(4)?,
             });
             Ok(())
         })?;
         self.unread("replays", 0, gaps);
+        Ok(())
+    }
+
+    /// Of `table`, which begins with `seq`, `target` and `replay`.
+    fn read_told(&mut self, connection: &Connection, table: &'static str) -> rusqlite::Result<()> {
+        let sql = format!("SELECT DISTINCT seq FROM {table} WHERE seq >= ?1 ORDER BY seq");
+        let of = format!("SELECT DISTINCT seq, target, replay FROM {table} WHERE seq = ?1");
+        let mut of = connection.prepare(&of)?;
+        let told = &mut self.told;
+        let gaps = walk(connection, &sql, &[], |row| {
+            let mut rows = of.query([row.get::<_, i64>(0)?])?;
+            while let Some(row) = rows.next()? {
+                told.push(Told {
+                    seq: seq(row)?,
+                    target: TargetId(row.get(1)?),
+                    replay: row.get(2)?,
+                });
+            }
+            Ok(())
+        })?;
+        self.unread(table, 0, gaps);
         Ok(())
     }
 
@@ -268,7 +368,7 @@ impl Rows {
 
     fn unread(&mut self, table: &'static str, of: i64, gaps: Vec<Gap>) {
         let of = match table {
-            "names" | "replays" => String::new(),
+            "names" | "replays" | "attempts" | "handed" => String::new(),
             "settled" => format!("class {of}"),
             _ => match u32::try_from(of)
                 .ok()
@@ -285,9 +385,38 @@ impl Rows {
         }));
     }
 
-    /// How [`Unread::of`] calls rows of this target.
-    pub(super) fn of_target(names: &Names, target: TargetId) -> String {
-        format!("target {}", names.target(target))
+    /// Whether a row of `table` may be among those that can't be read.
+    pub(super) fn is_unread(&self, table: &str, target: TargetId, seq: Seq) -> bool {
+        let of = format!("target {}", self.names.target(target));
+        let seq = seq.0.cast_signed();
+        self.unread.iter().any(|unread| {
+            unread.table == table
+                && unread.of == of
+                && (unread.gap.from..=unread.gap.to).contains(&seq)
+        })
+    }
+
+    /// Between which places there was a delivery that is now called otherwise: around those out of order, and around
+    /// those that are `strange`.
+    pub(super) fn doubtful(
+        &self,
+        strange: impl Fn(Seq, TargetId) -> bool,
+    ) -> Vec<((TargetId, Seq), (TargetId, Seq))> {
+        let order = &self.order;
+        let place = |at: Option<usize>| at.and_then(|at| order.get(at).copied());
+        let first = (TargetId(0), Seq(0));
+        let last = (TargetId(u32::MAX), Seq(u64::MAX));
+        let mut doubtful = Vec::new();
+        for (at, (target, seq)) in order.iter().enumerate() {
+            let before = at.checked_sub(1);
+            let is_behind = place(before).is_none_or(|before| before < (*target, *seq));
+            let from = if is_behind { before } else { at.checked_sub(2) };
+            if !is_behind || strange(*seq, *target) {
+                let from = place(from).unwrap_or(first);
+                doubtful.push((from, place(Some(at + 1)).unwrap_or(last)));
+            }
+        }
+        doubtful
     }
 
     /// Whether every row of `table` could be read.
@@ -326,6 +455,22 @@ impl Names {
     }
 }
 
+/// All rows as they stand in the file, those out of order too; `None` if they can't all be read.
+fn scan<T>(
+    connection: &Connection,
+    sql: &str,
+    read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Option<Vec<T>>> {
+    let all = connection
+        .prepare(sql)
+        .and_then(|mut all| all.query_map([], read)?.collect());
+    match all {
+        Ok(all) => Ok(Some(all)),
+        Err(e) if probe::is_damage(&e) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
 /// Whether the store has this table.
 pub(super) fn has_table(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
     connection
@@ -335,12 +480,6 @@ pub(super) fn has_table(connection: &Connection, table: &str) -> rusqlite::Resul
 
 fn seq(row: &Row<'_>) -> rusqlite::Result<Seq> {
     Ok(Seq(row.get::<_, i64>(0)?.cast_unsigned()))
-}
-
-fn number(value: i64) -> rusqlite::Result<TargetId> {
-    u32::try_from(value)
-        .map(TargetId)
-        .map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, value))
 }
 
 /// Rows of one event among rows that are in order of `seq`; `from` goes on to the next one's.

@@ -6,9 +6,9 @@
 
 use super::directory::{self, Directory};
 use super::frames::{self, Applied};
-use super::rows::{Rows, Unread, has_table};
+use super::rows::{Dead, Rows, Unread, Waiting, has_table};
 use super::walk::{Gap, walk};
-use super::{DeadReason, OpenError, checkpoint, probe, recovery, row, schema};
+use super::{DeadReason, OpenError, checkpoint, mend, probe, recovery, row, schema};
 use crate::clock;
 use crate::event::{EventId, Seq, SourceId, StoreTag, TargetId};
 use rusqlite::{Connection, Transaction, params, types::Value};
@@ -112,7 +112,7 @@ pub fn salvage(
     let claimed = Directory::claim(&made)?;
     let (mut new, _) = recovery::open(&claimed, Duration::ZERO)?;
     let database = claimed.database();
-    let identity = schema::read(&old, &copy).ok();
+    let identity = schema::identity(&old, &copy).ok();
     saved.identity = identity.is_some();
     let mut salvage = Salvage {
         old: &old,
@@ -266,23 +266,30 @@ impl<P: FnMut(Progress)> Salvage<'_, P> {
     ) -> rusqlite::Result<()> {
         let new = new.transaction()?;
         let rows = Rows::read(self.old)?;
+        // Where they can't be read that is among what can't be read.
+        if matches!(schema::names_are_right(self.old), Ok(false)) {
+            self.saved.notes.push(format!(
+                "{}: see which, and put it right with `replaces` before the gateway runs",
+                schema::NAMES_ARE_WRONG
+            ));
+        }
         self.copy_by_seq(&new, "names", "id", |_| true)?;
         self.copy_events(&new, &rows)?;
         (self.progress)(Progress::Tables);
-        let now_ms = clock::unix_ms();
-        self.copy_standing(&new, &rows, now_ms)?;
+        let now_ms = clock::unix_ms().cast_signed();
         for table in ["replays", "attempts", "history", "handed"] {
             if has_table(self.old, table)? {
-                let of_saved = !matches!(table, "history" | "handed");
-                let whole = &self.whole.keys().copied().collect::<BTreeSet<_>>();
+                let of_stored = matches!(table, "replays" | "attempts");
                 self.copy_by_seq(&new, table, "seq", |seq| {
-                    !of_saved || u64::try_from(seq).is_ok_and(|seq| whole.contains(&Seq(seq)))
+                    !of_stored
+                        || u64::try_from(seq).is_ok_and(|seq| self.whole.contains_key(&Seq(seq)))
                 })?;
             }
         }
         let received = self.copy_keys(&new, identity)?;
+        self.copy_standing(&new, &rows, now_ms)?;
         self.lose(&rows, &received);
-        name_the_nameless(&new)?;
+        mend::name_the_nameless(&new)?;
         self.copy_identity(&new, &rows, identity)?;
         for unread in &rows.unread {
             self.saved.notes.push(in_words(unread));
@@ -339,69 +346,106 @@ impl<P: FnMut(Progress)> Salvage<'_, P> {
         &mut self,
         new: &Transaction<'_>,
         rows: &Rows,
-        now_ms: u64,
+        now_ms: i64,
     ) -> rusqlite::Result<()> {
-        let now_ms = now_ms.cast_signed();
-        let whole: BTreeSet<Seq> = self.whole.keys().copied().collect();
-        let is_whole = |seq: i64| u64::try_from(seq).is_ok_and(|seq| whole.contains(&Seq(seq)));
-        for target in targets_of(rows) {
-            self.copy_of_target(new, "deliveries", target, is_whole)?;
-            self.copy_of_target(new, "dead", target, |_| true)?;
+        let waits: BTreeSet<(TargetId, Seq)> = rows
+            .waiting
+            .iter()
+            .filter(|row| self.went_to(rows, row.seq, row.target) == Some(true))
+            .map(|row| (row.target, row.seq))
+            .collect();
+        let dead: BTreeSet<(TargetId, Seq)> = rows
+            .dead
+            .iter()
+            .filter(|row| self.went_to(rows, row.seq, row.target) != Some(false))
+            .map(|row| (row.target, row.seq))
+            .collect();
+        write_rows(new, rows, &waits, &dead)?;
+        let mut dropped = mend::drop_mistyped(new)?;
+        self.weigh(new, rows)?;
+        self.bury_lost(new, rows, now_ms)?;
+        mend::replays(new, rows, now_ms)?;
+        let mut settle = new.prepare(
+            "INSERT OR IGNORE INTO settled (class, settled_ms, seq) VALUES (?1, ?2, ?3)",
+        )?;
+        for settled in &rows.settled {
+            if self.whole.contains_key(&settled.seq) && matches!(settled.class, 0 | 1) {
+                settle.execute(params![
+                    settled.class,
+                    settled.settled_ms,
+                    settled.seq.0.cast_signed()
+                ])?;
+            }
         }
+        self.deliver_again(new, rows, &waits)?;
+        mend::ends(new, now_ms)?;
+        dropped += mend::what_is_told(new, rows, |seq, target| {
+            self.went_to(rows, seq, target) != Some(false)
+        })?;
+        if dropped > 0 {
+            self.saved.notes.push(format!(
+                "{dropped} rows of what is told of the past, or of duplicates, made no sense and were left out"
+            ));
+        }
+        let count = |sql: &str| new.query_row(sql, [], |row| row.get::<_, i64>(0));
+        self.saved.keys = count("SELECT count(*) FROM keys")?.cast_unsigned();
+        self.saved.pending = count("SELECT count(*) FROM deliveries")?.cast_unsigned();
+        self.saved.dead = count("SELECT count(*) FROM dead")?.cast_unsigned();
+        Ok(())
+    }
+
+    /// Whether an event went to a target: by its own row, or by a replay. `None` if the event is not saved.
+    fn went_to(&self, rows: &Rows, seq: Seq, target: TargetId) -> Option<bool> {
+        let whole = self.whole.get(&seq)?;
+        let target = rows.names.present(target);
+        let replayed = rows.replayed.binary_search_by_key(&seq, |row| row.seq);
+        let replayed_to = replayed.map_or(&[][..], |at| &rows.replayed[at].targets);
+        // Where its replays can't be read.
+        let may_have = replayed.is_err()
+            && !rows.is_whole("replays")
+            && rows.names.targets.contains_key(&target);
+        let mut replayed_to = replayed_to.iter().map(|target| rows.names.present(*target));
+        Some(may_have || whole.targets.contains(&target) || replayed_to.any(|to| to == target))
+    }
+
+    /// A delivery weighs what its event weighs.
+    fn weigh(&self, new: &Transaction<'_>, rows: &Rows) -> rusqlite::Result<()> {
+        let mut weigh =
+            new.prepare("UPDATE deliveries SET bytes = ?3 WHERE target = ?1 AND seq = ?2")?;
+        for row in &rows.waiting {
+            if let Some(whole) = self.whole.get(&row.seq)
+                && whole.bytes.cast_signed() != row.bytes
+            {
+                let seq = row.seq.0.cast_signed();
+                weigh.execute(params![row.target.0, seq, whole.bytes.cast_signed()])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What waits for an event that is lost is dead there.
+    fn bury_lost(&self, new: &Transaction<'_>, rows: &Rows, now_ms: i64) -> rusqlite::Result<()> {
+        let corrupt = DeadReason::Corrupt.word();
         let mut bury = new.prepare(
             "INSERT OR IGNORE INTO dead (target, seq, reason, attempts, dead_ms, bytes) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?;
-        let corrupt = DeadReason::Corrupt.word();
-        for waiting in rows.waiting.iter().filter(|row| !whole.contains(&row.seq)) {
-            bury.execute(params![
-                waiting.target.0,
-                waiting.seq.0.cast_signed(),
-                corrupt,
-                waiting.attempts,
-                now_ms,
-                waiting.bytes
-            ])?;
+        for waiting in &rows.waiting {
+            if !self.whole.contains_key(&waiting.seq) {
+                bury.execute(params![
+                    waiting.target.0,
+                    waiting.seq.0.cast_signed(),
+                    corrupt,
+                    waiting.attempts,
+                    now_ms,
+                    waiting.bytes.max(0)
+                ])?;
+            }
         }
         new.execute(
             "UPDATE dead SET reason = ?1 WHERE seq NOT IN (SELECT seq FROM events)",
             [corrupt],
         )?;
-        let mut settle = new.prepare(
-            "INSERT OR IGNORE INTO settled (class, settled_ms, seq) VALUES (?1, ?2, ?3)",
-        )?;
-        let waits: BTreeSet<Seq> = rows.waiting.iter().map(|row| row.seq).collect();
-        let replayed: BTreeSet<Seq> = rows.replayed.iter().map(|row| row.seq).collect();
-        let mut stands: BTreeSet<Seq> = BTreeSet::new();
-        for settled in &rows.settled {
-            let seq = settled.seq;
-            let counts = !waits.contains(&seq) || replayed.contains(&seq);
-            if whole.contains(&seq) && counts && matches!(settled.class, 0 | 1) {
-                stands.insert(seq);
-                settle.execute(params![
-                    settled.class,
-                    settled.settled_ms,
-                    seq.0.cast_signed()
-                ])?;
-            }
-        }
-        stands.extend(&waits);
-        self.deliver_again(new, rows, &stands, &mut settle, now_ms)?;
-        // Dead letters that nothing waits beside, and that have no end yet.
-        new.execute(
-            "INSERT OR IGNORE INTO settled (class, settled_ms, seq) \
-             SELECT 1, max(dead_ms), seq FROM dead WHERE seq NOT IN (SELECT seq FROM settled) \
-             AND seq NOT IN (SELECT seq FROM deliveries) GROUP BY seq",
-            [],
-        )?;
-        new.execute(
-            "INSERT OR IGNORE INTO due (target, due_ms, seq) \
-             SELECT target, due_ms, seq FROM deliveries WHERE due_ms IS NOT NULL",
-            [],
-        )?;
-        let count = |sql: &str| new.query_row(sql, [], |row| row.get::<_, i64>(0));
-        self.saved.pending = count("SELECT count(*) FROM deliveries")?.cast_unsigned();
-        self.saved.dead = count("SELECT count(*) FROM dead")?.cast_unsigned();
         Ok(())
     }
 
@@ -410,66 +454,57 @@ impl<P: FnMut(Progress)> Salvage<'_, P> {
         &mut self,
         new: &Transaction<'_>,
         rows: &Rows,
-        stands: &BTreeSet<Seq>,
-        settle: &mut rusqlite::Statement<'_>,
-        now_ms: i64,
+        waits: &BTreeSet<(TargetId, Seq)>,
     ) -> rusqlite::Result<()> {
         let mut wait = new.prepare(
             "INSERT OR IGNORE INTO deliveries (target, seq, attempts, due_ms, bytes, fan) \
              VALUES (?1, ?2, 0, NULL, ?3, ?4)",
         )?;
-        let lost_deliveries: Vec<(&str, Gap)> = rows
-            .unread
-            .iter()
-            .filter(|unread| unread.table == "deliveries")
-            .map(|unread| (&*unread.of, unread.gap))
-            .collect();
         let dead: BTreeSet<(Seq, TargetId)> =
             rows.dead.iter().map(|row| (row.seq, row.target)).collect();
-        let waits: BTreeSet<(Seq, TargetId)> = rows
-            .waiting
-            .iter()
-            .map(|row| (row.seq, row.target))
-            .collect();
         let settled: BTreeSet<Seq> = rows.settled.iter().map(|row| row.seq).collect();
-        for (seq, event) in &self.whole {
-            let stands = stands.contains(seq);
-            let row = seq.0.cast_signed();
-            let may_wait = |target: &TargetId| {
-                let of = Rows::of_target(&rows.names, *target);
-                lost_deliveries
-                    .iter()
-                    .any(|(whose, gap)| *whose == of && (gap.from..=gap.to).contains(&row))
+        let doubtful = rows.doubtful(|seq, target| {
+            let is_right = match self.went_to(rows, seq, target) {
+                Some(went_to) => went_to && !settled.contains(&seq),
+                None => self.corrupt.contains(&seq) || !self.gaps.is_empty(),
             };
+            !is_right
+        });
+        for (seq, event) in &self.whole {
+            let number = seq.0.cast_signed();
+            let may_wait = |target: &TargetId| {
+                let place = (*target, *seq);
+                rows.is_unread("deliveries", *target, *seq)
+                    || doubtful
+                        .iter()
+                        .any(|(after, before)| *after < place && place < *before)
+            };
+            let has_end = settled.contains(seq);
+            let stands = has_end || event.targets.iter().any(|t| waits.contains(&(*t, *seq)));
             let open: Vec<TargetId> = event
                 .targets
                 .iter()
                 .copied()
                 .filter(|target| {
-                    !dead.contains(&(*seq, *target)) && !waits.contains(&(*seq, *target))
+                    !dead.contains(&(*seq, *target)) && !waits.contains(&(*target, *seq))
                 })
                 // Where nothing at all is said, its delivery row may have become that of another event.
                 .filter(|target| {
-                    (!settled.contains(seq) && may_wait(target))
-                        || (!stands && rows.is_whole("settled"))
+                    (!has_end && may_wait(target)) || (!stands && rows.is_whole("settled"))
                 })
                 .collect();
             for target in &open {
                 let fan = i64::try_from(event.targets.len()).unwrap_or(i64::MAX);
-                wait.execute(params![target.0, row, event.bytes.cast_signed(), fan])?;
+                wait.execute(params![target.0, number, event.bytes.cast_signed(), fan])?;
             }
             if !open.is_empty() {
                 self.saved.again.push(seq.0);
-            } else if !stands
-                && !event
-                    .targets
-                    .iter()
-                    .any(|target| dead.contains(&(*seq, *target)))
-            {
-                // Every delivery could be read, and it is in none: it was delivered.
-                settle.execute(params![0, now_ms, row])?;
             }
         }
+        new.execute(
+            "UPDATE deliveries SET fan = 0 WHERE seq IN (SELECT seq FROM replays)",
+            [],
+        )?;
         Ok(())
     }
 
@@ -594,7 +629,7 @@ impl<P: FnMut(Progress)> Salvage<'_, P> {
         let next = (last + left_out).min((1 << Seq::BITS) - 1).cast_signed();
         let kept = kept.filter(|kept| *kept >> Seq::BITS == 0).unwrap_or(0);
         set("next_seq", &next.max(kept))?;
-        Ok(())
+        schema::witness(new)
     }
 
     /// Copies rows of a table that is found by `key`, which need not be unique, where `wanted` says so.
@@ -608,18 +643,6 @@ impl<P: FnMut(Progress)> Salvage<'_, P> {
         let keys = format!("SELECT DISTINCT {key} FROM {table} WHERE {key} >= ?1 ORDER BY {key}");
         let filter = format!("{key} = ?1");
         self.copy_rows(new, table, &keys, &filter, &[], wanted)
-    }
-
-    fn copy_of_target(
-        &self,
-        new: &Transaction<'_>,
-        table: &str,
-        target: TargetId,
-        wanted: impl Fn(i64) -> bool,
-    ) -> rusqlite::Result<u64> {
-        let keys = format!("SELECT seq FROM {table} WHERE target = ?1 AND seq >= ?2 ORDER BY seq");
-        let filter = "target = ?1 AND seq = ?2";
-        self.copy_rows(new, table, &keys, filter, &[i64::from(target.0)], wanted)
     }
 
     fn copy_rows(
@@ -683,37 +706,46 @@ fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<String>
         .collect()
 }
 
-fn targets_of(rows: &Rows) -> BTreeSet<TargetId> {
-    let named = rows.names.targets.keys().copied();
-    let waiting = rows.waiting.iter().map(|row| row.target);
-    named
-        .chain(waiting)
-        .chain(rows.dead.iter().map(|row| row.target))
-        .collect()
-}
-
-/// Rows may speak of a source or target whose name is lost: it gets one that a configuration may take over.
-fn name_the_nameless(new: &Transaction<'_>) -> rusqlite::Result<()> {
-    for (kind, word, numbers) in [
-        (
-            0,
-            "source",
-            "SELECT source FROM events UNION SELECT source FROM keys",
-        ),
-        (
-            1,
-            "target",
-            "SELECT target FROM deliveries UNION SELECT target FROM dead",
-        ),
-    ] {
-        new.execute(
-            &format!(
-                "INSERT OR IGNORE INTO names (id, kind, name) SELECT n, ?1, 'salvaged-{word}-' || n \
-                 FROM (SELECT DISTINCT {word} AS n FROM ({numbers})) \
-                 WHERE n NOT IN (SELECT id FROM names)"
-            ),
-            [kind],
-        )?;
+/// Writes those deliveries and dead letters that are wanted.
+fn write_rows(
+    new: &Transaction<'_>,
+    rows: &Rows,
+    waits: &BTreeSet<(TargetId, Seq)>,
+    dead: &BTreeSet<(TargetId, Seq)>,
+) -> rusqlite::Result<()> {
+    let mut wait = new.prepare(
+        "INSERT OR IGNORE INTO deliveries \
+         (target, seq, attempts, due_ms, bytes, fan, lane, replay, since_ms) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    )?;
+    let wanted = |row: &&Waiting| waits.contains(&(row.target, row.seq));
+    for row in rows.waiting.iter().filter(wanted) {
+        wait.execute(params![
+            row.target.0,
+            row.seq.0.cast_signed(),
+            row.attempts,
+            row.due_ms,
+            row.bytes,
+            row.fan,
+            row.lane,
+            row.replay,
+            row.since_ms
+        ])?;
+    }
+    let mut die = new.prepare(
+        "INSERT OR IGNORE INTO dead (target, seq, reason, attempts, dead_ms, bytes) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    let wanted = |row: &&Dead| dead.contains(&(row.target, row.seq));
+    for row in rows.dead.iter().filter(wanted) {
+        die.execute(params![
+            row.target.0,
+            row.seq.0.cast_signed(),
+            row.reason,
+            row.attempts,
+            row.dead_ms,
+            row.bytes
+        ])?;
     }
     Ok(())
 }

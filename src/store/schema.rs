@@ -28,7 +28,8 @@ const TAG_BITS: u32 = 34;
 
 /// Every table, in words for an operator's shell:
 ///
-/// - `meta`: numbers and secrets of the store.
+/// - `meta`: numbers and secrets of the store; `identity_check` and `names_check` are checksums of what would be
+///   believed otherwise whatever it said.
 /// - `names`: sources (kind 0) and targets (kind 1); one that another has taken over has no name, but an `heir`;
 ///   `give_up_after_ms` is a target's as it was last configured; `paused` is 1 for a target that takes nothing.
 /// - `events`: payloads; `headers` is `name: value` lines; `crc` covers every other column.
@@ -121,6 +122,16 @@ const ADDED_SINCE_1: [(&str, &str); 4] = [
 /// The one index beside the primary keys, and it is empty where no order is asked for: the line of each key.
 const LANES: &str = "CREATE INDEX lanes ON deliveries (target, lane, seq) WHERE lane IS NOT NULL";
 
+/// Whoever changes a name makes its witness void, an earlier release and an operator's shell too.
+const NAMES_CHANGED: [&str; 3] = [
+    "CREATE TRIGGER names_added AFTER INSERT ON names \
+     BEGIN UPDATE meta SET value = NULL WHERE name = 'names_check'; END",
+    "CREATE TRIGGER names_changed AFTER UPDATE OF id, kind, name, heir ON names \
+     BEGIN UPDATE meta SET value = NULL WHERE name = 'names_check'; END",
+    "CREATE TRIGGER names_removed AFTER DELETE ON names \
+     BEGIN UPDATE meta SET value = NULL WHERE name = 'names_check'; END",
+];
+
 /// What a store is told apart by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
@@ -165,7 +176,16 @@ pub(super) fn prepare(
         Owner::Nobody => make(connection, path)?,
         Owner::Hookgate => renew(connection, path)?,
     }
-    identity(connection, path)
+    check_shape(connection, path)?;
+    let identity = identity(connection, path)?;
+    let are_right = names_are_right(connection);
+    if are_right.map_err(OpenError::sqlite(path, "read table names"))? {
+        return Ok(identity);
+    }
+    Err(OpenError::Damaged {
+        path: path.display().to_string(),
+        what: NAMES_ARE_WRONG.to_owned(),
+    })
 }
 
 /// The identity of a store that is there, of a format that this release reads. Nothing is written.
@@ -176,6 +196,7 @@ pub(super) fn read(connection: &Connection, path: &Path) -> Result<Identity, Ope
             check(connection, path, &TABLES[..TABLES_OF_1])?;
             if meta::<i64>(connection, path, "format")? >= FORMAT {
                 check(connection, path, &TABLES)?;
+                check_shape(connection, path)?;
             }
             identity(connection, path)
         }
@@ -202,6 +223,15 @@ fn names_of_tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
         .collect()
 }
 
+/// Makes what is no table.
+fn make_beside(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(LANES)?;
+    for trigger in NAMES_CHANGED {
+        connection.execute_batch(trigger)?;
+    }
+    Ok(())
+}
+
 fn make(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
     let mut secret = [0; 32];
     let mut tag = [0; 8];
@@ -215,7 +245,7 @@ fn make(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
         for (name, columns) in TABLES {
             transaction.execute_batch(&format!("CREATE TABLE {name} {columns}"))?;
         }
-        transaction.execute_batch(LANES)?;
+        make_beside(&transaction)?;
         let mut set = transaction.prepare("INSERT INTO meta (name, value) VALUES (?1, ?2)")?;
         set.execute(params!["format", FORMAT])?;
         set.execute(params!["min_reader", MIN_READER])?;
@@ -223,6 +253,7 @@ fn make(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
         set.execute(params!["tag", tag])?;
         set.execute(params!["secret", secret])?;
         drop(set);
+        witness(&transaction)?;
         transaction.commit()
     };
     make(connection).map_err(OpenError::sqlite(path, "make the tables"))
@@ -241,8 +272,9 @@ fn renew(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
             for (name, columns) in &TABLES[TABLES_OF_1..] {
                 transaction.execute_batch(&format!("CREATE TABLE {name} {columns}"))?;
             }
-            transaction.execute_batch(LANES)?;
+            make_beside(&transaction)?;
             transaction.execute("UPDATE meta SET value = ?1 WHERE name = 'format'", [FORMAT])?;
+            witness(&transaction)?;
             transaction.commit()
         };
         renew(connection).map_err(OpenError::sqlite(path, "bring the tables up to date"))?;
@@ -276,8 +308,135 @@ fn check(connection: &Connection, path: &Path, wanted: &[(&str, &str)]) -> Resul
     Ok(())
 }
 
-fn identity(connection: &Connection, path: &Path) -> Result<Identity, OpenError> {
+/// Columns and indices are as this release makes them: a type that has changed would change what is stored later.
+/// Those of a later release may be others.
+fn check_shape(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    if meta::<i64>(connection, path, "format")? > FORMAT {
+        return Ok(());
+    }
+    let compare = || -> rusqlite::Result<Option<String>> {
+        let model = Connection::open_in_memory()?;
+        for (name, columns) in TABLES {
+            model.execute_batch(&format!("CREATE TABLE {name} {columns}"))?;
+        }
+        make_beside(&model)?;
+        let (made, found) = (shape(&model)?, shape(connection)?);
+        let strange = made.iter().find(|part| !found.contains(part));
+        Ok(strange.map(|(name, _)| name.clone()))
+    };
+    match compare().map_err(OpenError::sqlite(path, "read the schema"))? {
+        None => Ok(()),
+        Some(name) => Err(OpenError::Damaged {
+            path: path.display().to_string(),
+            what: format!("{name} is not as it was made"),
+        }),
+    }
+}
+
+/// What there is, by name: columns of tables, which may have been added later and then stand elsewhere in its text; the
+/// text of everything else.
+fn shape(connection: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
+    let columns = "SELECT s.name, group_concat(concat_ws(' ', c.name, c.type, c.\"notnull\", c.dflt_value, c.pk)) \
+                   FROM sqlite_schema s, pragma_table_info(s.name) c WHERE s.type = 'table' GROUP BY s.name";
+    let texts = "SELECT name, sql FROM sqlite_schema WHERE type <> 'table' AND sql IS NOT NULL";
+    let mut shape = Vec::new();
+    for sql in [columns, texts] {
+        let mut statement = connection.prepare(sql)?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        for part in rows {
+            shape.push(part?);
+        }
+    }
+    Ok(shape)
+}
+
+/// What [`OpenError::Damaged`] says if [`names_are_right`] says no.
+pub(super) const NAMES_ARE_WRONG: &str = "a name in table names is not what was written";
+
+/// CRC-32 over the names and who is whose heir.
+fn names_check(connection: &Connection) -> rusqlite::Result<u32> {
+    let mut crc = crc32fast::Hasher::new();
+    let mut names = connection.prepare("SELECT id, kind, name, heir FROM names ORDER BY id")?;
+    let mut rows = names.query([])?;
+    while let Some(row) = rows.next()? {
+        let name: Option<String> = row.get(2)?;
+        let numbers: [Option<i64>; 3] = [row.get(0)?, row.get(1)?, row.get(3)?];
+        for number in numbers {
+            crc.update(&number.unwrap_or(-1).to_le_bytes());
+        }
+        let length = name.as_ref().map_or(u64::MAX, |name| name.len() as u64);
+        crc.update(&length.to_le_bytes());
+        crc.update(name.unwrap_or_default().as_bytes());
+    }
+    Ok(crc.finalize())
+}
+
+/// Whether the names are those that were last witnessed. Nobody knows where they were changed since by another
+/// program, and in a store of format 1.
+pub(super) fn names_are_right(connection: &Connection) -> rusqlite::Result<bool> {
+    let kept: Option<Option<u32>> = connection
+        .query_row(
+            "SELECT value FROM meta WHERE name = 'names_check'",
+            [],
+            |row| row.get(0),
+        )
+        .optional()?;
+    match kept.flatten() {
+        Some(kept) => Ok(kept == names_check(connection)?),
+        None => Ok(true),
+    }
+}
+
+/// Notes what the names are, for [`names_are_right`].
+pub(super) fn witness_names(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute(
+        "INSERT INTO meta (name, value) VALUES ('names_check', ?1) \
+         ON CONFLICT (name) DO UPDATE SET value = ?1 WHERE value IS NOT ?1",
+        [names_check(connection)?],
+    )?;
+    Ok(())
+}
+
+/// CRC-32 over the numbers in `meta` that nothing else tells.
+fn identity_check(connection: &Connection) -> rusqlite::Result<u32> {
+    let number = |name: &str| -> rusqlite::Result<i64> {
+        let sql = "SELECT value FROM meta WHERE name = ?1";
+        connection.query_row(sql, [name], |row| row.get(0))
+    };
+    let secret: Vec<u8> =
+        connection.query_row("SELECT value FROM meta WHERE name = 'secret'", [], |row| {
+            row.get(0)
+        })?;
+    let mut crc = crc32fast::Hasher::new();
+    for name in ["format", "min_reader", "tag"] {
+        crc.update(&number(name)?.to_le_bytes());
+    }
+    crc.update(&secret);
+    Ok(crc.finalize())
+}
+
+/// Notes what `meta` and `names` say.
+pub(super) fn witness(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute(
+        "INSERT OR REPLACE INTO meta (name, value) VALUES ('identity_check', ?1)",
+        [identity_check(connection)?],
+    )?;
+    witness_names(connection)
+}
+
+/// What the store is told apart by, if it is what was written.
+pub(super) fn identity(connection: &Connection, path: &Path) -> Result<Identity, OpenError> {
     let tag: i64 = meta(connection, path, "tag")?;
+    if meta::<i64>(connection, path, "format")? != 1 {
+        let kept: u32 = meta(connection, path, "identity_check")?;
+        let right = identity_check(connection);
+        if kept != right.map_err(OpenError::sqlite(path, "read table meta"))? {
+            return Err(OpenError::Damaged {
+                path: path.display().to_string(),
+                what: "tag, secret or format in table meta is not what was written".to_owned(),
+            });
+        }
+    }
     Ok(Identity {
         secret: meta(connection, path, "secret")?,
         tag: StoreTag(tag.cast_unsigned()),

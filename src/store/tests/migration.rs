@@ -5,6 +5,8 @@ use super::*;
 /// Takes away what format 2 has added.
 const BACK_TO_1: &str = "
     DROP INDEX lanes;
+    DROP TRIGGER names_added; DROP TRIGGER names_changed; DROP TRIGGER names_removed;
+    DELETE FROM meta WHERE name IN ('identity_check', 'names_check');
     DROP TABLE attempts; DROP TABLE replays; DROP TABLE history; DROP TABLE handed;
     ALTER TABLE deliveries DROP COLUMN lane;
     ALTER TABLE deliveries DROP COLUMN replay;
