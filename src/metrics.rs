@@ -39,6 +39,9 @@ pub const REJECTED: [&str; 6] = [
 ];
 /// Why a request is refused for now.
 pub const UNAVAILABLE: [&str; 4] = ["full", "store", "overloaded", "late"];
+/// Why a refused request is not kept: its client had its share, too many waited, it is larger than the ring, or the
+/// file failed.
+pub const REJECTS_DROPPED: [&str; 4] = ["client", "busy", "too_large", "error"];
 /// The states of a target.
 pub const STATES: [&str; 4] = ["closed", "half_open", "open", "paused"];
 /// Why an attempt failed: the status class of the answer, or why there is none.
@@ -116,6 +119,15 @@ pub struct SourceMetrics {
     pub dedupe_window: Gauge,
     requests: Requests,
     secrets: HashMap<Arc<str>, Counter>,
+}
+
+/// Handles of what a source keeps of its refused requests.
+#[derive(Clone, Debug)]
+pub struct RejectMetrics {
+    /// `rejects_kept{source}`
+    pub kept: Gauge,
+    /// `rejects_dropped_total{source,reason}`
+    pub dropped: Family,
 }
 
 /// Handles of requests that are for no source.
@@ -354,6 +366,18 @@ impl Metrics {
         })
     }
 
+    /// Handles for the refused requests that a source keeps.
+    pub fn rejects(&self, source: &str) -> RejectMetrics {
+        let s = source.to_owned();
+        with_local_recorder(&self.recorder, || RejectMetrics {
+            kept: zero(metrics::gauge!("hookgate_rejects_kept", "source" => s.clone())),
+            dropped: Family::new(
+                &REJECTS_DROPPED,
+                |w| metrics::counter!("hookgate_rejects_dropped_total", "source" => s.clone(), "reason" => w),
+            ),
+        })
+    }
+
     /// Handles for a target.
     pub fn target(&self, target: &str) -> TargetMetrics {
         let t = target.to_owned();
@@ -429,6 +453,14 @@ impl Metrics {
             counter!(
                 "hookgate_requests_rejected_total",
                 "Requests that were refused for good, by reason."
+            );
+            gauge!(
+                "hookgate_rejects_kept",
+                "Refused requests that are kept (sources.NAME.rejects)."
+            );
+            counter!(
+                "hookgate_rejects_dropped_total",
+                "Refused requests that were not kept, by reason."
             );
             counter!(
                 "hookgate_unavailable_total",

@@ -19,7 +19,7 @@ mod store;
 
 use crate::config::{load::NotFound, problem::Problem};
 use clap::{Parser, Subcommand};
-use operator::{events, history, sources, targets};
+use operator::{events, history, rejects, sources, targets};
 use std::{
     io::{self, IsTerminal, Write as _},
     process::ExitCode,
@@ -96,6 +96,9 @@ enum Command {
     /// Look at the sources of a running gateway
     #[command(long_about = sources::LONG)]
     Sources(sources::Args),
+    /// Look at the requests that a running gateway has refused, and release them
+    #[command(long_about = rejects::LONG)]
+    Rejects(rejects::Args),
     /// Look up what was received and handed over, longer than payloads are kept
     #[command(long_about = history::LONG)]
     History(history::Args),
@@ -156,6 +159,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Events(args) => events::run(args),
         Command::Targets(args) => targets::run(args),
         Command::Sources(args) => sources::run(args),
+        Command::Rejects(args) => rejects::run(args),
         Command::History(args) => history::run(args),
         Command::Store(command) => store::run(command),
         Command::Healthcheck(args) => healthcheck::run(args),
@@ -322,6 +326,10 @@ mod tests {
             "hookgate store salvage",
             "hookgate store backup",
             "hookgate store backup a --log-growth much",
+            "hookgate rejects",
+            "hookgate rejects list --reason none",
+            "hookgate rejects show 1 --raw --json",
+            "hookgate rejects release 1 --cursor 2",
         ];
         for line in cases {
             let error = parse(line).err().unwrap_or_else(|| panic!("{line} parsed"));

@@ -35,7 +35,7 @@ pub use pattern::Patterns;
 pub use presets::presets;
 pub use read::takes;
 pub use secret::Secret;
-pub use source::{Ack, Dedupe, Respond, Route, Sample, SkipRule, Source, Status};
+pub use source::{Ack, Dedupe, Rejects, Respond, Route, Sample, SkipRule, Source, Status};
 pub(crate) use suggest::nearest;
 pub use summary::summary;
 pub use target::{Target, WhenFull};
@@ -122,6 +122,8 @@ pub struct Limits {
     pub dedupe_keys: usize,
     /// Elements of a list that are looked at for signatures in one request; one with more is refused.
     pub signatures: usize,
+    /// Refused requests that are kept in a second of one client's, where a source keeps them.
+    pub rejects_per_client: u32,
 }
 
 /// How a stop goes.

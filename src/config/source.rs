@@ -56,6 +56,17 @@ pub struct Source {
     pub routes: Vec<Route>,
     /// Bytes of a body.
     pub body_limit_bytes: u64,
+    /// How many of its refused requests are kept; `None` is none.
+    pub rejects: Option<Rejects>,
+}
+
+/// Bounds of the ring of a source's refused requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rejects {
+    /// How many.
+    pub keep: usize,
+    /// Bytes of heads and bodies.
+    pub max_size_bytes: u64,
 }
 
 impl Source {

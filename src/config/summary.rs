@@ -108,6 +108,13 @@ fn source_lines(source: &Source) -> String {
         rows.push(("replay key", format!("{}, for {window}", what.join(" + "))));
     }
     rows.push(("ack", ack(source)));
+    if let Some(rejects) = &source.rejects {
+        let (keep, bytes) = (rejects.keep, size(rejects.max_size_bytes));
+        rows.push((
+            "rejects",
+            format!("the last {keep} are kept, up to {bytes}"),
+        ));
+    }
     for route in &source.routes {
         let events = if route.events.wants_everything() {
             "everything".to_owned()

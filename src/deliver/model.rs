@@ -130,6 +130,10 @@ enum Worker {
     Gone,
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what has happened so far, each on its own"
+)]
 struct World {
     scheduler: Scheduler,
     started: Instant,

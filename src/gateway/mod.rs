@@ -21,7 +21,7 @@ use crate::http::server;
 use crate::metrics::{Metrics, ProcessMetrics};
 use crate::receive::{Learned, Receive, Source, service};
 use crate::shutdown::{Phase, Shutdown, persevere};
-use crate::store::{self, OpenSettings, Opened, Store};
+use crate::store::{self, Judge, OpenSettings, Opened, RejectSettings, RejectSource, Store};
 use http::Request;
 use prepare::{
     give_up_after, numbers, seconds, secret_headers, setups, source_facts, source_metrics,
@@ -147,6 +147,19 @@ impl Gateway {
             secret_headers(&config.sources),
             config.limits.in_flight_bytes,
         );
+        let reject_settings = RejectSettings {
+            sources: config
+                .sources
+                .iter()
+                .map(|source| RejectSource {
+                    name: source.name.clone(),
+                    replaces: source.replaces.clone(),
+                    rejects: source.rejects,
+                })
+                .collect(),
+            per_client: config.limits.rejects_per_client,
+        };
+        let rejects = opened.rejects(reject_settings, &metrics);
         let known_sources = opened.sources().to_vec();
         let known_targets = opened
             .targets()
@@ -161,10 +174,22 @@ impl Gateway {
         // After the store: what is read back from the page cache is made durable before anybody can be answered.
         let public = bind(config.listen).await?;
         deliver.start(store.clone(), shutdown.listen());
+        let receive = Arc::new(Receive {
+            sources: receive_sources,
+            elsewhere: metrics.elsewhere(),
+            dedupe: Arc::clone(&dedupe),
+            store: store.clone(),
+            rejects: rejects.clone(),
+            deliver,
+            budget: Budget::new(config.limits.in_flight_bytes),
+            body_timeout: config.limits.body_timeout,
+            learned: Learned::default(),
+            stop: shutdown.listen(),
+        });
         let facts = source_facts(&config, &sources, &source_metrics);
         let rooms = Rooms::new(Inside {
             store: store.clone(),
-            deliver: Arc::clone(&deliver),
+            deliver: Arc::clone(&receive.deliver),
             dedupe: Arc::clone(&dedupe),
             rates: Rates::new(
                 facts
@@ -173,21 +198,12 @@ impl Gateway {
                     .collect(),
             ),
             sources: facts,
+            rejects,
+            judge: Arc::clone(&receive) as Arc<dyn Judge>,
             known_sources,
             known_targets,
         });
         api.open(rooms.clone());
-        let receive = Arc::new(Receive {
-            sources: receive_sources,
-            elsewhere: metrics.elsewhere(),
-            dedupe: Arc::clone(&dedupe),
-            store: store.clone(),
-            deliver,
-            budget: Budget::new(config.limits.in_flight_bytes),
-            body_timeout: config.limits.body_timeout,
-            learned: Learned::default(),
-            stop: shutdown.listen(),
-        });
         let upkeep = Upkeep {
             metrics,
             dedupe,
@@ -246,6 +262,7 @@ impl Gateway {
             ..
         } = self;
         let deliver = Arc::clone(&receive.deliver);
+        let rejects = receive.rejects.clone();
         let service = service::service(Arc::clone(&receive), stack(&config));
         // One phase behind at the end: what is cut off is still answered.
         let doors = Shutdown::default();
@@ -289,6 +306,7 @@ impl Gateway {
                 let _ = timeout(LAST_ANSWERS_TIMEOUT, &mut senders).await;
                 doors.enter(Phase::Over);
             }
+            rejects.close(FLUSH_TIMEOUT).await;
             store.close(FLUSH_TIMEOUT).await;
         };
         let result = tokio::select! {

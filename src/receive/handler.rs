@@ -3,14 +3,14 @@
 use super::keys::keys;
 use super::rejection::{Rejection, json};
 use super::source::{Proof, Source};
-use super::{Receive, forward, handshake};
+use super::{Receive, capture, forward, handshake};
 use crate::config::Ack;
 use crate::dedupe::{Answered, Claim, Ended, Kind, Reservation};
 use crate::deliver::PassError;
 use crate::event::{DedupeKey, Event, EventId, FirstAttempts, TargetId};
 use crate::extract::{Parts, event_time_ms};
+use crate::http::Answer;
 use crate::http::body::{self, BodyLimits};
-use crate::http::{Answer, server::Peer};
 use crate::shutdown::Phase;
 use crate::store::{Admission, Destination, NotStored};
 use crate::verify::{self, HandshakeAnswer, MayAnswer, Refused, Verified};
@@ -23,10 +23,10 @@ use std::{net::SocketAddr, sync::Arc};
 use tokio::time::{Instant, timeout_at};
 
 /// Bytes that a request counts for beside its body: its head and the bookkeeping around it.
-const REQUEST_OVERHEAD_BYTES: u64 = 2 * 1024;
+pub(super) const REQUEST_OVERHEAD_BYTES: u64 = 2 * 1024;
 
 /// What a success says.
-enum Success {
+pub(super) enum Success {
     Accepted(EventId),
     Delivered(EventId, bool),
     Duplicate(EventId),
@@ -54,6 +54,7 @@ where
     let answer = match admissible(&proof, &request) {
         Err(rejection) => {
             source.rejected(&rejection);
+            capture::head(receive, source, &request, &rejection);
             let answer = early(&request, &rejection);
             source.allowing(answer)
         }
@@ -108,21 +109,36 @@ fn early<B: Body>(request: &Request<B>, rejection: &Rejection) -> Answer {
     answer
 }
 
-/// A request whose sender is proven, on its way to becoming an event.
-struct Incoming {
-    verified: Verified,
+/// A request that is here as a whole.
+struct Sent {
+    head: http::request::Parts,
+    body: Bytes,
     charge: Charge,
+    last_byte: Instant,
     /// By the steady clock, which everything that is kept goes by.
     received_ms: u64,
     /// The same moment by the machine's.
     wall_ms: u64,
-    query: Option<String>,
-    peer: SocketAddr,
     deadline: Instant,
 }
 
+/// A request whose sender is proven, on its way to becoming an event.
+pub(super) struct Incoming {
+    pub(super) verified: Verified,
+    pub(super) charge: Charge,
+    /// When it becomes an event, Unix milliseconds.
+    pub(super) received_ms: u64,
+    /// When its sender sent it to us: what it says about its own time is compared with this.
+    pub(super) wall_ms: u64,
+    pub(super) query: Option<String>,
+    pub(super) peer: SocketAddr,
+    pub(super) deadline: Instant,
+    /// Whether somebody waits for what the app says to it.
+    pub(super) waits: bool,
+}
+
 impl Incoming {
-    fn parts(&self) -> Parts<'_> {
+    pub(super) fn parts(&self) -> Parts<'_> {
         Parts {
             headers: self.verified.headers(),
             query: self.query.as_deref(),
@@ -149,14 +165,43 @@ where
         timeout: receive.body_timeout,
     };
     let (body, charge) = body::read(body, limits, &receive.budget, REQUEST_OVERHEAD_BYTES).await?;
-    let last_byte = Instant::now();
-    let received_ms = clock::unix_ms();
-    // What the sender and its vendor say about time is meant by everybody's clock.
-    let wall_ms = clock::wall_ms();
-    let peer = head
-        .extensions
-        .get::<Peer>()
-        .map_or(SocketAddr::from(([0, 0, 0, 0], 0)), |peer| peer.0);
+    let sent = Sent {
+        last_byte: Instant::now(),
+        received_ms: clock::unix_ms(),
+        // What the sender and its vendor say about time is meant by everybody's clock.
+        wall_ms: clock::wall_ms(),
+        head,
+        body,
+        charge,
+        deadline,
+    };
+    let (head, body, wall_ms) = (&sent.head, &sent.body, sent.wall_ms);
+    let whole = capture::Whole::of(receive, source, head, body, wall_ms);
+    let result = judge(receive, source, proof, sent, kind).await;
+    if let (Err(rejection), Some(whole)) = (&result, whole) {
+        whole.keep(receive, source, rejection);
+    }
+    result
+}
+
+/// Whether it is a handshake, or the sender is proven.
+async fn judge(
+    receive: &Receive,
+    source: &Source,
+    proof: &Proof,
+    sent: Sent,
+    kind: MayBe,
+) -> Result<Success, Rejection> {
+    let Sent {
+        head,
+        body,
+        charge,
+        last_byte,
+        received_ms,
+        wall_ms,
+        deadline,
+    } = sent;
+    let peer = capture::peer(&head.extensions);
     let query = head.uri.query().map(str::to_owned);
     if kind == MayBe::Handshake(MayAnswer::Anybody) {
         let request = verify::Request {
@@ -201,6 +246,7 @@ where
         query,
         peer,
         deadline,
+        waits: source.config.ack == Ack::Delivered,
     };
     let result = proceed(receive, source, incoming).await;
     source.metrics.ack_duration.record(last_byte.elapsed());
@@ -208,7 +254,7 @@ where
 }
 
 /// From here on the sender is proven.
-async fn proceed(
+pub(super) async fn proceed(
     receive: &Receive,
     source: &Source,
     incoming: Incoming,
@@ -294,7 +340,7 @@ async fn proceed(
 }
 
 /// `max_age`: an event that does not say when it happened cannot be proven to be young.
-fn check_age(source: &Source, incoming: &Incoming) -> Result<(), Refused> {
+pub(super) fn check_age(source: &Source, incoming: &Incoming) -> Result<(), Refused> {
     let Some(max_age) = source.config.max_age else {
         return Ok(());
     };
@@ -336,10 +382,10 @@ async fn admit(
         received_ms,
         peer,
         deadline,
+        waits,
         ..
     } = incoming;
     forward::prepare(verified.headers_mut(), peer.ip());
-    let waits = source.config.ack == Ack::Delivered;
     let (first_attempts, first_ended) = waits.then(|| FirstAttempts::new(targets.len())).unzip();
     let committed = receive.store.admit(Admission {
         source: source.id,

@@ -2,12 +2,14 @@
 //!
 //! `service` puts the layers around it, `rejection` knows every answer that is no success.
 
+mod capture;
 mod forward;
 mod handler;
 mod handshake;
 mod keys;
 mod learn;
 pub mod rejection;
+mod release;
 pub mod service;
 mod source;
 
@@ -21,7 +23,7 @@ use crate::http::Answer;
 use crate::http::server::{Refusal, Refusals};
 use crate::metrics::ElsewhereMetrics;
 use crate::shutdown::Listener as Stop;
-use crate::store::Store;
+use crate::store::{Rejects, Store};
 use rejection::{Cause, Rejection};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -36,6 +38,8 @@ pub struct Receive {
     pub dedupe: Arc<Dedupe>,
     /// Where events become durable.
     pub store: Store,
+    /// Where what is refused may be kept.
+    pub rejects: Rejects,
     /// Where they go.
     pub deliver: Arc<Deliver>,
     /// Bytes in flight.

@@ -72,26 +72,34 @@ impl Directory {
         sync_directory(&self.path)
     }
 
-    /// Makes the file before SQLite opens it, for its mode. Never later: closing a second descriptor of
-    /// the file would drop the locks of every other one (POSIX).
+    /// The refused requests that are kept.
+    pub(super) fn rejects(&self) -> PathBuf {
+        self.path.join("rejects.db")
+    }
+
     fn make_database(&self) -> Result<(), OpenError> {
-        let path = self.database();
+        self.make_file(&self.database())
+    }
+
+    /// Makes a file before SQLite opens it, for its mode. Never later: closing a second descriptor of
+    /// the file would drop the locks of every other one (POSIX).
+    pub(super) fn make_file(&self, path: &Path) -> Result<(), OpenError> {
         let made = OpenOptions::new()
             .create_new(true)
             .write(true)
             .mode(FILE_MODE)
-            .open(&path);
+            .open(path);
         match made {
             Ok(file) => {
                 file.sync_all()
-                    .map_err(OpenError::io(&path, "sync the new file"))?;
+                    .map_err(OpenError::io(path, "sync the new file"))?;
                 sync_directory(&self.path)
             }
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
-                std::fs::set_permissions(&path, Permissions::from_mode(FILE_MODE))
-                    .map_err(OpenError::io(&path, "set the file's mode"))
+                std::fs::set_permissions(path, Permissions::from_mode(FILE_MODE))
+                    .map_err(OpenError::io(path, "set the file's mode"))
             }
-            Err(e) => Err(OpenError::io(&path, "make the file")(e)),
+            Err(e) => Err(OpenError::io(path, "make the file")(e)),
         }
     }
 }

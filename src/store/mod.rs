@@ -6,7 +6,7 @@
 //! From the door inwards: `inbox` holds what waits for the `writer`, which commits it in a `batch` of rows
 //! (`row`, `settle`, `retention`) within its bounds (`backlog`, `space`); `checkpoint` and `upkeep` keep the log short and
 //! `read` serves deliveries. `directory`, `recovery`, `schema`, `names` and `inventory` open what is there.
-//! `health` says whether any of it may still be trusted.
+//! `health` says whether any of it may still be trusted. `rejects` keeps refused requests, apart from all this.
 
 mod attempts;
 mod backlog;
@@ -31,6 +31,7 @@ mod probe;
 mod read;
 mod recovery;
 mod redo;
+mod rejects;
 mod replays;
 mod retention;
 mod row;
@@ -59,6 +60,10 @@ pub use browse::{
     State, Summary,
 };
 pub use opened::{OpenError, OpenSettings, Opened};
+pub use rejects::{
+    Judge, Judging, Reject, RejectPage, RejectQuery, RejectSettings, RejectSource, RejectSummary,
+    Rejects, Verdict,
+};
 pub use steer::{COMMANDS_MAX, Command, Steered};
 
 use bytes::Bytes;

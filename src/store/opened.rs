@@ -16,11 +16,13 @@ use super::scrub::{self, Scrub};
 use super::space::Space;
 use super::upkeep::Upkeep;
 use super::writer::{self, Writer};
-use super::{Backlog, Feed, Known, Store, Threads, browse, read, recovery, schema};
+use super::{
+    Backlog, Feed, Known, RejectSettings, Rejects, Store, Threads, browse, read, recovery, schema,
+};
 use crate::config;
 use crate::dedupe::Remembered;
 use crate::event::{SourceId, StoreTag, TargetId};
-use crate::metrics::StoreMetrics;
+use crate::metrics::{Metrics, StoreMetrics};
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use std::{path::Path, sync::Arc, thread::JoinHandle};
@@ -208,6 +210,12 @@ impl Opened {
     pub fn for_each_key(&self, each: impl FnMut(Remembered)) -> Result<(), OpenError> {
         let path = self.directory.database();
         inventory::for_each_key(&self.connection, &self.inventory.heirs, &path, each)
+    }
+
+    /// Starts what keeps refused requests, in the same directory. It opens its file by itself: whatever is wrong with
+    /// it is logged, and concerns no event.
+    pub fn rejects(&self, settings: RejectSettings, metrics: &Arc<Metrics>) -> Rejects {
+        Rejects::start(Arc::clone(&self.directory), settings, metrics)
     }
 
     /// Starts the threads. `feed` hears of everything from now on.

@@ -276,7 +276,7 @@ fn number<T: TryFrom<i64>>(value: i64) -> Result<T, FromSqlError> {
 }
 
 /// One line a header, `name: value`, so that an operator can read them. No value has a line feed in it.
-fn encode_headers(headers: &HeaderMap, out: &mut Vec<u8>) {
+pub(super) fn encode_headers(headers: &HeaderMap, out: &mut Vec<u8>) {
     out.clear();
     for (name, value) in headers {
         out.extend_from_slice(name.as_str().as_bytes());
@@ -286,7 +286,8 @@ fn encode_headers(headers: &HeaderMap, out: &mut Vec<u8>) {
     }
 }
 
-fn decode_headers(text: &[u8]) -> Option<HeaderMap> {
+/// What [`encode_headers`] wrote.
+pub(super) fn decode_headers(text: &[u8]) -> Option<HeaderMap> {
     let mut headers = HeaderMap::new();
     for line in text.split_inclusive(|byte| *byte == b'\n') {
         let line = line.strip_suffix(b"\n")?;

@@ -709,9 +709,8 @@ fn name_the_nameless(new: &Transaction<'_>) -> rusqlite::Result<()> {
         new.execute(
             &format!(
                 "INSERT OR IGNORE INTO names (id, kind, name) SELECT n, ?1, 'salvaged-{word}-' || n \
-                 FROM (SELECT DISTINCT {column} AS n FROM ({numbers})) \
-                 WHERE n NOT IN (SELECT id FROM names)",
-                column = word
+                 FROM (SELECT DISTINCT {word} AS n FROM ({numbers})) \
+                 WHERE n NOT IN (SELECT id FROM names)"
             ),
             [kind],
         )?;

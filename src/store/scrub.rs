@@ -256,7 +256,7 @@ mod tests {
             (10, day, 1, day / 10),
             (86_400, day, 1, Duration::from_secs(1)),
             (1_000_000, day, 12, Duration::from_micros(1_036_800)),
-            (100_000_000, day, 256, Duration::from_nanos(221_184_000)),
+            (100_000_000, day, 256, Duration::from_micros(221_184)),
             (10, Duration::from_secs(1), 10, Duration::from_secs(1)),
             (10, Duration::from_millis(10), 10, Duration::from_millis(10)),
         ];

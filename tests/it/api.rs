@@ -33,7 +33,9 @@ fn event(source: &str, id: usize, event_type: &str) -> Request {
 /// Sends an event; its id.
 #[track_caller]
 fn send(gate: &Gate, source: &str, id: usize, event_type: &str) -> String {
-    gate.send(&event(source, id, event_type)).id()
+    let reply = gate.send(&event(source, id, event_type));
+    assert_eq!(reply.status, 200, "{reply:?}\n{}", gate.log());
+    reply.id()
 }
 
 #[track_caller]

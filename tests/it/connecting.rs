@@ -17,7 +17,9 @@ impl Names {
     /// None, said, where this system lets nobody have files of their own.
     fn new() -> Option<Self> {
         let trial = "mount --bind /etc/hosts /etc/hosts && test -e /etc/nsswitch.conf";
-        if !tools::has("unshare", &["-rm", "sh", "-c", trial]) {
+        if !tools::has("unshare", &["--version"])
+            || !tools::allows("namespaces", "unshare", &["-rm", "sh", "-c", trial])
+        {
             return None;
         }
         let names = Self(tempfile::tempdir().expect("a temporary directory"));

@@ -33,6 +33,7 @@ mod order;
 mod passthrough;
 mod pending;
 mod power;
+mod rejects;
 mod secrets;
 mod send;
 mod sick;

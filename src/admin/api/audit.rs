@@ -27,6 +27,11 @@ impl Audit {
         tracing::info!(peer = self.peer, events, deliveries, "admin.{what}");
     }
 
+    /// Refused requests were judged again.
+    pub(super) fn released(&self, outcome: &str) {
+        tracing::info!(peer = self.peer, outcome, "admin.release");
+    }
+
     /// Something was done with a target.
     pub(super) fn target(&self, what: &'static str, target: &str) {
         tracing::info!(peer = self.peer, target, "admin.{what}");

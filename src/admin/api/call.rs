@@ -41,7 +41,9 @@ impl Call {
         B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
     {
         let query = Params::of_query(head.uri.query().unwrap_or_default())?;
-        let (body, _charge) = body::read(body, BODY, budget, 0).await.map_err(unread)?;
+        let (body, _charge) = body::read(body, BODY, budget, 0)
+            .await
+            .map_err(|error| unread(&error))?;
         let params = if head.method == http::Method::POST {
             // A POST says all in its body, so that nothing of it stands in the log of a proxy.
             query.finish()?;
@@ -75,7 +77,7 @@ fn json(headers: &HeaderMap, body: &Bytes) -> Result<(), Refused> {
     )))
 }
 
-fn unread(error: BodyError) -> Refused {
+fn unread(error: &BodyError) -> Refused {
     let said = error.to_string();
     match error {
         BodyError::TooLarge { .. } => Refused::too_large(said),

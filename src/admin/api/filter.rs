@@ -44,6 +44,9 @@ impl Filter {
     /// Reads the filter's parameters, `prefix` before the name of each, and those of the page without one.
     pub(super) fn read(rooms: &Rooms, params: &mut Params, prefix: &str) -> Result<Self, Refused> {
         let now_ms = clock::unix_ms();
+        if let Some(section) = prefix.strip_suffix('.') {
+            params.section(section)?;
+        }
         let name = |name: &str| format!("{prefix}{name}");
         let source = params.text(&name("source"))?;
         let target = params.text(&name("target"))?;

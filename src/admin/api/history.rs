@@ -43,9 +43,13 @@ pub(super) async fn list(rooms: Rooms, mut call: Call) -> Result<Answer, Refused
     };
     let page = rooms.store.history(query).await?;
     let events: Vec<Value> = page.events.iter().map(show::history).collect();
-    Ok(answer(enabled, &events, cursor_text(page.cursor)))
+    Ok(answer(
+        enabled,
+        &events,
+        cursor_text(page.cursor).as_deref(),
+    ))
 }
 
-fn answer(enabled: bool, events: &[Value], cursor: Option<String>) -> Answer {
+fn answer(enabled: bool, events: &[Value], cursor: Option<&str>) -> Answer {
     refused::ok(&json!({ "enabled": enabled, "events": events, "cursor": cursor }))
 }

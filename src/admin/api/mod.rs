@@ -1,7 +1,7 @@
 //! The API: looks into a running gateway and steers it. JSON in and out.
 //!
 //! A call passes `auth`, is found its endpoint in `table`, is read within its bounds (`call`, `params`) and answered
-//! by one function of `events`, `bulk`, `targets`, `sources` or `history`; `refused` is every answer that says no.
+//! by one function of `events`, `bulk`, `targets`, `sources`, `rejects` or `history`; `refused` is every answer that says no.
 //!
 //! Invariants: whatever a call costs is bounded: the bytes of its body, the rows of a page, its time, and how many are
 //! served at one time. None waits for the store's writer but one that changes something. Every change is one line of
@@ -19,6 +19,7 @@ mod openapi;
 mod params;
 mod rates;
 mod refused;
+mod rejects;
 mod show;
 mod sources;
 mod table;
@@ -36,7 +37,7 @@ use crate::dedupe::Dedupe;
 use crate::deliver::Deliver;
 use crate::event::{SourceId, TargetId};
 use crate::http::Answer;
-use crate::store::{Known, Store};
+use crate::store::{Judge, Known, Rejects, Store};
 use auth::Auth;
 use bytes::Bytes;
 use http::{Request, request::Parts};
@@ -51,7 +52,7 @@ use tower::BoxError;
 /// Calls that are served at one time; more wait. Enough for a few operators, little beside the senders.
 const CALLS: usize = 8;
 /// The longest that a call may take, its waiting included. A change that is with the store by then is done in any case.
-const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 /// Bytes of all calls' bodies together.
 const BODIES_BYTES: u64 = 1 << 20;
 
@@ -88,6 +89,10 @@ pub struct Inside {
     pub known_targets: Vec<Known<TargetId>>,
     /// How often.
     pub rates: Rates,
+    /// What was refused and is kept.
+    pub rejects: Rejects,
+    /// Who judges it again.
+    pub judge: Arc<dyn Judge>,
 }
 
 impl Rooms {

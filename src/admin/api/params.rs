@@ -49,16 +49,14 @@ impl Params {
         };
         let mut given = Vec::new();
         for (name, value) in object {
-            match value {
-                Value::Object(inner) => {
-                    given.extend(
-                        inner
-                            .into_iter()
-                            .map(|(below, value)| (format!("{name}.{below}"), Given::Json(value))),
-                    );
-                }
-                value => given.push((name, Given::Json(value))),
+            // That it is there is kept too, for whoever knows no such section.
+            if let Value::Object(inner) = &value {
+                given.extend(inner.iter().map(|(below, value)| {
+                    let name = format!("{name}.{below}");
+                    (name, Given::Json(value.clone()))
+                }));
             }
+            given.push((name, Given::Json(value)));
         }
         Ok(Self::new(given))
     }
@@ -83,6 +81,14 @@ impl Params {
             )));
         }
         Ok(Some(value))
+    }
+
+    /// An object inside the body, or none: its parameters have its name in front.
+    pub fn section(&mut self, name: &str) -> Result<(), Refused> {
+        match self.take(name)? {
+            None | Some(Given::Json(Value::Object(_))) => Ok(()),
+            Some(given) => Err(wrong(name, &given, "an object")),
+        }
     }
 
     /// Text that `parse` makes something of; `accepts` says what it takes.
@@ -141,7 +147,7 @@ impl Params {
                 text.parse().ok()
             }
             Given::Query(_) => None,
-            Given::Json(value) => value.as_u64(),
+            Given::Json(value) => whole(value),
         };
         let number = number.filter(|number| (least..=most).contains(number));
         number
@@ -211,10 +217,23 @@ impl Given {
     }
 }
 
+/// JSON has one kind of number: 5.0 is 5.
+fn whole(value: &Value) -> Option<u64> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "whole, not negative and small, as is looked at before"
+    )]
+    let whole = |number: f64| {
+        let fits = number.fract() == 0.0 && (0.0..1e15).contains(&number);
+        fits.then_some(number as u64)
+    };
+    value.as_u64().or_else(|| whole(value.as_f64()?))
+}
+
 fn wrong(name: &str, given: &Given, accepts: &str) -> Refused {
     let value = match given {
-        Given::Query(text) => shown(text),
-        Given::Json(Value::String(text)) => shown(text),
+        Given::Query(text) | Given::Json(Value::String(text)) => shown(text),
         Given::Json(value) => cut(&value.to_string()),
     };
     Refused::bad(format!("{name} is {value}; accepted: {accepts}"))
@@ -278,7 +297,8 @@ mod tests {
         assert_eq!(params.text("absent").expect("nothing"), None);
         params.finish().expect("nothing is left");
 
-        let mut params = body(r#"{"filter":{"source":"a","x":["1","2"]},"limit":5,"dry":false}"#);
+        let mut params = body(r#"{"filter":{"source":"a","x":["1","2"]},"limit":5.0,"dry":false}"#);
+        params.section("filter").expect("a section");
         assert_eq!(
             params.text("filter.source").expect("a text").as_deref(),
             Some("a")
@@ -318,6 +338,10 @@ mod tests {
             let said = number(body(wrong));
             assert!(said.contains("limit is "), "{said}");
         }
+        assert!(error(body(r#"{"filter":5}"#).section("filter")).contains("an object"));
+        let mut params = body(r#"{"a":{}}"#);
+        assert!(error(params.text("a")).contains("a is {};"));
+        assert!(error(body(r#"{"filter":{}}"#).finish()).contains("unknown parameter"));
         assert!(error(query("a=1&a=2").text("a")).contains("a is given twice"));
         assert!(error(query("a=").text("a")).contains("not empty"));
         assert!(error(body(r#"{"a":1}"#).text("a")).contains("a is 1;"));

@@ -1,7 +1,7 @@
 //! Every endpoint of the API, a line each, and which of them a request is for.
 
 use super::{
-    Handling, Refused, Rooms, bulk, call::Call, events, history, openapi, sources, targets,
+    Handling, Refused, Rooms, bulk, call::Call, events, history, openapi, rejects, sources, targets,
 };
 use http::Method;
 use percent_encoding::percent_decode_str;
@@ -37,6 +37,10 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
     endpoint!(POST "/api/v1/targets/{name}/resume" => targets::resume),
     endpoint!(POST "/api/v1/targets/{name}/retry" => targets::retry),
     endpoint!(GET "/api/v1/sources" => sources::list),
+    endpoint!(GET "/api/v1/rejects" => rejects::list),
+    endpoint!(POST "/api/v1/rejects/release" => rejects::release_many),
+    endpoint!(GET "/api/v1/rejects/{id}" => rejects::show),
+    endpoint!(POST "/api/v1/rejects/{id}/release" => rejects::release_one),
     endpoint!(GET "/api/v1/history" => history::list),
     endpoint!(GET "/api/v1/openapi.yaml" => openapi::yaml),
     endpoint!(GET "/api/v1/openapi.json" => openapi::json),

@@ -154,12 +154,44 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         let subject = subject::find(args, &capture)?;
         report::report(&subject, &capture, at, now_ms)
     };
+    say(&report)
+}
+
+fn say(report: &report::Report) -> Result<(), Failure> {
     print(&report.text)?;
     if report.passes {
         Ok(())
     } else {
         Err(Failure::Shown)
     }
+}
+
+/// Says why a request that a gateway has kept is refused, by the configuration that is here, as of the time when it was
+/// received.
+pub(super) fn kept(
+    raw: &[u8],
+    config: &origin::ConfigFile,
+    source: &str,
+    received_at: &str,
+) -> Result<(), Failure> {
+    let capture = capture::raw(raw).map_err(|error| Failure::Usage(error.to_string()))?;
+    let at = at(received_at).map_err(Failure::Usage)?;
+    let args = Args {
+        capture: PathBuf::new(),
+        config: origin::ConfigFile {
+            file: config.file.clone(),
+        },
+        source: Some(source.to_owned()),
+        provider: None,
+        all: false,
+        secret_file: None,
+        public_url: None,
+        header: None,
+        entry: None,
+        at: Some(at),
+    };
+    let subject = subject::find(&args, &capture)?;
+    say(&report::report(&subject, &capture, at, clock::wall_ms()))
 }
 
 fn parse(bytes: &[u8], entry: Option<u32>) -> Result<Capture, BadCapture> {

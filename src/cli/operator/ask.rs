@@ -37,12 +37,19 @@ const KEPT: &AsciiSet = &NON_ALPHANUMERIC
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Gateway {
     #[command(flatten)]
-    config: origin::ConfigFile,
-    /// Admin side of the gateway, such as http://127.0.0.1:9444 [default: admin.listen of the configuration]
-    #[arg(long, value_name = "URL", value_parser = admin_url)]
+    pub(super) config: origin::ConfigFile,
+    #[arg(
+        long,
+        help = "Admin side of the gateway, such as http://127.0.0.1:9444 [default: admin.listen of the configuration]",
+        value_name = "URL",
+        value_parser = admin_url
+    )]
     admin: Option<Uri>,
-    /// Token of the API; HOOKGATE_ADMIN_TOKEN is better, since others can see a command line [default: admin.token]
-    #[arg(long, value_name = "TOKEN")]
+    #[arg(
+        long,
+        help = "Token of the API; HOOKGATE_ADMIN_TOKEN is better, since others see command lines [default: admin.token]",
+        value_name = "TOKEN"
+    )]
     token: Option<String>,
     /// Print JSON as the API gives it; lists one object a line
     #[arg(long)]

@@ -220,6 +220,7 @@ fn one_or_many(id: Option<&String>, filter: &Filter, bulk: &Bulk) -> Result<(), 
 async fn list(args: &List) -> Result<(), Failure> {
     let ask = args.gateway.find()?;
     let shown = Shown {
+        under: "events",
         json: args.gateway.json,
         table: Table::new(&["RECEIVED", "ID", "SOURCE", "TYPE", "DELIVERIES"]),
         row: &|event| {

@@ -60,6 +60,7 @@ async fn list(args: &Args) -> Result<(), Failure> {
     .filter_map(|(name, value)| Some((name, value.clone()?)))
     .collect();
     let shown = Shown {
+        under: "events",
         json: args.gateway.json,
         table: Table::new(&[
             "RECEIVED",

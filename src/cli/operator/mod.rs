@@ -1,4 +1,5 @@
-//! The commands for a running gateway, through its admin API: `events`, `targets`, `sources` and `history`.
+//! The commands for a running gateway, through its admin API: `events`, `targets`, `sources`, `rejects` and
+//! `history`.
 //!
 //! `ask` finds the gateway and talks to it, `table` shows what it says; `--json` shows it as it came.
 
@@ -7,6 +8,7 @@ mod bulk;
 pub(super) mod events;
 pub(super) mod history;
 mod page;
+pub(super) mod rejects;
 mod show;
 pub(super) mod sources;
 mod table;

@@ -20,12 +20,14 @@ pub(super) struct Amount {
 
 /// What a list is shown as.
 pub(super) struct Shown<'a> {
+    /// Where the entries stand in the answer.
+    pub(super) under: &'static str,
     pub(super) json: bool,
     pub(super) table: Table,
     pub(super) row: &'a dyn Fn(&Value) -> Vec<String>,
 }
 
-/// Shows the entries of `path`, which stand there under `events`. True if there were any.
+/// Shows the entries of `path`. True if there were any.
 pub(super) async fn list(
     ask: &Ask,
     path: &str,
@@ -41,7 +43,7 @@ pub(super) async fn list(
         query.push(("limit", left.min(PAGE_MAX).to_string()));
         query.extend(cursor.take().map(|cursor| ("cursor", cursor)));
         let answer = ask.get(path, &query).await?;
-        let events = answer["events"]
+        let events = answer[shown.under]
             .as_array()
             .map(Vec::as_slice)
             .unwrap_or_default();

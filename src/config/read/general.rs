@@ -38,6 +38,8 @@ const CONNECTIONS_MAX: usize = 1_000_000;
 const SIGNATURES_MAX: usize = 1_000;
 /// Remembered keys: 8 GB at 80 bytes each.
 const DEDUPE_KEYS_MAX: usize = 100_000_000;
+/// Refused requests of one client that are kept in a second: more than are written in one.
+const REJECTS_PER_CLIENT_MAX: usize = 1_000_000;
 
 /// Reads `admin`.
 pub(super) fn admin(top: &Map<'_>, public: SocketAddr) -> Admin {
@@ -138,6 +140,7 @@ pub(super) fn limits(section: Option<&Node<'_>>) -> Limits {
         idle_timeout: Duration::from_secs(75),
         dedupe_keys: 1_000_000,
         signatures: 16,
+        rejects_per_client: 10,
     };
     let keys = &[
         "body",
@@ -150,6 +153,7 @@ pub(super) fn limits(section: Option<&Node<'_>>) -> Limits {
         "idle_timeout",
         "dedupe_keys",
         "signatures",
+        "rejects_per_client",
     ];
     let Some(map) = below(section, keys) else {
         return limits;
@@ -176,6 +180,13 @@ pub(super) fn limits(section: Option<&Node<'_>>) -> Limits {
         &count_kind::<SIGNATURES_MAX>(),
         limits.signatures,
     );
+    let per_client = map.read(
+        "rejects_per_client",
+        &count_kind::<REJECTS_PER_CLIENT_MAX>(),
+    );
+    if let Some(per_client) = per_client.and_then(|count| u32::try_from(count).ok()) {
+        limits.rejects_per_client = per_client;
+    }
     if map.get("body").is_none() && limits.in_flight_bytes < limits.body_bytes {
         map.node().problem_at_key(format!(
             "in_flight_bytes is {}, less than one body, which may have {}; raise it or lower body",

@@ -8,6 +8,7 @@ mod fit;
 mod general;
 mod handshake;
 mod params;
+mod rejects;
 mod respond;
 mod retry;
 mod route;

@@ -2,7 +2,7 @@
 //! wrong in places (its path, whom it feeds) is kept, so that checks across sources still see it.
 
 use super::{
-    dedupe, event, general, handshake, params, replaced, respond,
+    dedupe, event, general, handshake, params, rejects, replaced, respond,
     route::{self, Forward},
     sample, scheme, secrets, target,
 };
@@ -35,6 +35,7 @@ const KEYS: &[&str] = &[
     "respond",
     "forward",
     "limits",
+    "rejects",
     "status",
     "sample",
 ];
@@ -169,6 +170,9 @@ fn whole(
         .and_then(|node| node.map(&["body"]))
         .and_then(|map| general::body_limit(&map, around.limits.in_flight_bytes))
         .unwrap_or(around.limits.body_bytes);
+    let rejects = map
+        .get_some("rejects")
+        .and_then(|node| rejects::read(&node));
     let forward = map
         .need(
             "forward",
@@ -219,6 +223,7 @@ fn whole(
         respond,
         routes,
         body_limit_bytes,
+        rejects,
     };
     check_together(&source, map);
     Some((source, made))

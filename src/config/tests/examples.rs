@@ -103,6 +103,7 @@ fn the_whole_example_around_its_sources() {
     assert_eq!(config.limits.header_bytes, 32 << 10);
     assert_eq!(config.limits.headers, 100);
     assert_eq!(config.limits.signatures, 16);
+    assert_eq!(config.limits.rejects_per_client, 10);
     assert_eq!(config.limits.connections, 10_000);
     assert_eq!(config.limits.in_flight_bytes, 64 << 20);
     assert_eq!(config.limits.header_timeout, secs(10));

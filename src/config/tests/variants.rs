@@ -18,7 +18,7 @@ listen: :1
 admin: { listen: '[::1]:2', token: t }
 store: { path: /s, max_size: 100MiB, min_free: 0, retention: 0s, dead_retention: 1h, attempts: 0, history: 720h, scrub: 0s, start_check: 0s }
 limits: { body: 2KiB, header_bytes: 1KiB, headers: 3, connections: 4, in_flight_bytes: 5KiB,
-          header_timeout: 6s, body_timeout: 7s, idle_timeout: 8s, dedupe_keys: 9 }
+          header_timeout: 6s, body_timeout: 7s, idle_timeout: 8s, dedupe_keys: 9, rejects_per_client: 12 }
 shutdown: { delay: 10s, timeout: 11s }
 sources:
   a:
@@ -36,6 +36,7 @@ sources:
     respond: { status: 202, body: '[accepted]', content_type: text/plain }
     forward: [t]
     limits: { body: 3KiB }
+    rejects: { keep: 13, max_size: 14KiB }
 targets:
   t: { url: https://a/, timeout: 1s, connect_timeout: 500ms, connection_max_age: 0s, format: cloudevents, concurrency: 2, retry: { first: 3s, factor: 1.5, max: 4s, give_up_after: 0s, max_attempts: 7 }, rate: 600/m,
        breaker: { failures: 3, rate: 80%, min_attempts: 9, window: 1m, hold: 100ms }, max_backlog: 10%, when_full: dead_letter, replaces: u }
@@ -62,6 +63,7 @@ fn values_differ_from_their_defaults_where_the_file_says_so() {
         (limits.body_bytes, limits.header_bytes, limits.headers),
         (2_048, 1_024, 3)
     );
+    assert_eq!(limits.rejects_per_client, 12);
     assert_eq!(
         (
             limits.connections,
@@ -149,6 +151,24 @@ fn values_of_a_source_differ_from_their_defaults_too() {
     assert_eq!(a.respond.body.as_deref(), Some(&b"[accepted]"[..]));
     assert_eq!(a.respond.content_type, "text/plain");
     assert_eq!(a.body_limit_bytes, 3_072);
+    let rejects = a.rejects.expect("they are kept");
+    assert_eq!((rejects.keep, rejects.max_size_bytes), (13, 14_336));
+}
+
+#[test]
+fn refused_requests_are_kept_only_where_that_is_asked_for() {
+    let kept = |rejects: &str| {
+        let (config, _) = accepted(&format!(
+            "sources: {{ a: {{ verify: bearer, secret: s, forward: http://a/{rejects} }} }}"
+        ));
+        let rejects = config.sources[0].rejects;
+        rejects.map(|rejects| (rejects.keep, rejects.max_size_bytes))
+    };
+    assert_eq!(kept(""), None);
+    assert_eq!(kept(", rejects: null"), None);
+    assert_eq!(kept(", rejects: {}"), Some((1_000, 10 << 20)));
+    assert_eq!(kept(", rejects: { keep: 5 }"), Some((5, 10 << 20)));
+    assert_eq!(kept(", rejects: { max_size: 1KiB }"), Some((1_000, 1_024)));
 }
 
 #[test]

@@ -13,7 +13,8 @@ const TOKEN: &str = "open-sesame";
 #[test]
 fn the_description_is_served_as_yaml_and_as_json() {
     let app = App::start();
-    let gate = Home::new(&config(&app)).start();
+    let home = Home::new(&config(&app));
+    let gate = home.start();
     let json = get(&gate, "/openapi.json");
     assert_eq!(json["openapi"], "3.1.0");
     let yaml = gate.admin_get("/api/v1/openapi.yaml");

@@ -113,15 +113,19 @@ fn without_a_token_only_this_machine_is_answered() {
     assert_eq!(gate.admin_get("/metrics").status, 200);
 }
 
+/// Method, path, headers, body; status, and what the error says.
+type Case<'a> = (&'a str, String, &'a [&'a str], &'a [u8], u16, &'a str);
+
 #[test]
 fn what_makes_no_sense_is_refused_by_name() {
     let app = App::start();
-    let gate = Home::new(&config(&app)).start();
+    let home = Home::new(&config(&app));
+    let gate = home.start();
     let id = send(&gate, "erp", 1, "a");
     let json = ["Host: localhost", "Content-Type: application/json"];
     let large = vec![b' '; 1 << 20];
     let replay = format!("/api/v1/events/{id}/replay");
-    let cases: Vec<(&str, String, &[&str], &[u8], u16, &str)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         (
             "GET",
             "/api/v1/events?limit=0".into(),
@@ -340,7 +344,8 @@ fn what_makes_no_sense_is_refused_by_name() {
 #[test]
 fn whoever_asks_holds_no_sender_up() {
     let app = App::start();
-    let gate = Home::new(&config(&app)).start();
+    let home = Home::new(&config(&app));
+    let gate = home.start();
     let mut sender = Connection::open(gate.public);
     for n in 0..300 {
         sender.send(&event("erp", n, "a")).id();

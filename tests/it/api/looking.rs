@@ -8,7 +8,8 @@ use std::collections::HashSet;
 #[test]
 fn pages_show_every_event_once_newest_first() {
     let app = App::start();
-    let gate = Home::new(&config(&app)).start();
+    let home = Home::new(&config(&app));
+    let gate = home.start();
     let mut connection = Connection::open(gate.public);
     let mut sent: Vec<String> = (0..450)
         .map(|n| connection.send(&event("erp", n, "order.created")).id())
@@ -44,7 +45,8 @@ fn filters_mean_what_they_say() {
         let body = String::from_utf8_lossy(&got.body).into_owned();
         Behaviour::Status(if body.contains("bad") { 500 } else { 200 })
     });
-    let gate = Home::new(&config(&app)).start();
+    let home = Home::new(&config(&app));
+    let gate = home.start();
     let good = send(&gate, "erp", 1, "order.created");
     let bad = send(&gate, "erp", 2, "order.bad");
     let shop = send(&gate, "shop", 3, "cart.filled");
@@ -100,7 +102,8 @@ fn a_forgotten_key_is_looked_for() {
         "event: { id: json:/id",
         "dedupe: { window: 50ms }, event: { id: json:/id",
     );
-    let gate = Home::new(&text).start();
+    let home = Home::new(&text);
+    let gate = home.start();
     let id = send(&gate, "erp", 1, "a");
     wait_until("its key is forgotten", || {
         gate.metric("hookgate_dedupe_keys{source=\"erp\"}") == 0.0
@@ -113,7 +116,8 @@ fn a_forgotten_key_is_looked_for() {
 fn one_event_is_shown_with_every_attempt_and_without_a_secret() {
     let app = App::start();
     let text = config(&app).replace("give_up_after: 0s", "give_up_after: 1h");
-    let gate = Home::new(&text).start();
+    let home = Home::new(&text);
+    let gate = home.start();
     app.choose(|got| {
         if got.header("hookgate-attempt") == "1" {
             Behaviour::Raw(b"HTTP/1.1 500 No\r\nContent-Length: 6\r\n\r\nnot me".to_vec())
@@ -165,7 +169,8 @@ fn one_event_is_shown_with_every_attempt_and_without_a_secret() {
 #[test]
 fn sources_and_targets_are_counted() {
     let app = App::start();
-    let gate = Home::new(&config(&app)).start();
+    let home = Home::new(&config(&app));
+    let gate = home.start();
     for n in 0..3 {
         send(&gate, "erp", n, "a");
     }
@@ -206,7 +211,8 @@ fn history_outlives_what_was_delivered() {
         "store: {{ path: ./data, min_free: 1MiB, history: 720h }}\n{}",
         config(&app)
     );
-    let gate = Home::new(&text).start();
+    let home = Home::new(&text);
+    let gate = home.start();
     let id = send(&gate, "erp", 7, "a");
     wait_for_state(&gate, &id, "app", "delivered");
     for query in [

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 #[test]
 fn a_replay_keeps_id_and_key_and_counts() {
     let app = App::start();
-    let gate = Home::new(&config(&app)).start();
+    let home = Home::new(&config(&app));
+    let gate = home.start();
     let id = send(&gate, "erp", 1, "a");
     wait_for_state(&gate, &id, "app", "delivered");
     for replay in 1..=2 {
@@ -39,7 +40,8 @@ fn a_replay_keeps_id_and_key_and_counts() {
 fn a_replay_goes_to_another_target_to_a_url_or_as_another_event() {
     let app = App::start();
     let elsewhere = App::start();
-    let gate = Home::new(&config(&app)).start();
+    let home = Home::new(&config(&app));
+    let gate = home.start();
     let id = send(&gate, "erp", 1, "a");
     wait_for_state(&gate, &id, "app", "delivered");
     let key = app.got()[0].header("hookgate-dedupe-key").to_owned();
@@ -88,7 +90,8 @@ fn a_replay_goes_to_another_target_to_a_url_or_as_another_event() {
 fn a_dead_letter_is_replayed_or_discarded() {
     let app = App::start();
     app.behave(Behaviour::Status(422));
-    let gate = Home::new(&config(&app)).start();
+    let home = Home::new(&config(&app));
+    let gate = home.start();
     let (first, second) = (send(&gate, "erp", 1, "a"), send(&gate, "erp", 2, "a"));
     for id in [&first, &second] {
         wait_for_state(&gate, id, "app", "dead");
@@ -108,7 +111,8 @@ fn a_dead_letter_is_replayed_or_discarded() {
 fn many_are_counted_first_and_done_page_by_page() {
     let app = App::start();
     app.behave(Behaviour::Status(422));
-    let gate = Home::new(&config(&app)).start();
+    let home = Home::new(&config(&app));
+    let gate = home.start();
     let mut connection = Connection::open(gate.public);
     let sent: Vec<String> = (0..35)
         .map(|n| connection.send(&super::event("erp", n, "a")).id())
@@ -166,7 +170,8 @@ fn many_are_counted_first_and_done_page_by_page() {
 fn many_are_discarded() {
     let app = App::start();
     app.behave(Behaviour::Status(422));
-    let gate = Home::new(&config(&app)).start();
+    let home = Home::new(&config(&app));
+    let gate = home.start();
     for n in 0..12 {
         send(&gate, "shop", n, "a");
     }
@@ -241,7 +246,8 @@ fn after_an_outage_what_waits_is_tried_now() {
         "first: 20ms, max: 50ms, give_up_after: 0s",
         &format!("first: {hour}, max: {hour}"),
     );
-    let gate = Home::new(&text).start();
+    let home = Home::new(&text);
+    let gate = home.start();
     app.go_down();
     let sent: Vec<String> = (0..5).map(|n| send(&gate, "erp", n, "a")).collect();
     wait_until("an attempt has failed", || {

@@ -32,16 +32,9 @@ impl Mounted {
     }
 
     fn mount(words: &[&str], at: &Path) -> Option<Self> {
-        let mounted = Command::new("mount")
-            .args(words)
-            .arg(at)
-            .stderr(Stdio::null())
-            .status();
-        if mounted.is_ok_and(|status| status.success()) {
-            return Some(Self(at.to_owned()));
-        }
-        tools::skip(&format!("cannot mount: {words:?}"));
-        None
+        let at_text = at.to_str().expect("UTF-8");
+        let words = [words, &[at_text]].concat();
+        tools::allows("mounting", "mount", &words).then(|| Self(at.to_owned()))
     }
 
     /// Mounts it anew with these options.

@@ -161,7 +161,7 @@ sources: { a: { verify: none, forward: http://a/ } }
         ("one port for both", "listen: :9444\nsources: { a: { verify: none, forward: http://a/ } }\n"),
         ("one address for both", "listen: :80\nadmin: { listen: 127.0.0.1:80 }\nsources: { a: { verify: none, forward: http://a/ } }\n"),
         ("zero limits", "
-limits: { body: 0, headers: 0, connections: 0, in_flight_bytes: 0B, header_timeout: 0s, body_timeout: 0ms, idle_timeout: 0s, dedupe_keys: 0, header_bytes: 0, signatures: 0 }
+limits: { body: 0, headers: 0, connections: 0, in_flight_bytes: 0B, header_timeout: 0s, body_timeout: 0ms, idle_timeout: 0s, dedupe_keys: 0, header_bytes: 0, signatures: 0, rejects_per_client: 0 }
 store: { max_size: 0, dead_retention: 0s, scrub: often, start_check: 1 }
 shutdown: { timeout: 0s }
 sources: { a: { verify: none, forward: http://a/ } }
@@ -178,6 +178,7 @@ limits:
   dedupe_keys: -5
   header_bytes: 2MiB
   signatures: 1001
+  rejects_per_client: 1000001
 sources: { a: { verify: none, forward: http://a/ } }
 "),
         ("a body larger than all bodies", "limits: { body: 65MiB }\nsources: { a: { verify: none, limits: { body: 1GiB }, forward: http://a/ } }\n"),

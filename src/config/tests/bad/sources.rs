@@ -263,6 +263,15 @@ fn the_parts_of_a_source() {
                 ),
                 ("a status that is text", "respond: { status: ok }"),
                 ("a limit of zero", "limits: { body: 0 }"),
+                ("rejects that are a number", "rejects: 1000"),
+                (
+                    "rejects without bounds",
+                    "rejects: { keep: 0, max_size: 0, age: 24h }",
+                ),
+                (
+                    "rejects without end",
+                    "rejects: { keep: 1000001, max_size: 10M }",
+                ),
                 ("an own heir", "replaces: erp"),
                 ("a bad heir", "replaces: ERP"),
             ],
