@@ -2,6 +2,7 @@
 //! commits are visible before they are announced, pages are read before they arrive, clocks jump, apps go away, and
 //! operators pause and hasten.
 
+mod outage;
 mod steered;
 
 use super::breaker::{Change, Ended, Reach};

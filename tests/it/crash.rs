@@ -20,8 +20,8 @@ struct Scenario {
     pipelined: usize,
     /// Events that wait before the first kill.
     pending: u64,
-    /// What an operator does meanwhile, such as replaying: called while the load runs.
-    meanwhile: fn(&Gate, &mut fastrand::Rng),
+    /// Whether operators replay meanwhile, until the kill cuts them off as well.
+    replaying: bool,
 }
 
 impl Scenario {
@@ -34,7 +34,7 @@ impl Scenario {
             senders: 8,
             pipelined: 1,
             pending: 0,
-            meanwhile: |_, _| {},
+            replaying: false,
         }
     }
 
@@ -45,6 +45,12 @@ impl Scenario {
         let mut oracle = Oracle::new(self.body_bytes, self.store);
         let home = oracle.home();
         let load = oracle.load(self.senders, self.pipelined);
+        let operators = self.replaying.then(|| oracle.operators(&mut random));
+        let replay_at = |gate: Option<&Gate>| {
+            if let Some(operators) = &operators {
+                operators.aim(gate.map(|gate| gate.admin));
+            }
+        };
         if self.pending > 0 {
             oracle.app.go_down();
             let gate = home.start();
@@ -65,7 +71,7 @@ impl Scenario {
             }
             let gate = home.start();
             load.aim(Some(gate.public));
-            (self.meanwhile)(&gate, &mut random);
+            replay_at(Some(&gate));
             if random.bool() {
                 // The moment is chosen by the work that was done ...
                 let goal = oracle.acknowledged() + random.u64(1..=100) * self.pipelined as u64;
@@ -77,17 +83,24 @@ impl Scenario {
             }
             gate.kill();
             load.aim(None);
+            replay_at(None);
         }
         load.finish();
+        if let Some(operators) = operators {
+            operators.finish();
+        }
         assert!(oracle.acknowledged() > 0);
         oracle.new_epoch(&home);
         let gate = home.start();
         let verdict = oracle.judge(&gate, false);
-        assert!(gate.stop().0.success());
-        let text = format!(
+        let mut text = format!(
             "{} kills under load, {starts_cut} more during a start; {verdict}",
             self.kills
         );
+        if self.replaying {
+            text = format!("{text}; {}", oracle.judge_replays(&gate));
+        }
+        assert!(gate.stop().0.success());
         torture::summary(self.name, seed, &text);
     }
 }
@@ -137,6 +150,16 @@ fn killed_while_many_wait() {
         senders: 8,
         pipelined: 16,
         ..Scenario::new("killed_while_many_wait", 6)
+    }
+    .run();
+}
+
+#[test]
+fn killed_while_replaying() {
+    Scenario {
+        replaying: true,
+        senders: 4,
+        ..Scenario::new("killed_while_replaying", 10)
     }
     .run();
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Lets the reader and the writer do what they can.
-fn turn(world: &mut World) {
+pub(super) fn turn(world: &mut World) {
     loop {
         let mut busy = false;
         for op in [Op::Commit, Op::Announce, Op::Plan, Op::Arrive] {
@@ -16,7 +16,7 @@ fn turn(world: &mut World) {
 }
 
 /// Attempts that run at the most when as many begin as may, and none ends.
-fn begun(world: &mut World) -> usize {
+pub(super) fn begun(world: &mut World) -> usize {
     loop {
         turn(world);
         if !world.run(&Op::Look(0)) {

@@ -2,7 +2,7 @@
 
 use super::{Reply, Request, eventually, sender::Connection};
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -225,20 +225,8 @@ impl Gate {
     /// POSTs JSON to a path of the admin side.
     #[track_caller]
     pub(crate) fn admin_post(&self, path: &str, body: &serde_json::Value) -> Reply {
-        let body = body.to_string();
-        let mut connection = Connection::open(self.admin);
-        connection.write(
-            format!(
-                "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\
-                 Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-                body.len()
-            )
-            .as_bytes(),
-        );
-        connection
-            .read_reply()
-            .expect("readable")
-            .expect("an answer")
+        let stream = TcpStream::connect(self.admin).expect("the gateway takes connections");
+        try_post(stream, path, body).expect("an answer")
     }
 
     /// The value of a series, such as `hookgate_events_total{source="a",result="accepted"}`; labels in any order.
@@ -295,6 +283,27 @@ impl Drop for Gate {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// POSTs JSON to a path of an admin side that may go away meanwhile.
+pub(crate) fn try_post(
+    admin: TcpStream,
+    path: &str,
+    body: &serde_json::Value,
+) -> std::io::Result<Reply> {
+    let body = body.to_string();
+    let mut connection = Connection::over(admin);
+    connection.try_write(
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .as_bytes(),
+    )?;
+    connection
+        .read_reply()?
+        .ok_or_else(|| std::io::ErrorKind::UnexpectedEof.into())
 }
 
 /// The value of a series in Prometheus text; its labels may stand in any order.

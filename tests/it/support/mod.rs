@@ -5,6 +5,7 @@ pub(crate) mod device;
 pub(crate) mod gate;
 pub(crate) mod hole;
 pub(crate) mod mount;
+pub(crate) mod operators;
 pub(crate) mod oracle;
 pub(crate) mod process;
 pub(crate) mod sender;

@@ -4,6 +4,7 @@
 //! Each start of a gateway is an *epoch*, which its configuration names in the target's URL: so a delivery is known
 //! to come from before or after a crash, and a repeat can only be excused by the crash that lies between the two.
 
+use super::operators::{Operators, Replays};
 use super::sender::Connection;
 use super::{App, Gate, Request, app::Got, gate::Home, hmac_sha256_hex};
 use std::collections::HashMap;
@@ -35,25 +36,30 @@ struct Taken {
     again: HashMap<u64, u64>,
     /// Deliveries repeated without a crash between.
     again_within: u64,
-    /// Deliveries that somebody asked to repeat.
-    replayed: u64,
     /// What never came from a sender as it arrived.
     wrong: Vec<String>,
 }
 
 /// What the two sides have seen.
 #[derive(Debug)]
-struct Ledger {
+pub(super) struct Ledger {
     body_bytes: usize,
     next: AtomicU64,
     acknowledged: Mutex<Vec<u64>>,
     refused: AtomicU64,
     taken: Mutex<Taken>,
+    replays: Mutex<Replays>,
 }
 
 impl Ledger {
     fn taken(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().expect("no test thread panicked with it")
+    }
+
+    pub(super) fn replays(&self) -> MutexGuard<'_, Replays> {
+        self.replays
+            .lock()
+            .expect("no test thread panicked with it")
     }
 
     fn acknowledged(&self) -> MutexGuard<'_, Vec<u64>> {
@@ -79,16 +85,28 @@ impl Ledger {
         if got.body != body(n, self.body_bytes) {
             return taken.wrong.push(format!("the body of {n} has changed"));
         }
-        if got.has("hookgate-replay") {
-            taken.replayed += 1;
-            return;
-        }
-        let index = usize::try_from(n).expect("fits");
-        if taken.last.len() <= index {
-            taken.last.resize(index + 1, None);
-        }
-        match taken.last[index].replace(epoch) {
-            None => taken.events += 1,
+        let id = got.header("hookgate-event-id");
+        let before = if got.has("hookgate-replay") {
+            let replay = got.header("hookgate-replay").parse();
+            let replay = replay.expect("a replay is counted");
+            match self.replays().take(n, id, replay, epoch) {
+                Ok(before) => before,
+                Err(lack) => return taken.wrong.push(lack),
+            }
+        } else {
+            let index = usize::try_from(n).expect("fits");
+            if taken.last.len() <= index {
+                taken.last.resize(index + 1, None);
+            }
+            let before = taken.last[index].replace(epoch);
+            if before.is_none() {
+                taken.events += 1;
+                self.replays().remember(id);
+            }
+            before
+        };
+        match before {
+            None => {}
             Some(before) if before == epoch => taken.again_within += 1,
             Some(before) => *taken.again.entry(before).or_default() += 1,
         }
@@ -129,6 +147,7 @@ impl Oracle {
             acknowledged: Mutex::new(Vec::new()),
             refused: AtomicU64::new(0),
             taken: Mutex::new(Taken::default()),
+            replays: Mutex::new(Replays::default()),
         });
         let app = App::observed({
             let ledger = Arc::clone(&ledger);
@@ -242,10 +261,18 @@ impl Oracle {
         }
     }
 
+    /// Starts operators who replay what is delivered, each a request at a time.
+    pub(crate) fn operators(&self, random: &mut fastrand::Rng) -> Operators {
+        Operators::new(&self.ledger, random)
+    }
+
     /// Waits for `goal`, as long as there is progress in what is acknowledged or delivered.
     #[track_caller]
     pub(crate) fn wait(&self, what: &str, mut goal: impl FnMut() -> bool) {
-        let progress = || (self.acknowledged(), self.delivered());
+        let progress = || {
+            let replayed = self.ledger.replays().delivered;
+            (self.acknowledged(), self.delivered() + replayed)
+        };
         let (mut last, mut since) = (progress(), Instant::now());
         while !goal() {
             let now = progress();
@@ -287,6 +314,19 @@ impl Oracle {
             repeated: taken.again.values().sum(),
             repeated_worst: worst,
         }
+    }
+
+    /// The same of what operators asked for, once that is delivered too.
+    #[track_caller]
+    pub(crate) fn judge_replays(&self, gate: &Gate) -> String {
+        /// Events that the gateway is asked about.
+        const LOOKED_AT: usize = 300;
+        let replays = self.ledger.replays();
+        for (id, came) in replays.counts().take(LOOKED_AT) {
+            let event = gate.admin_get(&format!("/api/v1/events/{id}")).json();
+            assert_eq!(event["replays"], came, "{event}");
+        }
+        replays.judge()
     }
 
     /// What is acknowledged and was never delivered.
