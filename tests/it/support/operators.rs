@@ -48,7 +48,7 @@ impl Replays {
         if self.ids.len() < IDS_MAX {
             self.ids.push(id.to_owned());
         } else {
-            self.ids[fastrand::usize(..IDS_MAX)] = id.to_owned();
+            id.clone_into(&mut self.ids[fastrand::usize(..IDS_MAX)]);
         }
     }
 
