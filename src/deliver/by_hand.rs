@@ -62,7 +62,7 @@ pub(super) async fn post(url: &Uri, event: &Event, replay: u32) -> Handed {
         connection_max_age: Duration::ZERO,
     };
     let client = Client::new(url, limits);
-    let outfit = Outfit::new(Arc::default(), None, Format::Plain);
+    let outfit = Outfit::new(Arc::default(), None, Format::Plain, Vec::new());
     let attempt = Attempt { number: 1, replay };
     let headers = || outfit.headers(event, attempt, clock::unix_ms());
     let exchange = client.post(headers, &event.body, ANSWER_KEPT_BYTES);

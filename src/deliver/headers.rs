@@ -8,7 +8,7 @@ use crate::config::target::Format;
 use crate::event::{Event, SecretHeader};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use std::fmt;
+use std::{fmt, sync::Arc};
 use uuid::Uuid;
 
 /// Bytes of an event type that are sent. A vendor's type is a word; a longer one would break the app's own limit
@@ -40,12 +40,20 @@ pub(super) struct Outfit {
     secrets: PresentSecrets,
     signer: Option<Signer>,
     format: Format,
+    /// The sources whose events are routed here: their secrets are put back.
+    fed_by: Vec<Arc<str>>,
 }
 
 impl Outfit {
     /// Prepares what is the same for every event.
-    pub(super) fn new(secrets: PresentSecrets, signer: Option<Signer>, format: Format) -> Self {
+    pub(super) fn new(
+        secrets: PresentSecrets,
+        signer: Option<Signer>,
+        format: Format,
+        fed_by: Vec<Arc<str>>,
+    ) -> Self {
         Self {
+            fed_by,
             secrets,
             signer,
             format,
@@ -76,7 +84,11 @@ impl Outfit {
 
     /// A secret that was renamed or removed is replaced by the source's first: the app knows the present ones.
     /// A source that is gone has none.
+    /// A target that the source does not feed (an operator sends it a replay) may be anybody's: it gets none.
     fn put_back(&self, headers: &mut HeaderMap, source: &str, secret: &SecretHeader) {
+        if self.fed_by.iter().all(|name| **name != *source) {
+            return;
+        }
         let secrets = self.secrets.read();
         let Some(known) = secrets.get(source) else {
             return;
@@ -217,7 +229,6 @@ mod tests {
     use crate::deliver::{SecretHeaders, SecretValue};
     use crate::event::{DedupeKey, EventId, Seq, StoreTag};
     use bytes::Bytes;
-    use std::sync::Arc;
 
     const RECEIVED_MS: u64 = 1_769_855_400_007;
 
@@ -244,7 +255,7 @@ mod tests {
     }
 
     fn plain() -> Outfit {
-        Outfit::new(Arc::default(), None, Format::Plain)
+        Outfit::new(Arc::default(), None, Format::Plain, Vec::new())
     }
 
     fn nth(number: u32) -> Attempt {
@@ -329,7 +340,13 @@ mod tests {
             value(http::header::AUTHORIZATION, "old", "Bearer o"),
         ];
         let secrets: SecretHeaders = [("erp".into(), values)].into();
-        let outfit = Outfit::new(Arc::new(secrets.into()), None, Format::Plain);
+        let secrets: PresentSecrets = Arc::new(secrets.into());
+        let fed_by = |sources: &[&str]| {
+            let sources = sources.iter().map(|&source| source.into()).collect();
+            Outfit::new(Arc::clone(&secrets), None, Format::Plain, sources)
+        };
+        let outfit = fed_by(&["erp", "removed"]);
+        let stranger = fed_by(&["other"]);
         let cases = [
             ("erp", "old", Some("Bearer o")),
             ("erp", "gone", Some("Bearer n")),
@@ -348,6 +365,11 @@ mod tests {
                 expected,
                 "{source} {secret}"
             );
+            let elsewhere = stranger.headers(&event, nth(1), 0);
+            assert!(
+                !elsewhere.contains_key("authorization"),
+                "a replay to a target that the source does not feed"
+            );
         }
         assert!(!format!("{outfit:?}").contains("Bearer"));
     }
@@ -362,7 +384,12 @@ mod tests {
             ("x-webhook", "kept"),
         ]);
         let keys = [key, SigningKey::new(b"old".to_vec())];
-        let outfit = Outfit::new(Arc::default(), Signer::new(&keys), Format::Plain);
+        let outfit = Outfit::new(
+            Arc::default(),
+            Signer::new(&keys),
+            Format::Plain,
+            Vec::new(),
+        );
         let headers = outfit.headers(&event, nth(1), 1_614_265_330_999);
         let id = event.id.to_string();
         let signer = Signer::new(&keys).expect("keys");
@@ -396,7 +423,7 @@ mod tests {
     #[test]
     fn cloudevents_wear_both() {
         let event = event(&[("content-type", "application/json"), ("ce-id", "theirs")]);
-        let outfit = Outfit::new(Arc::default(), None, Format::CloudEvents);
+        let outfit = Outfit::new(Arc::default(), None, Format::CloudEvents, Vec::new());
         let headers = outfit.headers(&event, nth(1), 0);
         let id = event.id.to_string();
         for (name, value) in [

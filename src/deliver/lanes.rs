@@ -20,7 +20,7 @@ const HEADS_MAX: usize = 64;
 
 /// Lanes whose next is to be asked for: many more than are out at one time. Beyond it (an operator discards while
 /// nothing may be read) all that waits is read anew.
-const FREED_MAX: usize = 65_536;
+const FREED_MAX: usize = if cfg!(test) { 3 } else { 65_536 };
 
 /// The lanes of one target.
 #[derive(Debug)]
@@ -119,7 +119,15 @@ impl Lanes {
 
     /// A page is going to be read. Ends with [`Self::end_read`].
     pub(super) fn begin_read(&mut self) {
-        self.settled = self.ordered.then(HashSet::new);
+        self.settled = Some(HashSet::new());
+    }
+
+    /// Nobody knows what was being read.
+    pub(super) fn lose_read(&mut self) {
+        self.settled = None;
+        if self.ordered {
+            self.overflow();
+        }
     }
 
     /// The page has arrived, or will not.
@@ -133,11 +141,10 @@ impl Lanes {
             .settled
             .as_ref()
             .is_some_and(|settled| settled.contains(&row.seq));
-        !self.ordered
-            || (!is_settled
-                && row
-                    .lane
-                    .is_none_or(|lane| !self.occupied.contains_key(&lane)))
+        let is_free = row
+            .lane
+            .is_none_or(|lane| !self.occupied.contains_key(&lane));
+        !is_settled && (is_free || !self.ordered)
     }
 
     /// A delivery is durably settled; `for_good`: it waits no more. True if the next of its lane is to be asked for.
@@ -162,13 +169,22 @@ impl Lanes {
             return;
         }
         if self.freed.len() >= FREED_MAX {
-            self.overflowed = true;
-            self.freed = VecDeque::new();
-            self.is_freed = HashSet::new();
-            return;
+            return self.overflow();
         }
         self.is_freed.insert(lane);
         self.freed.push_back(lane);
+    }
+
+    fn overflow(&mut self) {
+        self.overflowed = true;
+        self.more = true;
+        self.freed = VecDeque::new();
+        self.is_freed = HashSet::new();
+    }
+
+    /// Whether the next of some lane is to be asked for.
+    pub(super) fn has_freed(&self) -> bool {
+        !self.freed.is_empty()
     }
 
     /// Nothing waits but what is queued or out: no lane has a next.
@@ -184,9 +200,13 @@ impl Lanes {
     }
 
     /// Whether more lanes were freed than are remembered: once nothing is queued or out, all has to be read anew.
-    /// Asked once for each time.
-    pub(super) fn overflowed(&mut self) -> bool {
-        std::mem::take(&mut self.overflowed)
+    pub(super) fn is_overflowed(&self) -> bool {
+        self.overflowed
+    }
+
+    /// All is going to be read anew.
+    pub(super) fn begin_anew(&mut self) {
+        self.overflowed = false;
     }
 
     /// The lanes to ask the store for the next of. One that is freed while they are read is asked for again. Ends with

@@ -116,6 +116,8 @@ pub struct Setup {
     pub backlog: Backlog,
     /// Its handles.
     pub metrics: TargetMetrics,
+    /// Names of the sources whose events are routed to it.
+    pub fed_by: Vec<Arc<str>>,
 }
 
 impl Deliver {

@@ -77,6 +77,8 @@ enum Op {
     Arrive,
     /// The page cannot be read.
     Unreadable,
+    /// The reader panics, and begins anew.
+    Forget,
     /// A worker that was summoned or is done looks for a job.
     Look(usize),
     /// A worker's attempt ends.
@@ -251,6 +253,12 @@ impl World {
             Op::Plan => self.plan(),
             Op::Arrive => self.arrive(),
             Op::Unreadable => self.unreadable(),
+            Op::Forget => {
+                self.reading = None;
+                self.scheduler.forget_page();
+                self.reader_rung = true;
+                true
+            }
             Op::Look(nth) => self.look(nth),
             Op::Discard(nth) => self.discard(nth),
             Op::End(nth, end) => self.end(nth, end),
@@ -710,6 +718,7 @@ fn any_op() -> impl Strategy<Value = Op> {
         8 => Just(Op::Plan),
         6 => Just(Op::Arrive),
         1 => Just(Op::Unreadable),
+        1 => Just(Op::Forget),
         12 => (0usize..8).prop_map(Op::Look),
         10 => (0usize..8, any_end).prop_map(|(nth, end)| Op::End(nth, end)),
         4 => (0u64..3_000).prop_map(Op::Pass),
@@ -885,6 +894,24 @@ fn retries_that_are_out_cost_the_others_no_page() {
     }
     assert_eq!(world.out.len(), 180, "all were attempted before any commit");
     assert!(reads < 60 + 10, "{reads} pages for 60 retries");
+}
+
+/// The reader waits for the queue to be empty: whatever empties it has to ring.
+#[test]
+fn discarding_the_last_queued_retry_holds_up_no_other() {
+    let mut world = World::with_pages(12, 10_000, 1);
+    while world.run(&Op::Plan) && world.run(&Op::Arrive) {}
+    for _ in 0..CONCURRENCY {
+        world.run(&Op::Look(0));
+        while world.run(&Op::Plan) && world.run(&Op::Arrive) {}
+    }
+    let queued = world
+        .rows
+        .iter()
+        .position(|(seq, (_, due_ms))| due_ms.is_some() && !world.out.contains(&Seq(*seq)));
+    world.run(&Op::Discard(queued.expect("one is queued, and more wait")));
+    while world.run(&Op::Announce) {}
+    world.settle_down();
 }
 
 #[test]

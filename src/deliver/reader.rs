@@ -33,6 +33,9 @@ async fn read(target: Arc<Target>, mut running: Running) {
         let read = match target.plan() {
             Plan::ReadFresh(page) => {
                 let rows = running.store.fresh(target.id, page.after, page.most).await;
+                if rows.is_err() {
+                    target.fill(Scheduler::unread_fresh);
+                }
                 rows.map(|rows| target.fill(|scheduler| scheduler.fill_fresh(page, rows, None)))
             }
             Plan::ReadInOrder(page) => {

@@ -65,15 +65,16 @@ impl Estate {
         log::abandoned(delivery, &self.name, attempts, DeadReason::Removed);
     }
 
-    /// A delivery is given up by an operator.
+    /// A delivery is given up by an operator, or since its payload is damaged.
     pub(super) fn discarded(&self, settlement: &Settlement) {
         self.pending.fetch_sub(1, Ordering::Relaxed);
         self.pending_bytes
             .fetch_sub(settlement.bytes, Ordering::Relaxed);
         self.metrics.pending.decrement(1.0);
         self.metrics.dead.increment(1.0);
-        let word = log::word(DeadReason::Discarded);
-        self.metrics.dead_total.increment(word);
+        if let Outcome::Dead { reason, .. } = settlement.outcome {
+            self.metrics.dead_total.increment(log::word(reason));
+        }
     }
 
     /// Dead letters are kept no longer.

@@ -17,14 +17,17 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    /// What a failed attempt leads to. `attempts` counts it; the age is counted from `since_ms`. The last try comes at the very end of the patience, even
-    /// where the schedule or the app (`asked`, its `Retry-After`) would have it later: late beats never.
+    /// What a failed attempt leads to. `attempts` counts it; the age is counted from `since_ms`. The last try comes at the
+    /// very end of the patience, even where the schedule or the app (`asked`, its `Retry-After`) would have it later: late
+    /// beats never. One that was made to ask whether the app is up (`probe`) ends nothing by its number: an outage must
+    /// not use up what an event has.
     pub(super) fn after_failure(
         &self,
         attempts: u32,
         since_ms: u64,
         now_ms: u64,
         asked: Option<Duration>,
+        probe: bool,
     ) -> Outcome {
         let end_ms = since_ms.saturating_add(clock::millis(self.give_up_after));
         if now_ms >= end_ms {
@@ -33,7 +36,7 @@ impl Patience {
                 attempts,
             };
         }
-        if self.max_attempts.is_some_and(|most| attempts >= most) {
+        if !probe && self.max_attempts.is_some_and(|most| attempts >= most) {
             return Outcome::Dead {
                 reason: DeadReason::Attempts,
                 attempts,
@@ -127,7 +130,7 @@ mod tests {
         let patience = patience(Duration::from_mins(1));
         let dead = |now_ms| {
             matches!(
-                patience.after_failure(9, 1_000, now_ms, None),
+                patience.after_failure(9, 1_000, now_ms, None, false),
                 Outcome::Dead {
                     reason: DeadReason::Expired,
                     attempts: 9
@@ -143,11 +146,16 @@ mod tests {
     #[test]
     fn an_asked_delay_is_kept_up_to_the_maximum() {
         let patience = patience(Duration::from_hours(72));
-        let due =
-            |asked_s| match patience.after_failure(1, 0, 0, Some(Duration::from_secs(asked_s))) {
-                Outcome::Retry { due_ms, .. } => due_ms,
-                other => panic!("{other:?}"),
-            };
+        let due = |asked_s| match patience.after_failure(
+            1,
+            0,
+            0,
+            Some(Duration::from_secs(asked_s)),
+            false,
+        ) {
+            Outcome::Retry { due_ms, .. } => due_ms,
+            other => panic!("{other:?}"),
+        };
         assert_eq!(due(30), 30_000);
         assert_eq!(due(86_400), 600_000);
         assert_eq!(due(u64::MAX), 600_000);
@@ -161,18 +169,19 @@ mod tests {
             give_up_after: Duration::from_hours(72),
             max_attempts,
         };
-        let minutes =
-            |patience: &Patience, attempts| match patience.after_failure(attempts, 0, 0, None) {
-                Outcome::Retry { due_ms, .. } => Some(due_ms / MINUTE_MS),
-                Outcome::Dead {
-                    reason: DeadReason::Attempts,
-                    attempts: counted,
-                } => {
-                    assert_eq!(counted, attempts);
-                    None
-                }
-                other => panic!("{other:?}"),
-            };
+        let minutes = |patience: &Patience, attempts| match patience
+            .after_failure(attempts, 0, 0, None, false)
+        {
+            Outcome::Retry { due_ms, .. } => Some(due_ms / MINUTE_MS),
+            Outcome::Dead {
+                reason: DeadReason::Attempts,
+                attempts: counted,
+            } => {
+                assert_eq!(counted, attempts);
+                None
+            }
+            other => panic!("{other:?}"),
+        };
         let all = |patience: Patience| [1, 2, 3, 4, 5].map(|n| minutes(&patience, n));
         assert_eq!(all(listed(Some(3))), [Some(1), Some(5), None, None, None]);
         assert_eq!(
@@ -181,7 +190,7 @@ mod tests {
         );
         assert_eq!(all(listed(Some(1))), [None; 5]);
         // The age comes first.
-        let late = listed(Some(1)).after_failure(1, 0, 73 * 60 * MINUTE_MS, None);
+        let late = listed(Some(1)).after_failure(1, 0, 73 * 60 * MINUTE_MS, None, false);
         let expired = |outcome| {
             matches!(
                 outcome,
@@ -206,7 +215,7 @@ mod tests {
             let patience = patience(Duration::from_millis(patience_ms));
             let (received_ms, now_ms) = (5_000, 5_000 + age_ms);
             let asked = asked_s.map(Duration::from_secs);
-            match patience.after_failure(attempts, received_ms, now_ms, asked) {
+            match patience.after_failure(attempts, received_ms, now_ms, asked, false) {
                 Outcome::Retry { attempts: counted, due_ms } => {
                     prop_assert_eq!(counted, attempts);
                     prop_assert!(age_ms < patience_ms);

@@ -205,8 +205,7 @@ impl Scheduler {
         match settlement.outcome {
             Outcome::Retry { due_ms, .. } => self.reader_wanted |= self.due.expect(due_ms),
             Outcome::Delivered | Outcome::Dead { .. } => {
-                self.pending.deliveries = self.pending.deliveries.saturating_sub(1);
-                self.pending.bytes = self.pending.bytes.saturating_sub(settlement.bytes);
+                self.one_less(settlement.bytes);
             }
         }
         let for_good = !matches!(settlement.outcome, Outcome::Retry { .. });
@@ -218,6 +217,15 @@ impl Scheduler {
         self.leave_lane(settlement.lane, settlement.seq, for_good);
     }
 
+    /// What waits is less by one delivery. A damaged one does not know its bytes: they are right again with the last.
+    fn one_less(&mut self, bytes: u64) {
+        self.pending.deliveries = self.pending.deliveries.saturating_sub(1);
+        self.pending.bytes = match self.pending.deliveries {
+            0 => 0,
+            _ => self.pending.bytes.saturating_sub(bytes),
+        };
+    }
+
     /// A delivery has left its lane, `for_good` or until its retry.
     fn leave_lane(&mut self, lane: Option<Lane>, seq: Seq, for_good: bool) {
         let freed = self.lanes.settled(lane, seq, for_good);
@@ -225,7 +233,7 @@ impl Scheduler {
             // Nothing waits in the store that could be next.
             self.lanes.forget_freed();
         } else {
-            self.reader_wanted |= freed;
+            self.reader_wanted |= freed || self.lanes.is_overflowed();
         }
     }
 
@@ -253,14 +261,14 @@ impl Scheduler {
     /// An operator has given a delivery up. If it is queued it is not attempted any more, and whoever waits for it has
     /// to be told; if it is out, its settlement is still to come.
     pub(super) fn discarded(&mut self, settlement: &Settlement) -> Option<Job> {
-        self.pending.deliveries = self.pending.deliveries.saturating_sub(1);
-        self.pending.bytes = self.pending.bytes.saturating_sub(settlement.bytes);
+        self.one_less(settlement.bytes);
         self.due.settled(settlement.seq);
         let fresh = self.fresh.discard(settlement.seq);
-        self.reader_wanted |= fresh.is_some();
         let queued = fresh
             .or_else(|| self.due.discard(settlement.seq))
             .or_else(|| self.lanes.discard(settlement.seq));
+        // It may have been the last of its queue, which the reader waits for.
+        self.reader_wanted |= queued.is_some();
         if !self.out.contains(&settlement.seq) {
             self.leave_lane(settlement.lane, settlement.seq, true);
         }
@@ -368,7 +376,12 @@ impl Scheduler {
         if self.room() == 0 {
             return Plan::Wait(token_in);
         }
-        if self.queued() == 0 && self.out.is_empty() && self.lanes.overflowed() {
+        if self.lanes.is_overflowed() {
+            if self.queued() > 0 || !self.out.is_empty() {
+                // Each settlement rings, until nothing is left that could be read twice.
+                return Plan::Wait(token_in);
+            }
+            self.lanes.begin_anew();
             self.fresh.restart();
         }
         let lanes = self.lanes.wanted();
@@ -382,11 +395,12 @@ impl Scheduler {
         let fresh = self.fresh.wants_page() && !(due && self.due_turn);
         if fresh {
             let page = self.fresh.page(self.page_rows());
-            if self.lanes.is_ordered() {
-                self.lanes.begin_read();
-                return Plan::ReadInOrder(page);
-            }
-            return Plan::ReadFresh(page);
+            self.lanes.begin_read();
+            return if self.lanes.is_ordered() {
+                Plan::ReadInOrder(page)
+            } else {
+                Plan::ReadFresh(page)
+            };
         }
         if due {
             self.lanes.begin_read();
@@ -455,6 +469,7 @@ impl Scheduler {
     /// The reader has lost a page, and nobody knows of which time: whatever is due is read anew.
     pub(super) fn forget_page(&mut self) {
         self.due.expect(0);
+        self.lanes.lose_read();
     }
 
     /// Whether something changed that the reader waits for. Asked once for each change.
@@ -553,7 +568,8 @@ impl Scheduler {
         self.rate.take(now);
         self.reader_wanted |= self.rate.tokens(now) == 0;
         let last_due = job.due_ms.is_some() && self.due.len() == 0;
-        self.reader_wanted |= last_due || self.fresh.wants_page();
+        let last_head = self.lanes.len() == 0 && self.lanes.has_freed();
+        self.reader_wanted |= last_due || last_head || self.fresh.wants_page();
         Some(job)
     }
 

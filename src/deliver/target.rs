@@ -68,6 +68,7 @@ impl Target {
             config,
             backlog,
             metrics,
+            fed_by,
         } = setup;
         let limits = Limits {
             concurrency: config.concurrency,
@@ -87,7 +88,7 @@ impl Target {
         Arc::new(Self {
             id,
             client: Client::new(&config.url, limits),
-            outfit: Outfit::new(secrets, Signer::new(&config.sign), config.format),
+            outfit: Outfit::new(secrets, Signer::new(&config.sign), config.format, fed_by),
             timeout: config.timeout,
             patience: Patience {
                 schedule: config.retry,

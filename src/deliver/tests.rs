@@ -37,6 +37,7 @@ fn deliver(metrics: &Metrics) -> Arc<Deliver> {
         config: named(name),
         backlog,
         metrics: metrics.target(name),
+        fed_by: Vec::new(),
     };
     let removed = Removed {
         id: TargetId(3),

@@ -80,6 +80,7 @@ async fn attempt(target: &Arc<Target>, job: Job, running: &Running) {
             job.since_ms.unwrap_or(event.received_ms),
             clock::unix_ms(),
             ending.retry_after,
+            job.probe,
         )
     };
     if let Outcome::Dead { reason, attempts } = outcome {
@@ -122,9 +123,10 @@ impl Drop for Watch<'_> {
             let received_ms = job.event.as_ref().map(|event| event.received_ms);
             let received_ms = job.since_ms.or(received_ms).unwrap_or(now_ms);
             let attempt = job.attempts.saturating_add(1);
-            let outcome = target
-                .patience
-                .after_failure(attempt, received_ms, now_ms, None);
+            let outcome =
+                target
+                    .patience
+                    .after_failure(attempt, received_ms, now_ms, None, job.probe);
             settle(target, job, outcome, None, self.running);
             job.tell(false);
         }

@@ -68,6 +68,7 @@ pub(super) fn setups(
 ) -> (Vec<Setup>, Vec<Removed>) {
     let mut setups = Vec::new();
     let mut removed = Vec::new();
+    let sources = &config.sources;
     for (target, backlog) in known {
         let metrics = metrics.target(&target.name);
         if let Some(config) = config
@@ -75,7 +76,13 @@ pub(super) fn setups(
             .iter()
             .find(|config| target.configured && config.name == target.name)
         {
+            let feeds = |source: &&config::Source| {
+                let mut routes = source.routes.iter();
+                routes.any(|route| route.target == target.name)
+            };
+            let fed_by = sources.iter().filter(feeds);
             setups.push(Setup {
+                fed_by: fed_by.map(|source| Arc::clone(&source.name)).collect(),
                 id: target.id,
                 config: config.clone(),
                 backlog: *backlog,

@@ -16,6 +16,9 @@ const SLICE_TIME: Duration = Duration::from_millis(2);
 /// Events that one statement deletes: the time is looked at between two of them.
 const RUN_MAX: usize = 8;
 
+/// How far ahead of the clock no event can have come.
+const ABSURD_AFTER: Duration = Duration::from_hours(24);
+
 /// Between two looks while nothing has to be deleted.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -170,14 +173,21 @@ impl<'c> Statements<'c> {
         Ok(())
     }
 
-    /// Deletes the oldest rows of the history that came by `until_ms`, at most `most`.
-    fn expire_history(&mut self, until_ms: u64, most: usize) -> rusqlite::Result<usize> {
+    /// Deletes the oldest rows of the history that came by `until_ms`, at most `most`. One that came after `absurd_ms` is
+    /// from a time when the clock was wrong, and holds up none behind it.
+    fn expire_history(
+        &mut self,
+        until_ms: u64,
+        absurd_ms: u64,
+        most: usize,
+    ) -> rusqlite::Result<usize> {
         let limit = i64::try_from(most).unwrap_or(i64::MAX);
         let mut expired = 0;
         let mut last = None;
         let mut rows = self.oldest_history.query([limit])?;
         while let Some(row) = rows.next()? {
-            if row.get::<_, i64>(1)?.cast_unsigned() > until_ms {
+            let received_ms = row.get::<_, i64>(1)?.cast_unsigned();
+            if received_ms > until_ms && received_ms <= absurd_ms {
                 break;
             }
             last = Some(row.get::<_, i64>(0)?);
@@ -239,7 +249,10 @@ impl Retention {
             expired.dead.extend(gone.dead);
         }
         expired.history = match now_ms.checked_sub(self.history_ms) {
-            Some(until_ms) => statements.expire_history(until_ms, most)?,
+            Some(until_ms) => {
+                let absurd_ms = now_ms.saturating_add(clock::millis(ABSURD_AFTER));
+                statements.expire_history(until_ms, absurd_ms, most)?
+            }
             None => 0,
         };
         if expired.events + expired.history == 0 {
@@ -248,14 +261,18 @@ impl Retention {
         Ok(expired)
     }
 
-    /// Deletes a slice of the oldest delivered payloads before their time. Returns how many events went.
+    /// Deletes a slice of the oldest delivered payloads before their time and, once there is none, of the history: what
+    /// is kept for auditors refuses no event. Returns how many went.
     pub(super) fn make_room(
         statements: &mut Statements<'_>,
         most: usize,
     ) -> rusqlite::Result<usize> {
         let stop_at = Instant::now() + SLICE_TIME;
         let expired = statements.expire(Class::Delivered, u64::MAX, most, stop_at)?;
-        Ok(expired.events)
+        if expired.events > 0 {
+            return Ok(expired.events);
+        }
+        statements.expire_history(u64::MAX, u64::MAX, most)
     }
 }
 
@@ -366,13 +383,17 @@ mod tests {
             .expect("made");
         let mut statements = Statements::prepare(&connection).expect("prepared");
         let cases = [
-            (9, 100, 0, 40, 41),
-            (50, 3, 3, 37, 37),
-            (50, 100, 2, 35, 35),
-            (50, 100, 0, 35, 35),
+            (9, u64::MAX, 100, 0, 40, 41),
+            (50, u64::MAX, 3, 3, 37, 37),
+            (50, u64::MAX, 100, 2, 35, 35),
+            (50, u64::MAX, 100, 0, 35, 35),
+            // 6 and 7 came at 60 and 70; those from 80 on are from a clock that was wrong.
+            (50, 79, 100, 0, 35, 35),
+            (70, 79, 4, 4, 31, 31),
+            (u64::MAX, u64::MAX, 1, 1, 30, 30),
         ];
-        for (until_ms, most, expected, history, handed) in cases {
-            let expired = statements.expire_history(until_ms, most);
+        for (until_ms, absurd_ms, most, expected, history, handed) in cases {
+            let expired = statements.expire_history(until_ms, absurd_ms, most);
             assert_eq!(expired.expect("expired"), expected, "{until_ms} and {most}");
             let left = |table: &str| -> i64 {
                 let sql = format!("SELECT count(*) FROM {table}");

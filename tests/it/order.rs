@@ -70,7 +70,8 @@ fn assert_in_order(app: &App, each: usize) {
 #[test]
 fn events_of_one_key_arrive_one_after_the_other_while_others_go_on() {
     let app = App::start();
-    let gate = home(&app, QUICK).start();
+    let home = home(&app, QUICK);
+    let gate = home.start();
     // The first of `held` gets no answer: it holds its own key alone.
     app.choose(|got| match of(got) {
         (key, 0) if key == "held" => Behaviour::Hang,
@@ -88,11 +89,11 @@ fn events_of_one_key_arrive_one_after_the_other_while_others_go_on() {
 #[test]
 fn a_poisoned_event_holds_its_own_key_until_it_is_dead() {
     let app = App::start();
-    let gate = home(
+    let home = home(
         &app,
         "retry: { first: 20ms, max: 100ms, give_up_after: 3s }",
-    )
-    .start();
+    );
+    let gate = home.start();
     app.choose(|got| match of(got) {
         (key, 0) if key == "poisoned" => Behaviour::Status(422),
         _ => Behaviour::Status(200),
@@ -152,7 +153,8 @@ fn order_is_kept_through_an_outage_a_restart_and_a_kill() {
 #[test]
 fn failures_at_random_change_no_order() {
     let app = App::start();
-    let gate = home(&app, "concurrency: 8, retry: { first: 5ms, max: 20ms }").start();
+    let home = home(&app, "concurrency: 8, retry: { first: 5ms, max: 20ms }");
+    let gate = home.start();
     app.choose(|_| match fastrand::u8(..4) {
         0 => Behaviour::Status(409),
         1 if fastrand::bool() => Behaviour::Close,
@@ -167,7 +169,8 @@ fn failures_at_random_change_no_order() {
 #[test]
 fn an_event_without_the_key_waits_for_nobody() {
     let app = App::start();
-    let gate = home(&app, QUICK).start();
+    let home = home(&app, QUICK);
+    let gate = home.start();
     app.choose(|got| {
         if got.body.starts_with(b"{\"key\"") {
             Behaviour::Hang
