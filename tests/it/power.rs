@@ -174,7 +174,18 @@ impl Recorded {
         let answered = self.answered(device);
         let file = place.join("data/hookgate.db");
         let found = if file.exists() {
-            events(&file).map_err(|error| error.to_string())?
+            events(&file).map_err(|error| {
+                let files: Vec<_> = std::fs::read_dir(place.join("data"))
+                    .expect("made")
+                    .map(|entry| {
+                        let entry = entry.expect("readable");
+                        let length = entry.metadata().expect("there").len();
+                        format!("{} of {length}", entry.file_name().display())
+                    })
+                    .collect();
+                let acknowledged = answered.len();
+                format!("{error}, with {acknowledged} acknowledged and the files {files:?}")
+            })?
         } else {
             HashSet::new()
         };

@@ -152,9 +152,10 @@ fn file_of(arguments: &str, directory: &str) -> Option<String> {
     kept(path.strip_prefix(directory)?.strip_prefix('/')?)
 }
 
-/// The files that matter: the index of the log is made anew after a crash.
+/// The files that matter: the index of the log is made anew after a crash. The journal is there while the file is made.
 fn kept(name: &str) -> Option<String> {
-    matches!(name, "hookgate.db" | "hookgate.db-wal").then(|| name.to_owned())
+    let files = ["hookgate.db", "hookgate.db-wal", "hookgate.db-journal"];
+    files.contains(&name).then(|| name.to_owned())
 }
 
 /// The ids in answers with 200. A log line that names them is none.
