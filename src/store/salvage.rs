@@ -273,17 +273,19 @@ impl<P: FnMut(Progress)> Salvage<'_, P> {
                 schema::NAMES_ARE_WRONG
             ));
         }
-        self.copy_by_seq(&new, "names", "id", |_| true)?;
+        let (_, unread) = self.copy_by_seq(&new, "names", "id", |_| true)?;
+        self.saved.notes.extend(unread);
         self.copy_events(&new, &rows)?;
         (self.progress)(Progress::Tables);
         let now_ms = clock::unix_ms().cast_signed();
         for table in ["replays", "attempts", "history", "handed"] {
             if has_table(self.old, table)? {
                 let of_stored = matches!(table, "replays" | "attempts");
-                self.copy_by_seq(&new, table, "seq", |seq| {
+                let (_, unread) = self.copy_by_seq(&new, table, "seq", |seq| {
                     !of_stored
                         || u64::try_from(seq).is_ok_and(|seq| self.whole.contains_key(&Seq(seq)))
                 })?;
+                self.saved.notes.extend(unread);
             }
         }
         let received = self.copy_keys(&new, identity)?;
@@ -515,7 +517,14 @@ impl<P: FnMut(Progress)> Salvage<'_, P> {
         identity: Option<&schema::Identity>,
     ) -> rusqlite::Result<HashMap<Seq, (SourceId, u64)>> {
         if identity.is_some() {
-            self.saved.keys = self.copy_by_seq(new, "keys", "id", |id| id & 0b11 != 0b11)?;
+            let (keys, unread) = self.copy_by_seq(new, "keys", "id", |id| id & 0b11 != 0b11)?;
+            self.saved.keys = keys;
+            if !unread.is_empty() {
+                self.saved.notes.extend(unread);
+                self.saved.notes.push(
+                    "events whose keys are lost are new events if they are sent again".into(),
+                );
+            }
         }
         let mut received = HashMap::new();
         let sql = "SELECT id, source, received_ms FROM keys WHERE id >= ?1 ORDER BY id";
@@ -632,14 +641,15 @@ impl<P: FnMut(Progress)> Salvage<'_, P> {
         schema::witness(new)
     }
 
-    /// Copies rows of a table that is found by `key`, which need not be unique, where `wanted` says so.
+    /// Copies rows of a table that is found by `key`, which need not be unique, where `wanted` says so. Returns how many,
+    /// and in words which could not be read.
     fn copy_by_seq(
         &self,
         new: &Transaction<'_>,
-        table: &str,
+        table: &'static str,
         key: &str,
         wanted: impl Fn(i64) -> bool,
-    ) -> rusqlite::Result<u64> {
+    ) -> rusqlite::Result<(u64, Vec<String>)> {
         let keys = format!("SELECT DISTINCT {key} FROM {table} WHERE {key} >= ?1 ORDER BY {key}");
         let filter = format!("{key} = ?1");
         self.copy_rows(new, table, &keys, &filter, &[], wanted)
@@ -648,12 +658,12 @@ impl<P: FnMut(Progress)> Salvage<'_, P> {
     fn copy_rows(
         &self,
         new: &Transaction<'_>,
-        table: &str,
+        table: &'static str,
         keys: &str,
         filter: &str,
         prefix: &[i64],
         wanted: impl Fn(i64) -> bool,
-    ) -> rusqlite::Result<u64> {
+    ) -> rusqlite::Result<(u64, Vec<String>)> {
         let own = columns(new, table)?;
         let columns: Vec<String> = columns(self.old, table)?
             .into_iter()
@@ -664,7 +674,9 @@ impl<P: FnMut(Progress)> Salvage<'_, P> {
         let sql = format!("SELECT {list} FROM {table} WHERE {filter}");
         let mut select = match self.old.prepare(&sql) {
             Ok(select) => select,
-            Err(e) if probe::is_damage(&e) => return Ok(0),
+            Err(e) if probe::is_damage(&e) => {
+                return Ok((0, vec![format!("table {table} can't be read: {e}")]));
+            }
             Err(e) => return Err(e),
         };
         let mut insert = new.prepare(&format!(
@@ -672,7 +684,7 @@ impl<P: FnMut(Progress)> Salvage<'_, P> {
         ))?;
         let mut copied = 0;
         let mut written = Ok(0);
-        walk(self.old, keys, prefix, |row| {
+        let gaps = walk(self.old, keys, prefix, |row| {
             let key: i64 = row.get(0)?;
             if !wanted(key) || written.is_err() {
                 return Ok(());
@@ -695,7 +707,16 @@ impl<P: FnMut(Progress)> Salvage<'_, P> {
             }
             Ok(())
         })?;
-        written.map(|_| copied)
+        written?;
+        let of = String::new;
+        let unread = gaps.into_iter().map(|gap| {
+            in_words(&Unread {
+                table,
+                of: of(),
+                gap,
+            })
+        });
+        Ok((copied, unread.collect()))
     }
 }
 

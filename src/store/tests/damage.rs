@@ -290,6 +290,30 @@ async fn what_is_whole_is_salvaged_to_the_last_row() {
     assert!(is_clean(&to).expect("opens").is_clean());
 }
 
+/// A table that cannot be read is said, whichever it is: of `keys` it means that what comes again is a new event.
+#[tokio::test]
+async fn a_table_that_is_lost_is_said() {
+    let filled = filled().await;
+    for table in ["keys", "names", "attempts", "replays", "history", "handed"] {
+        let place = filled.flipped("nothing", 0, 0);
+        let file = place.database();
+        let (root, page): (i64, i64) = rusqlite::Connection::open(&file)
+            .and_then(|shell| {
+                let sql = "SELECT rootpage, page_size FROM sqlite_schema, pragma_page_size WHERE name = ?1";
+                shell.query_row(sql, [table], |row| Ok((row.get(0)?, row.get(1)?)))
+            })
+            .expect("a table");
+        let mut bytes = std::fs::read(&file).expect("read");
+        let at = usize::try_from((root - 1) * page).expect("small");
+        bytes[at..at + 64].fill(0xff);
+        std::fs::write(&file, bytes).expect("written");
+        let to = place.directory.path().join("new");
+        let saved = salvage::salvage(&place.store.path, &to, |_| {}).expect("salvaged");
+        let said = |note: &String| note.contains(&format!("table {table} "));
+        assert!(saved.notes.iter().any(said), "{table}: {:?}", saved.notes);
+    }
+}
+
 /// Where to flip: everywhere, and more often where little bytes mean much.
 fn places(filled: &Filled, number: usize, seed: u64) -> Vec<(u64, u8)> {
     let bytes = fs::metadata(filled.place.database()).expect("there").len();
