@@ -53,10 +53,10 @@ impl Outfit {
         fed_by: Vec<Arc<str>>,
     ) -> Self {
         Self {
-            fed_by,
             secrets,
             signer,
             format,
+            fed_by,
         }
     }
 
