@@ -24,7 +24,7 @@ pub(super) async fn list(rooms: Rooms, mut call: Call) -> Result<Answer, Refused
 /// `GET /api/v1/events/{id}`
 pub(super) async fn show(rooms: Rooms, call: Call) -> Result<Answer, Refused> {
     call.params.finish()?;
-    let seq = event(&rooms, &call.segments)?;
+    let seq = event(&rooms, &call.segments).await?;
     let detail = rooms.store.detail(seq).await?;
     let detail = detail.ok_or_else(|| no_event(&call.segments[0]))?;
     Ok(refused::ok(&show::detail(&detail)))
@@ -35,7 +35,7 @@ pub(super) async fn replay(rooms: Rooms, mut call: Call) -> Result<Answer, Refus
     let to = call.params.text("to")?;
     let new_id = call.params.flag("new_id")?;
     call.params.finish()?;
-    let seq = event(&rooms, &call.segments)?;
+    let seq = event(&rooms, &call.segments).await?;
     let audit = Audit::of(&call);
     let id = &call.segments[0];
     if let Some(url) = to.as_deref().filter(|to| to.contains("://")) {
@@ -70,7 +70,7 @@ pub(super) async fn replay(rooms: Rooms, mut call: Call) -> Result<Answer, Refus
 pub(super) async fn discard(rooms: Rooms, mut call: Call) -> Result<Answer, Refused> {
     let target = call.params.text("target")?;
     call.params.finish()?;
-    let seq = event(&rooms, &call.segments)?;
+    let seq = event(&rooms, &call.segments).await?;
     let target = target.map(|name| rooms.target(&name)).transpose()?;
     let target = target.map(|target| target.id);
     let id = &call.segments[0];

@@ -107,6 +107,48 @@ fn a_dead_letter_is_replayed_or_discarded() {
     assert!(matches!(again.status, 404 | 409), "{again:?}");
 }
 
+/// Its number and its store are right, but it was received at another time: that is another event, such as one from
+/// before a backup was restored.
+#[test]
+fn an_id_with_another_time_is_nobody_s() {
+    let app = App::start();
+    let text = format!(
+        "store: {{ path: ./data, min_free: 1MiB, history: 720h }}\n{}",
+        config(&app)
+    );
+    let home = Home::new(&text);
+    let gate = home.start();
+    let id = send(&gate, "erp", 1, "a");
+    wait_for_state(&gate, &id, "app", "delivered");
+    // The last digit of the milliseconds.
+    let last = if &id[12..13] == "0" { "1" } else { "0" };
+    let other = format!("{}{last}{}", &id[..12], &id[13..]);
+    let shown = gate.admin_get(&format!("/api/v1/events/{other}"));
+    assert_eq!(shown.status, 404, "{shown:?}");
+    for (what, body) in [
+        ("replay", json!({})),
+        ("replay", json!({ "new_id": true })),
+        ("replay", json!({ "to": app.url() })),
+        ("discard", json!({})),
+    ] {
+        let reply = gate.admin_post(&format!("/api/v1/events/{other}/{what}"), &body);
+        assert_eq!(reply.status, 404, "{what} {body}: {reply:?}");
+    }
+    for list in ["events", "history"] {
+        let found = get(&gate, &format!("/{list}?id={other}"));
+        assert_eq!(found["events"], json!([]), "{list}");
+        let found = get(&gate, &format!("/{list}?id={}", id.to_uppercase()));
+        assert_eq!(found["events"][0]["id"], id, "{list}: in any case");
+    }
+    let many = json!({ "filter": { "id": other } });
+    for what in ["replay", "discard"] {
+        assert_eq!(post(&gate, &format!("/events/{what}"), &many)["events"], 0);
+    }
+    let upper = id.to_uppercase();
+    assert_eq!(get(&gate, &format!("/events/{upper}"))["replays"], 0);
+    assert_eq!(app.got().len(), 1);
+}
+
 #[test]
 fn many_are_counted_first_and_done_page_by_page() {
     let app = App::start();
