@@ -2,6 +2,7 @@
 
 use super::filter::{Filter, cursor_text, event, no_event};
 use super::{Refused, Rooms, audit::Audit, call::Call, refused, show};
+use crate::deliver::NotPosted;
 use crate::event::Seq;
 use crate::http::Answer;
 use crate::store::{Command, Steered};
@@ -121,11 +122,15 @@ async fn by_hand(
         ));
     }
     let replay = detail.summary.replays.saturating_add(1);
+    let handing = rooms.deliver.post_to(url, &detail.event, replay);
+    let handing = handing.map_err(|error| match error {
+        NotPosted::NotUrl(_) => Refused::bad(format!("to: {error}")),
+        NotPosted::Busy => Refused::unavailable(error.to_string()),
+    })?;
     // Before, since it may take a while and cannot be undone. A query or a user may hold a password.
     let place = url.host().unwrap_or_default();
     audit.event("replay", id, &format!("to a URL at {place}"));
-    let handed = rooms.deliver.post_to(url, &detail.event, replay).await;
-    let handed = handed.map_err(|error| Refused::bad(format!("to: {error}")))?;
+    let handed = handing.await;
     let (answer, encoding) = show::text(&handed.answer);
     Ok(refused::ok(&json!({
         "id": id,
