@@ -63,25 +63,37 @@ pub(super) async fn replay(rooms: Rooms, mut call: Call) -> Result<Answer, Refus
             Ok(refused::ok(&json!({ "id": copy, "copy_of": id })))
         }
         Steered::Nothing(why) => Err(Refused::conflict(why)),
-        Steered::NotFound => Err(no_event(id)),
+        Steered::NotFound | Steered::Discarded { .. } => Err(no_event(id)),
     }
 }
 
 /// `POST /api/v1/events/{id}/discard`
 pub(super) async fn discard(rooms: Rooms, mut call: Call) -> Result<Answer, Refused> {
     let target = call.params.text("target")?;
+    let forget = call.params.flag("forget")?;
     call.params.finish()?;
     let seq = event(&rooms, &call.segments).await?;
     let target = target.map(|name| rooms.target(&name)).transpose()?;
     let target = target.map(|target| target.id);
     let id = &call.segments[0];
-    match one(&rooms, Command::Discard { seq, target }).await? {
-        Steered::Done { deliveries } => {
-            Audit::of(&call).event("discard", id, &format!("{deliveries} deliveries"));
-            Ok(refused::ok(&json!({ "id": id, "deliveries": deliveries })))
+    let command = Command::Discard {
+        seq,
+        target,
+        forget,
+    };
+    match one(&rooms, command).await? {
+        Steered::Discarded { buried, forgotten } => {
+            let outcome = format!("{buried} discarded, {forgotten} forgotten");
+            Audit::of(&call).event("discard", id, &outcome);
+            Ok(refused::ok(&json!({
+                "id": id,
+                "deliveries": buried + forgotten,
+                "discarded": buried,
+                "forgotten": forgotten,
+            })))
         }
         Steered::Nothing(why) => Err(Refused::conflict(why)),
-        Steered::NotFound | Steered::Copied { .. } => Err(no_event(id)),
+        Steered::NotFound | Steered::Copied { .. } | Steered::Done { .. } => Err(no_event(id)),
     }
 }
 

@@ -16,6 +16,7 @@ mod filter;
 mod history;
 mod names;
 mod openapi;
+mod pairs;
 mod params;
 mod rates;
 mod refused;

@@ -20,7 +20,7 @@ const RELEASING: Duration = Duration::from_secs(5);
 
 /// `GET /api/v1/rejects`
 pub(super) async fn list(rooms: Rooms, mut call: Call) -> Result<Answer, Refused> {
-    let query = filter(&mut call.params)?;
+    let query = filter(&rooms, &mut call.params)?;
     call.params.finish()?;
     let page = rooms.rejects.list(query).await?;
     let rejects: Vec<Value> = page.rejects.iter().map(summary).collect();
@@ -47,14 +47,15 @@ pub(super) async fn release_one(rooms: Rooms, mut call: Call) -> Result<Answer, 
     let verdict = rooms.rejects.release(id, &*rooms.judge, dry_run).await?;
     let verdict = verdict.ok_or_else(gone)?;
     if !dry_run {
-        audit.released(&format!("{id} {}", verdict.word()));
+        audit.released(&id.to_string(), verdict.word());
     }
     Ok(refused::ok(&outcome(id, &verdict)))
 }
 
 /// `POST /api/v1/rejects/release`: the oldest first, as they would have become events.
 pub(super) async fn release_many(rooms: Rooms, mut call: Call) -> Result<Answer, Refused> {
-    let mut query = filter(&mut call.params)?;
+    let asked = call.params.said();
+    let mut query = filter(&rooms, &mut call.params)?;
     query.oldest_first = true;
     let dry_run = call.params.flag("dry_run")?;
     let audit = Audit::of(&call);
@@ -80,7 +81,7 @@ pub(super) async fn release_many(rooms: Rooms, mut call: Call) -> Result<Answer,
         outcomes.push(outcome(reject.id, &verdict));
     }
     if !dry_run {
-        audit.released(&Value::Object(counts.clone()).to_string());
+        audit.released(&asked, &Value::Object(counts.clone()).to_string());
     }
     let cursor = cursor_text(cursor.map(Seq));
     Ok(refused::ok(&json!({
@@ -92,7 +93,7 @@ pub(super) async fn release_many(rooms: Rooms, mut call: Call) -> Result<Answer,
 }
 
 /// What both the list and a release of many can be narrowed to.
-fn filter(params: &mut Params) -> Result<RejectQuery, Refused> {
+fn filter(rooms: &Rooms, params: &mut Params) -> Result<RejectQuery, Refused> {
     let now_ms = clock::wall_ms();
     // Two of the reasons for which requests are refused leave nothing that could be kept.
     let reasons = REJECTED.map(|reason| (reason, reason));
@@ -100,6 +101,9 @@ fn filter(params: &mut Params) -> Result<RejectQuery, Refused> {
     let reason = params.word("reason", &reasons[..3])?.map(str::to_owned);
     let (from_ms, to_ms) = (params.time("from", now_ms)?, params.time("to", now_ms)?);
     let (cursor, limit) = page(params, PAGE)?;
+    if let Some(name) = &source {
+        rooms.source(name)?;
+    }
     Ok(RejectQuery {
         source,
         reason,

@@ -370,6 +370,102 @@ fn what_makes_no_sense_is_refused_by_name() {
             400,
             "filter.state",
         ),
+        (
+            "POST",
+            "/api/v1/events/replay".into(),
+            &json,
+            b"",
+            400,
+            "which events?",
+        ),
+        (
+            "POST",
+            "/api/v1/events/replay".into(),
+            &json,
+            b"{}",
+            400,
+            "which events?",
+        ),
+        (
+            "POST",
+            "/api/v1/events/replay".into(),
+            &json,
+            b"{\"all\":false}",
+            400,
+            "which events?",
+        ),
+        (
+            "POST",
+            "/api/v1/events/replay".into(),
+            &json,
+            b"{\"filter\":{},\"all\":true}",
+            400,
+            "something in it",
+        ),
+        (
+            "POST",
+            "/api/v1/events/replay".into(),
+            &json,
+            b"{\"all\":true,\"dry_run\":true,\"dry_run\":false}",
+            400,
+            "dry_run is given twice",
+        ),
+        (
+            "POST",
+            "/api/v1/events/replay".into(),
+            &json,
+            b"{\"filter\":{\"state\":\"dead\",\"state\":\"pending\"}}",
+            400,
+            "filter.state is given twice",
+        ),
+        (
+            "POST",
+            "/api/v1/events/discard".into(),
+            &json,
+            b"",
+            400,
+            "which events?",
+        ),
+        (
+            "POST",
+            "/api/v1/events/discard".into(),
+            &json,
+            b"{}",
+            400,
+            "which events?",
+        ),
+        (
+            "POST",
+            "/api/v1/events/discard".into(),
+            &json,
+            b"{\"all\":false}",
+            400,
+            "which events?",
+        ),
+        (
+            "POST",
+            "/api/v1/events/discard".into(),
+            &json,
+            b"{\"filter\":{},\"all\":true}",
+            400,
+            "something in it",
+        ),
+        (
+            "POST",
+            "/api/v1/events/discard".into(),
+            &json,
+            b"{\"all\":true,\"dry_run\":true,\"dry_run\":false}",
+            400,
+            "dry_run is given twice",
+        ),
+        (
+            "POST",
+            "/api/v1/events/discard".into(),
+            &json,
+            b"{\"filter\":{\"state\":\"dead\",\"state\":\"pending\"}}",
+            400,
+            "filter.state is given twice",
+        ),
     ];
     for (method, path, headers, body, status, says) in cases {
         let reply = raw(&gate, &request(method, &path, headers, body)).expect("an answer");
@@ -431,7 +527,7 @@ fn whoever_asks_holds_no_sender_up() {
         super::post(
             &gate,
             "/events/replay",
-            &json!({ "dry_run": true, "limit": 1 })
+            &json!({ "all": true, "dry_run": true, "limit": 1 })
         )["events"],
         1
     );
