@@ -7,7 +7,7 @@ use crate::clock;
 use crate::event::Seq;
 use crate::http::Answer;
 use crate::metrics::REJECTED;
-use crate::store::{Reject, RejectQuery, RejectSummary, Verdict};
+use crate::store::{Reject, RejectPage, RejectQuery, RejectSummary, Verdict};
 use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -20,9 +20,9 @@ const RELEASING: Duration = Duration::from_secs(5);
 
 /// `GET /api/v1/rejects`
 pub(super) async fn list(rooms: Rooms, mut call: Call) -> Result<Answer, Refused> {
-    let query = filter(&rooms, &mut call.params)?;
+    let query = filter(&mut call.params)?;
     call.params.finish()?;
-    let page = rooms.rejects.list(query).await?;
+    let page = page_of(&rooms, query).await?;
     let rejects: Vec<Value> = page.rejects.iter().map(summary).collect();
     let cursor = cursor_text(page.cursor.map(Seq));
     Ok(refused::ok(
@@ -55,13 +55,13 @@ pub(super) async fn release_one(rooms: Rooms, mut call: Call) -> Result<Answer, 
 /// `POST /api/v1/rejects/release`: the oldest first, as they would have become events.
 pub(super) async fn release_many(rooms: Rooms, mut call: Call) -> Result<Answer, Refused> {
     let asked = call.params.said();
-    let mut query = filter(&rooms, &mut call.params)?;
+    let mut query = filter(&mut call.params)?;
     query.oldest_first = true;
     let dry_run = call.params.flag("dry_run")?;
     let audit = Audit::of(&call);
     call.params.finish()?;
     let until = Instant::now() + RELEASING;
-    let page = rooms.rejects.list(query).await?;
+    let page = page_of(&rooms, query).await?;
     let (mut outcomes, mut counts) = (Vec::new(), Map::new());
     let mut cursor = page.cursor;
     let mut before = None;
@@ -93,7 +93,7 @@ pub(super) async fn release_many(rooms: Rooms, mut call: Call) -> Result<Answer,
 }
 
 /// What both the list and a release of many can be narrowed to.
-fn filter(rooms: &Rooms, params: &mut Params) -> Result<RejectQuery, Refused> {
+fn filter(params: &mut Params) -> Result<RejectQuery, Refused> {
     let now_ms = clock::wall_ms();
     // Two of the reasons for which requests are refused leave nothing that could be kept.
     let reasons = REJECTED.map(|reason| (reason, reason));
@@ -101,9 +101,6 @@ fn filter(rooms: &Rooms, params: &mut Params) -> Result<RejectQuery, Refused> {
     let reason = params.word("reason", &reasons[..3])?.map(str::to_owned);
     let (from_ms, to_ms) = (params.time("from", now_ms)?, params.time("to", now_ms)?);
     let (cursor, limit) = page(params, PAGE)?;
-    if let Some(name) = &source {
-        rooms.source(name)?;
-    }
     Ok(RejectQuery {
         source,
         reason,
@@ -113,6 +110,19 @@ fn filter(rooms: &Rooms, params: &mut Params) -> Result<RejectQuery, Refused> {
         oldest_first: false,
         limit,
     })
+}
+
+/// A page; an empty one of a source that nobody knows is a name mistyped. What is kept may be of a source that has another
+/// name by now.
+async fn page_of(rooms: &Rooms, query: RejectQuery) -> Result<RejectPage, Refused> {
+    let source = query.source.clone();
+    let page = rooms.rejects.list(query).await?;
+    if let Some(name) = source
+        && page.rejects.is_empty()
+    {
+        rooms.source(&name)?;
+    }
+    Ok(page)
 }
 
 fn id(call: &Call) -> Result<u64, Refused> {
