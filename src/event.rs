@@ -69,13 +69,19 @@ impl EventId {
     }
 
     /// The number of the event that `text` names, if it is an id that `store_tag`'s store gives: without its memory
-    /// of one, an id says all of it by itself.
+    /// of one, an id says all of it by itself. Whether it is the event that is stored there, [`Self::is`] says.
     pub fn parse(text: &str, store_tag: StoreTag) -> Option<Seq> {
         let id = Uuid::try_parse(text).ok()?;
         let bytes = id.as_bytes();
         let number = |bytes: &[u8]| bytes.iter().fold(0, |n, byte| n << 8 | u64::from(*byte));
         let (received_ms, seq) = (number(&bytes[..6]), Seq(number(&bytes[11..])));
         (Self::new(received_ms, store_tag, seq).0 == id).then_some(seq)
+    }
+
+    /// Whether `text` names this event. [`Self::parse`] cannot tell: it knows the store and the number, but not the time
+    /// of receipt, and a store that was restored from a backup gives numbers anew.
+    pub fn is(&self, text: &str) -> bool {
+        Uuid::try_parse(text).is_ok_and(|id| id == self.0)
     }
 
     /// The 16 bytes, most significant first.

@@ -15,8 +15,9 @@ use http::{StatusCode, Uri, uri::Scheme};
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
 
-/// Attempts by hand at one time; more wait for their turn.
-pub(super) const HANDS_MAX: usize = 8;
+/// Attempts by hand at one time: a person makes one after the other. Each may hang for as long as an attempt may take,
+/// and holds one of the API's few calls meanwhile, so that more are refused and do not wait.
+pub(super) const HANDS_MAX: usize = 2;
 
 /// How an attempt by hand has ended.
 #[derive(Clone, Debug)]
@@ -35,13 +36,19 @@ pub struct Handed {
     pub took: Duration,
 }
 
-/// Something that no attempt can be made at.
+/// Why no attempt is made by hand.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a URL with http or https and a host")]
-pub struct NotUrl(String);
+pub enum NotPosted {
+    /// Nothing that one can be made at.
+    #[error("{0:?} is not a URL with http or https and a host")]
+    NotUrl(String),
+    /// As many are being made as may.
+    #[error("busy: {HANDS_MAX} events are being sent to URLs by hand, and more are not; ask again")]
+    Busy,
+}
 
 /// Whether an attempt can be made at `url`.
-pub(super) fn check(url: &Uri) -> Result<(), NotUrl> {
+pub(super) fn check(url: &Uri) -> Result<(), NotPosted> {
     let scheme = url.scheme();
     let known = scheme == Some(&Scheme::HTTP) || scheme == Some(&Scheme::HTTPS);
     let host = url.host().is_some_and(|host| !host.is_empty());
@@ -51,7 +58,10 @@ pub(super) fn check(url: &Uri) -> Result<(), NotUrl> {
     // Without a password that it may hold.
     let host = url.host().unwrap_or_default();
     let scheme = url.scheme_str().unwrap_or_default();
-    Err(NotUrl(format!("{scheme}://{host}{}", url.path())))
+    Err(NotPosted::NotUrl(format!(
+        "{scheme}://{host}{}",
+        url.path()
+    )))
 }
 
 /// Makes the attempt.
@@ -152,10 +162,9 @@ mod tests {
             "x".repeat(100_000)
         );
         let (handed, got) = tokio::join!(
-            deliver.post_to(&to, &event, 3),
+            deliver.post_to(&to, &event, 3).expect("a URL"),
             answer(&listener, long.as_bytes())
         );
-        let handed = handed.expect("a URL");
         assert_eq!(
             (handed.delivered, handed.reason, handed.status),
             (false, "4xx", Some(StatusCode::IM_A_TEAPOT))
@@ -176,8 +185,8 @@ mod tests {
         );
 
         let taken = b"HTTP/1.1 204 Taken\r\n\r\n";
-        let (handed, got) = tokio::join!(deliver.post_to(&to, &event, 0), answer(&listener, taken));
-        let handed = handed.expect("a URL");
+        let handing = deliver.post_to(&to, &event, 0).expect("a URL");
+        let (handed, got) = tokio::join!(handing, answer(&listener, taken));
         assert!(handed.delivered && handed.answer.is_empty(), "{handed:?}");
         assert!(!got.contains("hookgate-replay"), "{got}");
     }
@@ -188,7 +197,8 @@ mod tests {
         drop(listener);
         let event = fixture::event(7);
         let to = url(&format!("http://{address}/"));
-        let handed = deliver().post_to(&to, &event, 0).await.expect("a URL");
+        let deliver = deliver();
+        let handed = deliver.post_to(&to, &event, 0).expect("a URL").await;
         assert_eq!((handed.delivered, handed.reason), (false, "connect"));
         let error = handed.error.expect("a reason");
         assert!(
@@ -198,11 +208,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn nobody_waits_for_a_turn() {
+        let (event, deliver) = (fixture::event(7), deliver());
+        let to = url("http://127.0.0.1:9/");
+        let post = || deliver.post_to(&to, &event, 0);
+        let mut hands: Vec<_> = (0..HANDS_MAX).map(|_| post().expect("a turn")).collect();
+        assert_eq!(post().err(), Some(NotPosted::Busy));
+        drop(hands.pop());
+        drop(post().expect("a turn is given back"));
+    }
+
+    #[tokio::test]
     async fn only_http_is_spoken() {
         let event = fixture::event(7);
         for bad in ["/path", "ftp://a/", "unix://user:hunter2@a/", "a:80"] {
-            let refused = deliver().post_to(&url(bad), &event, 0).await;
-            let why = refused.expect_err(bad).to_string();
+            let (deliver, url) = (deliver(), url(bad));
+            let refused = deliver.post_to(&url, &event, 0).err();
+            let why = refused.expect(bad).to_string();
             assert!(why.contains("http or https"), "{why}");
             assert!(!why.contains("hunter2"), "{why}");
         }

@@ -40,7 +40,7 @@ use crate::event::{Event, TargetId};
 use crate::metrics::TargetMetrics;
 use crate::shutdown::Listener as Stop;
 use crate::store::{Abandoned, Backlog, Destination, Feed, Settlement, Store};
-pub use by_hand::{Handed, NotUrl};
+pub use by_hand::{Handed, NotPosted};
 use bytes::Bytes;
 use http::{HeaderMap, Uri};
 use parking_lot::RwLock;
@@ -221,12 +221,21 @@ impl Deliver {
     }
 
     /// One attempt at a URL that is given by hand (`http` or `https`), with the usual time limits. Nothing is stored,
-    /// counted or retried, and no target's breaker or slots have to do with it.
-    pub async fn post_to(&self, url: &Uri, event: &Event, replay: u32) -> Result<Handed, NotUrl> {
+    /// counted or retried, and no target's breaker or slots have to do with it. It is made when what is returned is
+    /// awaited, and nobody waits for a turn.
+    pub fn post_to<'a>(
+        &'a self,
+        url: &'a Uri,
+        event: &'a Event,
+        replay: u32,
+    ) -> Result<impl Future<Output = Handed> + Send + 'a, NotPosted> {
         by_hand::check(url)?;
-        let turn = self.hands.acquire().await;
-        let _turn = turn.expect("the semaphore is never closed");
-        Ok(by_hand::post(url, event, replay).await)
+        let turn = self.hands.try_acquire().map_err(|_| NotPosted::Busy)?;
+        Ok(async move {
+            let handed = by_hand::post(url, event, replay).await;
+            drop(turn);
+            handed
+        })
     }
 }
 

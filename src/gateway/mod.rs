@@ -43,6 +43,12 @@ use upkeep::Upkeep;
 const STRANGERS_KEPT_MIN: Duration = Duration::from_hours(30 * 24);
 /// Connections of operators and Prometheus at one time.
 const ADMIN_CONNECTIONS: usize = 64;
+/// Whoever asks is near, and sends a head at once: connections that say nothing, which needs no token, are not to keep
+/// `/readyz` and `/metrics` away for longer.
+const ADMIN_HEADER_TIMEOUT: Duration = Duration::from_secs(3);
+/// Longer than between two pages of a list; a probe that comes more seldom connects anew. Who does not read an answer is
+/// cut off as soon, which frees the answer's bytes.
+const ADMIN_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a gateway cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -417,6 +423,8 @@ fn serve_admin(
     });
     let settings = server::Settings {
         connections: ADMIN_CONNECTIONS,
+        header_timeout: ADMIN_HEADER_TIMEOUT,
+        idle_timeout: ADMIN_IDLE_TIMEOUT,
         ..connections(config)
     };
     // Operators watch the drain too, so this listener stays until the end.

@@ -65,7 +65,7 @@ pub use rejects::{
     Judge, Judging, Reject, RejectPage, RejectQuery, RejectSettings, RejectSource, RejectSummary,
     Rejects, Verdict,
 };
-pub use steer::{COMMANDS_MAX, Command, Steered};
+pub use steer::{COMMANDS_MAX, Command, DISCARDED_ALREADY, Steered};
 
 use bytes::Bytes;
 use checkpoint::Checkpoints;

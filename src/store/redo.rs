@@ -16,6 +16,16 @@ pub(super) enum Discarded {
     Buried(Settlement),
     /// It was a dead letter, and is forgotten.
     Forgotten,
+    /// It is a dead letter because it was discarded before, and stays.
+    Already,
+}
+
+/// A dead letter.
+struct Dead {
+    since_ms: u64,
+    bytes: u64,
+    /// Given up by an operator.
+    is_discarded: bool,
 }
 
 impl Statements<'_> {
@@ -42,7 +52,7 @@ impl Statements<'_> {
         if dead.is_some() {
             self.remove_dead.execute(params![target.0, row])?;
         }
-        Ok(dead.map(|(_, bytes)| bytes))
+        Ok(dead.map(|dead| dead.bytes))
     }
 
     /// An event is being replayed for the `count`th time, also to targets that it was not admitted for: from now on its
@@ -80,11 +90,13 @@ impl Statements<'_> {
         self.replays.put(seq, count, now_ms, &beside)
     }
 
-    /// What waits becomes a dead letter, a dead letter is forgotten. `None` if it is neither.
+    /// What waits becomes a dead letter, a dead letter is forgotten; one that was discarded before only with `forget`.
+    /// `None` if it is neither.
     pub(super) fn discard(
         &mut self,
         target: TargetId,
         seq: Seq,
+        forget: bool,
         now_ms: u64,
         backlogs: &mut Backlogs,
     ) -> rusqlite::Result<Option<Discarded>> {
@@ -105,20 +117,26 @@ impl Statements<'_> {
                 attempt: None,
             })));
         }
-        let Some((dead_ms, bytes)) = self.dead(target, seq)? else {
+        let Some(dead) = self.dead(target, seq)? else {
             return Ok(None);
         };
-        self.drop_one_dead(target, seq, dead_ms)?;
-        backlogs.exhume(target, bytes);
+        if dead.is_discarded && !forget {
+            return Ok(Some(Discarded::Already));
+        }
+        self.drop_one_dead(target, seq, dead.since_ms)?;
+        backlogs.exhume(target, dead.bytes);
         Ok(Some(Discarded::Forgotten))
     }
 
-    /// When a dead letter died, and its bytes.
-    fn dead(&mut self, target: TargetId, seq: Seq) -> rusqlite::Result<Option<(u64, u64)>> {
+    fn dead(&mut self, target: TargetId, seq: Seq) -> rusqlite::Result<Option<Dead>> {
         self.dead_bytes
             .query_row(params![target.0, seq.0.cast_signed()], |row| {
                 let number = |index| row.get::<_, i64>(index).map(i64::cast_unsigned);
-                Ok((number(0)?, number(1)?))
+                Ok(Dead {
+                    since_ms: number(0)?,
+                    bytes: number(1)?,
+                    is_discarded: row.get_ref(2)?.as_str()? == DeadReason::Discarded.word(),
+                })
             })
             .optional()
     }

@@ -105,7 +105,9 @@ impl<'c> Statements<'c> {
                  VALUES (?1, ?2, 0, ?3, ?4, 0, ?5, ?3)",
             )?,
             fan_out: prepare("UPDATE deliveries SET fan = 0 WHERE target = ?1 AND seq = ?2")?,
-            dead_bytes: prepare("SELECT dead_ms, bytes FROM dead WHERE target = ?1 AND seq = ?2")?,
+            dead_bytes: prepare(
+                "SELECT dead_ms, bytes, reason FROM dead WHERE target = ?1 AND seq = ?2",
+            )?,
             remove_attempts: prepare("DELETE FROM attempts WHERE seq = ?1")?,
             remove_replays: prepare("DELETE FROM replays WHERE seq = ?1")?,
             waiting_after: prepare(

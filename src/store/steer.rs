@@ -10,6 +10,10 @@ use tokio::sync::oneshot;
 /// Commands that one call may bring.
 pub const COMMANDS_MAX: usize = 500;
 
+/// Why a dead letter stays where it is discarded twice.
+pub const DISCARDED_ALREADY: &str =
+    "it is discarded already (a replay delivers it, forget deletes it for good)";
+
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -27,12 +31,14 @@ pub enum Command {
         /// As in `Replay`.
         targets: Vec<TargetId>,
     },
-    /// What waits becomes a dead letter; a dead letter is forgotten.
+    /// What waits becomes a dead letter; a dead letter is forgotten, but not one that was discarded before.
     Discard {
         /// Which.
         seq: Seq,
         /// Where; `None`: everywhere.
         target: Option<TargetId>,
+        /// Also a dead letter that was discarded before: the same command twice is no reason to delete it.
+        forget: bool,
     },
     /// Whether a target takes nothing, also after a restart. The one who asks tells those who deliver as well.
     Pause {
@@ -55,6 +61,13 @@ pub enum Steered {
     Done {
         /// How many; for `Pause` none.
         deliveries: usize,
+    },
+    /// Discarded: one of these at least.
+    Discarded {
+        /// What waited, and is a dead letter now.
+        buried: usize,
+        /// What was a dead letter, and is gone for good.
+        forgotten: usize,
     },
     /// The copy's id.
     Copied {

@@ -6,6 +6,7 @@
 use super::batch::Batch;
 use super::redo::Discarded;
 use super::row::{self, Decoder};
+use super::steer::DISCARDED_ALREADY;
 use super::{Command, Destination, Feed, NotStored, Settlement, Steered};
 use crate::event::{DedupeKey, Event, EventId, OVERHEAD_BYTES, Seq, SourceId, TargetId};
 use rusqlite::{Connection, OptionalExtension, Statement, params};
@@ -194,7 +195,11 @@ impl Batch<'_, '_> {
         let answer = match command {
             Command::Replay { seq, targets } => self.replay(*seq, targets)?,
             Command::Copy { seq, targets } => self.copy(*seq, targets)?,
-            Command::Discard { seq, target } => self.discard(*seq, *target)?,
+            Command::Discard {
+                seq,
+                target,
+                forget,
+            } => self.discard(*seq, *target, *forget)?,
             Command::Pause { target, paused } => self.pause(*target, *paused)?,
             Command::Hasten { target } => return self.hasten(*target, hastening),
         };
@@ -350,33 +355,43 @@ impl Batch<'_, '_> {
         Ok(event)
     }
 
-    fn discard(&mut self, seq: Seq, target: Option<TargetId>) -> rusqlite::Result<Steered> {
+    fn discard(
+        &mut self,
+        seq: Seq,
+        target: Option<TargetId>,
+        forget: bool,
+    ) -> rusqlite::Result<Steered> {
         let targets = match target {
             Some(target) => vec![target],
             None => self.rows.deliveries.all_targets(seq)?,
         };
-        let mut deliveries = 0;
+        let (mut buried, mut forgotten, mut already) = (0, 0, 0);
         for target in targets {
             let backlogs = &mut self.books.backlogs;
             let rows = &mut self.rows.deliveries;
-            match rows.discard(target, seq, self.now_ms, backlogs)? {
-                None => continue,
+            match rows.discard(target, seq, forget, self.now_ms, backlogs)? {
+                None => {}
+                Some(Discarded::Already) => already += 1,
                 Some(Discarded::Buried(settlement)) => {
+                    buried += 1;
                     self.drop_most += 1;
                     self.keep(&settlement)?;
                     self.changes.push(Change::Discarded(settlement));
                 }
                 Some(Discarded::Forgotten) => {
+                    forgotten += 1;
                     self.deleted = true;
                     self.forgotten.push(target);
                 }
             }
-            deliveries += 1;
         }
-        if deliveries > 0 {
+        if buried + forgotten > 0 {
             self.wrote = true;
             self.books.retention.settled();
-            return Ok(Steered::Done { deliveries });
+            return Ok(Steered::Discarded { buried, forgotten });
+        }
+        if already > 0 {
+            return Ok(Steered::Nothing(DISCARDED_ALREADY));
         }
         let is_stored = self.rows.steer.weight(seq)?.is_some();
         Ok(if is_stored {

@@ -22,14 +22,14 @@ impl Audit {
         tracing::info!(peer = self.peer, event_id, outcome, "admin.{what}");
     }
 
-    /// Something was done with many.
-    pub(super) fn many(&self, what: &'static str, events: usize, deliveries: usize) {
-        tracing::info!(peer = self.peer, events, deliveries, "admin.{what}");
+    /// Something was done with those of many that `asked` says.
+    pub(super) fn many(&self, what: &'static str, asked: &str, events: usize, outcome: &str) {
+        tracing::info!(peer = self.peer, asked, events, outcome, "admin.{what}");
     }
 
-    /// Refused requests were judged again.
-    pub(super) fn released(&self, outcome: &str) {
-        tracing::info!(peer = self.peer, outcome, "admin.release");
+    /// Refused requests were judged again: those that `asked` says.
+    pub(super) fn released(&self, asked: &str, outcome: &str) {
+        tracing::info!(peer = self.peer, asked, outcome, "admin.release");
     }
 
     /// Something was done with a target.

@@ -5,12 +5,13 @@ use super::filter::{Filter, cursor_text};
 use super::{Refused, Rooms, audit::Audit, call::Call, refused};
 use crate::event::TargetId;
 use crate::http::Answer;
-use crate::store::{COMMANDS_MAX, Command, Steered, Summary};
+use crate::store::{COMMANDS_MAX, Command, DISCARDED_ALREADY, State, Steered, Summary};
 use serde_json::json;
 use std::collections::BTreeMap;
 
 /// `POST /api/v1/events/replay`
 pub(super) async fn replay(rooms: Rooms, mut call: Call) -> Result<Answer, Refused> {
+    let asked = asked(&mut call)?;
     let filter = Filter::read(&rooms, &mut call.params, "filter.")?;
     let to = call.params.text("to")?;
     let new_id = call.params.flag("new_id")?;
@@ -47,41 +48,89 @@ pub(super) async fn replay(rooms: Rooms, mut call: Call) -> Result<Answer, Refus
         Planned {
             commands,
             deliveries,
+            ..Planned::default()
         }
     };
-    run(&rooms, &Audit::of(&call), "replay", &filter, dry_run, plan).await
+    let job = Job {
+        what: "replay",
+        asked,
+        audit: Audit::of(&call),
+        dry_run,
+    };
+    run(&rooms, &job, &filter, plan).await
 }
 
 /// `POST /api/v1/events/discard`
 pub(super) async fn discard(rooms: Rooms, mut call: Call) -> Result<Answer, Refused> {
+    let asked = asked(&mut call)?;
     let filter = Filter::read(&rooms, &mut call.params, "filter.")?;
+    let forget = call.params.flag("forget")?;
     let dry_run = call.params.flag("dry_run")?;
     call.params.finish()?;
     let plan = |event: &Summary| {
         let seq = event.seq;
-        // What is delivered has nothing to be discarded.
-        let chosen = filter
-            .deliveries(event)
-            .filter(|delivery| delivery.state != crate::store::State::Delivered);
-        let commands: Vec<Command> = chosen
-            .map(|delivery| Command::Discard {
+        let mut planned = Planned::default();
+        for delivery in filter.deliveries(event) {
+            let is_discarded = delivery.reason == Some("discarded");
+            match delivery.state {
+                // What is delivered has nothing to be discarded.
+                State::Delivered => continue,
+                State::Dead if is_discarded && !forget => {
+                    planned.why = Some(DISCARDED_ALREADY);
+                    continue;
+                }
+                State::Dead => planned.forgotten += 1,
+                State::Pending => planned.discarded += 1,
+            }
+            planned.deliveries += 1;
+            planned.commands.push(Command::Discard {
                 seq,
                 target: Some(delivery.target),
-            })
-            .collect();
-        let deliveries = commands.len();
-        Planned {
-            commands,
-            deliveries,
+                forget,
+            });
         }
+        planned
     };
-    run(&rooms, &Audit::of(&call), "discard", &filter, dry_run, plan).await
+    let job = Job {
+        what: "discard",
+        asked,
+        audit: Audit::of(&call),
+        dry_run,
+    };
+    run(&rooms, &job, &filter, plan).await
+}
+
+/// What is asked for, in words for the audit log. That every event is meant has to be said: an empty body is soon sent.
+fn asked(call: &mut Call) -> Result<String, Refused> {
+    let asked = call.params.said();
+    let filtered = call.params.filled("filter")?;
+    if !call.params.flag("all")? && !filtered {
+        return Err(Refused::bad(
+            "which events? accepted: a filter with something in it, or all: true for every event that is kept",
+        ));
+    }
+    Ok(asked)
+}
+
+/// What is asked for, by whom.
+struct Job {
+    what: &'static str,
+    /// In the words of whoever asks.
+    asked: String,
+    audit: Audit,
+    dry_run: bool,
 }
 
 /// What is to be done with one event.
+#[derive(Default)]
 struct Planned {
     commands: Vec<Command>,
     deliveries: usize,
+    /// Deliveries of a discard that wait, and dead letters.
+    discarded: usize,
+    forgotten: usize,
+    /// Why nothing is to be done, if it is not that there is nothing.
+    why: Option<&'static str>,
 }
 
 /// What was done with a page.
@@ -89,15 +138,15 @@ struct Planned {
 struct Tally {
     events: usize,
     deliveries: usize,
+    discarded: usize,
+    forgotten: usize,
     skipped: BTreeMap<&'static str, usize>,
 }
 
 async fn run(
     rooms: &Rooms,
-    audit: &Audit,
-    what: &'static str,
+    job: &Job,
     filter: &Filter,
-    dry_run: bool,
     plan: impl Fn(&Summary) -> Planned + Send,
 ) -> Result<Answer, Refused> {
     let page = filter.page(rooms).await?;
@@ -106,12 +155,15 @@ async fn run(
     for event in &page.events {
         let planned = plan(event);
         if planned.commands.is_empty() {
-            *tally.skipped.entry("nothing to do").or_default() += 1;
+            let why = planned.why.unwrap_or("nothing to do");
+            *tally.skipped.entry(why).or_default() += 1;
             continue;
         }
-        if dry_run {
+        if job.dry_run {
             tally.events += 1;
             tally.deliveries += planned.deliveries;
+            tally.discarded += planned.discarded;
+            tally.forgotten += planned.forgotten;
         }
         // How many deliveries each would be: a copy does not say.
         commands.extend(
@@ -121,20 +173,34 @@ async fn run(
                 .map(|command| (event.seq, planned.deliveries, command)),
         );
     }
-    if !dry_run {
+    let is_discard = job.what == "discard";
+    if !job.dry_run {
         steer(rooms, commands, &mut tally).await?;
         if tally.events > 0 {
-            audit.many(what, tally.events, tally.deliveries);
+            let outcome = if is_discard {
+                format!(
+                    "{} discarded, {} forgotten",
+                    tally.discarded, tally.forgotten
+                )
+            } else {
+                format!("{} deliveries", tally.deliveries)
+            };
+            job.audit.many(job.what, &job.asked, tally.events, &outcome);
         }
     }
-    Ok(refused::ok(&json!({
-        "dry_run": dry_run,
+    let mut answer = json!({
+        "dry_run": job.dry_run,
         "events": tally.events,
         "deliveries": tally.deliveries,
         "skipped": tally.skipped,
         "cursor": cursor_text(page.cursor),
         "scanned": page.scanned,
-    })))
+    });
+    if is_discard {
+        answer["discarded"] = tally.discarded.into();
+        answer["forgotten"] = tally.forgotten.into();
+    }
+    Ok(refused::ok(&answer))
 }
 
 async fn steer(
@@ -152,6 +218,11 @@ async fn steer(
         for ((seq, planned, _), steered) in chunk.iter().zip(steered) {
             let deliveries = match steered {
                 Steered::Done { deliveries } => deliveries,
+                Steered::Discarded { buried, forgotten } => {
+                    tally.discarded += buried;
+                    tally.forgotten += forgotten;
+                    buried + forgotten
+                }
                 Steered::Copied { .. } => *planned,
                 Steered::Nothing(why) => {
                     *tally.skipped.entry(why).or_default() += 1;

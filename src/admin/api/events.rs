@@ -2,6 +2,7 @@
 
 use super::filter::{Filter, cursor_text, event, no_event};
 use super::{Refused, Rooms, audit::Audit, call::Call, refused, show};
+use crate::deliver::NotPosted;
 use crate::event::Seq;
 use crate::http::Answer;
 use crate::store::{Command, Steered};
@@ -24,7 +25,7 @@ pub(super) async fn list(rooms: Rooms, mut call: Call) -> Result<Answer, Refused
 /// `GET /api/v1/events/{id}`
 pub(super) async fn show(rooms: Rooms, call: Call) -> Result<Answer, Refused> {
     call.params.finish()?;
-    let seq = event(&rooms, &call.segments)?;
+    let seq = event(&rooms, &call.segments).await?;
     let detail = rooms.store.detail(seq).await?;
     let detail = detail.ok_or_else(|| no_event(&call.segments[0]))?;
     Ok(refused::ok(&show::detail(&detail)))
@@ -35,7 +36,7 @@ pub(super) async fn replay(rooms: Rooms, mut call: Call) -> Result<Answer, Refus
     let to = call.params.text("to")?;
     let new_id = call.params.flag("new_id")?;
     call.params.finish()?;
-    let seq = event(&rooms, &call.segments)?;
+    let seq = event(&rooms, &call.segments).await?;
     let audit = Audit::of(&call);
     let id = &call.segments[0];
     if let Some(url) = to.as_deref().filter(|to| to.contains("://")) {
@@ -62,25 +63,37 @@ pub(super) async fn replay(rooms: Rooms, mut call: Call) -> Result<Answer, Refus
             Ok(refused::ok(&json!({ "id": copy, "copy_of": id })))
         }
         Steered::Nothing(why) => Err(Refused::conflict(why)),
-        Steered::NotFound => Err(no_event(id)),
+        Steered::NotFound | Steered::Discarded { .. } => Err(no_event(id)),
     }
 }
 
 /// `POST /api/v1/events/{id}/discard`
 pub(super) async fn discard(rooms: Rooms, mut call: Call) -> Result<Answer, Refused> {
     let target = call.params.text("target")?;
+    let forget = call.params.flag("forget")?;
     call.params.finish()?;
-    let seq = event(&rooms, &call.segments)?;
+    let seq = event(&rooms, &call.segments).await?;
     let target = target.map(|name| rooms.target(&name)).transpose()?;
     let target = target.map(|target| target.id);
     let id = &call.segments[0];
-    match one(&rooms, Command::Discard { seq, target }).await? {
-        Steered::Done { deliveries } => {
-            Audit::of(&call).event("discard", id, &format!("{deliveries} deliveries"));
-            Ok(refused::ok(&json!({ "id": id, "deliveries": deliveries })))
+    let command = Command::Discard {
+        seq,
+        target,
+        forget,
+    };
+    match one(&rooms, command).await? {
+        Steered::Discarded { buried, forgotten } => {
+            let outcome = format!("{buried} discarded, {forgotten} forgotten");
+            Audit::of(&call).event("discard", id, &outcome);
+            Ok(refused::ok(&json!({
+                "id": id,
+                "deliveries": buried + forgotten,
+                "discarded": buried,
+                "forgotten": forgotten,
+            })))
         }
         Steered::Nothing(why) => Err(Refused::conflict(why)),
-        Steered::NotFound | Steered::Copied { .. } => Err(no_event(id)),
+        Steered::NotFound | Steered::Copied { .. } | Steered::Done { .. } => Err(no_event(id)),
     }
 }
 
@@ -121,11 +134,15 @@ async fn by_hand(
         ));
     }
     let replay = detail.summary.replays.saturating_add(1);
+    let handing = rooms.deliver.post_to(url, &detail.event, replay);
+    let handing = handing.map_err(|error| match error {
+        NotPosted::NotUrl(_) => Refused::bad(format!("to: {error}")),
+        NotPosted::Busy => Refused::unavailable(error.to_string()),
+    })?;
     // Before, since it may take a while and cannot be undone. A query or a user may hold a password.
     let place = url.host().unwrap_or_default();
     audit.event("replay", id, &format!("to a URL at {place}"));
-    let handed = rooms.deliver.post_to(url, &detail.event, replay).await;
-    let handed = handed.map_err(|error| Refused::bad(format!("to: {error}")))?;
+    let handed = handing.await;
     let (answer, encoding) = show::text(&handed.answer);
     Ok(refused::ok(&json!({
         "id": id,

@@ -38,6 +38,8 @@ pub(super) struct Filter {
     /// Only events with one of these keys: the memory of keys does not know them (any more), so that rows are looked
     /// through.
     keys: Option<Vec<DedupeKey>>,
+    /// Only the event with this id, whatever else has its number.
+    id: Option<String>,
 }
 
 impl Filter {
@@ -57,8 +59,9 @@ impl Filter {
         let tag = rooms.store.tag();
         let id = params.parsed(&name("id"), "an event's id, a UUID", |text| {
             uuid::Uuid::try_parse(text).ok()?;
-            Some(EventId::parse(text, tag))
+            Some((text.to_owned(), EventId::parse(text, tag)))
         })?;
+        let (id, seq) = id.unzip();
         let key = params.parsed(
             &name("key"),
             "64 hex digits, as in Hookgate-Dedupe-Key",
@@ -79,11 +82,12 @@ impl Filter {
                 state,
                 from_ms,
                 to_ms,
-                seqs: id.map(|seq| seq.into_iter().collect()),
+                seqs: seq.map(|seq| seq.into_iter().collect()),
                 cursor,
                 limit,
             },
             keys: None,
+            id,
         };
         if let Some(key) = key {
             filter.only_key(rooms, |_| key, now_ms);
@@ -137,6 +141,9 @@ impl Filter {
         if let Some(keys) = &self.keys {
             page.events.retain(|event| keys.contains(&event.key));
         }
+        if let Some(id) = &self.id {
+            page.events.retain(|event| event.id.is(id));
+        }
         Ok(page)
     }
 
@@ -184,10 +191,19 @@ fn key(text: &str) -> Option<DedupeKey> {
     Some(DedupeKey(key))
 }
 
-/// The event that a path names.
-pub(super) fn event(rooms: &Rooms, segments: &[String]) -> Result<Seq, Refused> {
+/// The event that a path names. An id with another time than the one that is stored is another event's, such as one
+/// from before a backup was restored.
+pub(super) async fn event(rooms: &Rooms, segments: &[String]) -> Result<Seq, Refused> {
     let text = segments.first().map_or("", String::as_str);
-    EventId::parse(text, rooms.store.tag()).ok_or_else(|| no_event(text))
+    let seq = EventId::parse(text, rooms.store.tag()).ok_or_else(|| no_event(text))?;
+    let query = Query {
+        seqs: Some(vec![seq]),
+        limit: 1,
+        ..Query::default()
+    };
+    let page = rooms.store.browse(query).await?;
+    let is_there = page.events.iter().any(|event| event.id.is(text));
+    is_there.then_some(seq).ok_or_else(|| no_event(text))
 }
 
 /// It is not there, or no longer.

@@ -18,8 +18,9 @@ pub(super) async fn list(rooms: Rooms, mut call: Call) -> Result<Answer, Refused
     let tag = rooms.store.tag();
     let id = params.parsed("id", "an event's id, a UUID", |text| {
         uuid::Uuid::try_parse(text).ok()?;
-        Some(EventId::parse(text, tag))
+        Some((text.to_owned(), EventId::parse(text, tag)))
     })?;
+    let (id, seq) = id.unzip();
     let vendor_id = params.text("vendor_id")?;
     let source = params.text("source")?;
     let from_ms = params.time("from", now_ms)?;
@@ -28,12 +29,12 @@ pub(super) async fn list(rooms: Rooms, mut call: Call) -> Result<Answer, Refused
     call.params.finish()?;
     let enabled = rooms.store.keeps_history();
     // Another gateway's id is nobody's here.
-    if id == Some(None) {
+    if seq == Some(None) {
         return Ok(answer(enabled, &[], None));
     }
     let source = source.map(|name| rooms.source(&name)).transpose()?;
     let query = HistoryQuery {
-        seq: id.flatten(),
+        seq: seq.flatten(),
         vendor_id,
         source,
         from_ms,
@@ -42,7 +43,9 @@ pub(super) async fn list(rooms: Rooms, mut call: Call) -> Result<Answer, Refused
         limit,
     };
     let page = rooms.store.history(query).await?;
-    let events: Vec<Value> = page.events.iter().map(show::history).collect();
+    let events = page.events.iter();
+    let asked = events.filter(|event| id.as_deref().is_none_or(|id| event.id.is(id)));
+    let events: Vec<Value> = asked.map(show::history).collect();
     Ok(answer(
         enabled,
         &events,

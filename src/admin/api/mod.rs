@@ -16,6 +16,7 @@ mod filter;
 mod history;
 mod names;
 mod openapi;
+mod pairs;
 mod params;
 mod rates;
 mod refused;
@@ -31,17 +32,20 @@ pub use rates::Rates;
 pub use refused::Refused;
 pub use sources::SourceFacts;
 
-use crate::budget::Budget;
+use crate::budget::{Budget, Charge};
 use crate::config::Secret;
 use crate::dedupe::Dedupe;
 use crate::deliver::Deliver;
 use crate::event::{SourceId, TargetId};
 use crate::http::Answer;
+use crate::http::server::Peer;
+use crate::quiet::Quiet;
 use crate::store::{Judge, Known, Rejects, Store};
 use auth::Auth;
 use bytes::Bytes;
-use http::{Request, request::Parts};
+use http::{Request, StatusCode, request::Parts};
 use http_body::Body;
+use http_body_util::{BodyExt as _, Full};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -55,6 +59,12 @@ const CALLS: usize = 8;
 const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 /// Bytes of all calls' bodies together.
 const BODIES_BYTES: u64 = 1 << 20;
+/// Bytes of all answers that are being read, beside those of [`ANSWER_FREE_BYTES`] and what the calls at work make: some
+/// ten events with bodies of 1 MiB, which JSON may write six times as long. A single larger one passes alone.
+const ANSWERS_BYTES: u64 = 64 << 20;
+/// Answers up to this many bytes are not counted: a change that is done must be told, and the connections of the admin
+/// side hold no more than 4 MiB of them.
+const ANSWER_FREE_BYTES: usize = 64 << 10;
 
 /// An answer in the making.
 type Handling = Pin<Box<dyn Future<Output = Result<Answer, Refused>> + Send>>;
@@ -65,7 +75,22 @@ pub struct Api {
     auth: Auth,
     calls: Semaphore,
     bodies: Budget,
+    answers: Budget,
+    /// Of calls without the right token.
+    strangers: Quiet,
     rooms: OnceLock<Rooms>,
+}
+
+/// The bytes of an answer, counted until the last of them is written or the connection is gone.
+struct Held {
+    bytes: Bytes,
+    _charge: Charge,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// The rooms that the API looks into. Clones are the same.
@@ -117,6 +142,8 @@ impl Api {
             auth: Auth::new(token, listen),
             calls: Semaphore::new(CALLS),
             bodies: Budget::new(BODIES_BYTES),
+            answers: Budget::new(ANSWERS_BYTES),
+            strangers: Quiet::default(),
             rooms: OnceLock::new(),
         }
     }
@@ -149,7 +176,8 @@ async fn serve<B>(api: &Api, head: &Parts, body: B) -> Result<Answer, Refused>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
-    api.auth.check(head)?;
+    let checked = api.auth.check(head);
+    checked.inspect_err(|refused| unknown(&api.strangers, head, refused))?;
     let (endpoint, segments) = table::find(&head.method, head.uri.path())?;
     let call = Call::read(head, body, segments, &api.bodies).await?;
     let rooms = api
@@ -161,5 +189,67 @@ where
         .acquire()
         .await
         .map_err(|_| Refused::unavailable("the gateway is stopping"))?;
-    (endpoint.handle)(rooms.clone(), call).await
+    let answer = (endpoint.handle)(rooms.clone(), call).await?;
+    held(answer, &api.answers).await
+}
+
+/// Somebody guesses the token, or a script has an old one: either should be seen.
+fn unknown(strangers: &Quiet, head: &Parts, refused: &Refused) {
+    if refused.status() != StatusCode::UNAUTHORIZED {
+        return;
+    }
+    if let Some(suppressed) = strangers.pass() {
+        let peer = head.extensions.get::<Peer>().map(|peer| peer.0.to_string());
+        let peer = peer.as_deref().unwrap_or("unknown");
+        tracing::warn!(
+            peer,
+            suppressed,
+            "a call of the admin API has no token, or a wrong one"
+        );
+    }
+}
+
+/// Counts the bytes of an answer for as long as they are there.
+async fn held(answer: Answer, budget: &Budget) -> Result<Answer, Refused> {
+    let (head, body) = answer.into_parts();
+    let Ok(body) = body.collect().await;
+    let bytes = body.to_bytes();
+    if bytes.len() <= ANSWER_FREE_BYTES {
+        return Ok(Answer::from_parts(head, Full::new(bytes)));
+    }
+    let Some(charge) = budget.take(bytes.len() as u64) else {
+        return Err(Refused::unavailable(
+            "busy: as many bytes of answers are being read as may be; ask again",
+        ));
+    };
+    let held = Held {
+        bytes,
+        _charge: charge,
+    };
+    Ok(Answer::from_parts(head, Full::new(Bytes::from_owner(held))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Its bytes are counted until they are dropped, as they are when they were written.
+    #[tokio::test]
+    async fn answers_that_are_being_read_are_bounded_but_small_ones_pass() {
+        let answer = |bytes: usize| Answer::new(Full::new(Bytes::from(vec![b'x'; bytes])));
+        let budget = Budget::new(3 * ANSWER_FREE_BYTES as u64);
+        let large = 2 * ANSWER_FREE_BYTES;
+        let first = held(answer(large), &budget).await.expect("room");
+        assert_eq!(budget.used(), large as u64);
+        let refused = held(answer(large), &budget).await.expect_err("no room");
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let small = held(answer(ANSWER_FREE_BYTES), &budget).await;
+        small.expect("what was done is told");
+        let Ok(body) = first.into_body().collect().await;
+        let read = body.to_bytes();
+        assert_eq!((read.len(), budget.used()), (large, large as u64));
+        drop(read);
+        assert_eq!(budget.used(), 0);
+        held(answer(10 * large), &budget).await.expect("alone");
+    }
 }

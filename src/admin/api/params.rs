@@ -1,12 +1,13 @@
 //! What was asked: parameters of a query or of a JSON body, each read as what it is meant to be. One that is wrong,
 //! twice there or unknown is refused by its name, with what is accepted.
 
+use super::pairs::{Entry, Pairs};
 use super::refused::Refused;
 use crate::clock;
 use crate::config;
 use crate::extract::event_time_ms;
 use percent_encoding::percent_decode_str;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Parameters of one request that are still to be read, and the names of those that were asked for.
 #[derive(Debug, Default)]
@@ -42,23 +43,54 @@ impl Params {
         if body.is_empty() {
             return Ok(Self::default());
         }
-        let value: Value = serde_json::from_slice(body)
-            .map_err(|error| Refused::bad(format!("the body is no JSON: {error}")))?;
-        let Value::Object(object) = value else {
-            return Err(Refused::bad("the body is no JSON object"));
-        };
+        let Pairs(pairs) = serde_json::from_slice(body).map_err(|error| {
+            Refused::bad(if error.is_data() {
+                "the body is no JSON object".to_owned()
+            } else {
+                format!("the body is no JSON: {error}")
+            })
+        })?;
         let mut given = Vec::new();
-        for (name, value) in object {
-            // That it is there is kept too, for whoever knows no such section.
-            if let Value::Object(inner) = &value {
-                given.extend(inner.iter().map(|(below, value)| {
-                    let name = format!("{name}.{below}");
-                    (name, Given::Json(value.clone()))
-                }));
-            }
+        for (name, entry) in pairs {
+            let value = match entry {
+                Entry::Other(value) => value,
+                // That it is there is kept too, for whoever knows no such section.
+                Entry::Section(Pairs(inner)) => {
+                    let mut section = Map::new();
+                    for (below, entry) in inner {
+                        let value = entry.value();
+                        given.push((format!("{name}.{below}"), Given::Json(value.clone())));
+                        section.insert(below, value);
+                    }
+                    Value::Object(section)
+                }
+            };
             given.push((name, Given::Json(value)));
         }
         Ok(Self::new(given))
+    }
+
+    /// All that is given but not yet read, as it came, for the audit log.
+    pub fn said(&self) -> String {
+        let given = self.given.iter();
+        // What is in a section stands for itself.
+        let single = given.filter(|(_, given)| !matches!(given, Given::Json(Value::Object(_))));
+        let said: Vec<String> = single
+            .map(|(name, given)| format!("{name}={}", given.shown()))
+            .collect();
+        said.join(" ")
+    }
+
+    /// Whether there is an object of this name; one with nothing in it is refused. It can still be read.
+    pub fn filled(&self, name: &str) -> Result<bool, Refused> {
+        let mut named = self.given.iter().filter(|(given, _)| given == name);
+        match named.next() {
+            None => Ok(false),
+            Some((_, given @ Given::Json(Value::Object(inner)))) if inner.is_empty() => {
+                Err(wrong(name, given, "an object with something in it"))
+            }
+            Some(_) => Ok(true),
+        }
     }
 
     fn new(given: Vec<(String, Given)>) -> Self {
@@ -215,6 +247,13 @@ impl Given {
             Self::Json(value) => value.as_str(),
         }
     }
+
+    fn shown(&self) -> String {
+        match self {
+            Self::Query(text) | Self::Json(Value::String(text)) => shown(text),
+            Self::Json(value) => cut(&value.to_string()),
+        }
+    }
 }
 
 /// JSON has one kind of number: 5.0 is 5.
@@ -232,10 +271,7 @@ fn whole(value: &Value) -> Option<u64> {
 }
 
 fn wrong(name: &str, given: &Given, accepts: &str) -> Refused {
-    let value = match given {
-        Given::Query(text) | Given::Json(Value::String(text)) => shown(text),
-        Given::Json(value) => cut(&value.to_string()),
-    };
+    let value = given.shown();
     Refused::bad(format!("{name} is {value}; accepted: {accepts}"))
 }
 
@@ -357,6 +393,11 @@ mod tests {
             "{said}"
         );
         assert!(error(Params::of_query("a=%ff")).contains("no UTF-8"));
+        assert!(error(body(r#"{"a":1,"a":2}"#).text("a")).contains("a is given twice"));
+        let twice = body(r#"{"a":{"b":"1","b":"2"}}"#);
+        assert_eq!(twice.said(), r#"a.b="1" a.b="2""#);
+        assert!(error({ twice }.text("a.b")).contains("a.b is given twice"));
+        assert!(error(body(r#"{"a":{}}"#).filled("a")).contains("something in it"));
         assert!(error(Params::of_body(b"[]")).contains("no JSON object"));
         assert!(error(Params::of_body(b"{")).contains("no JSON: "));
         assert!(error(Params::of_body(b"\xff")).contains("no JSON: "));

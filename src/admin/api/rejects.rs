@@ -7,7 +7,7 @@ use crate::clock;
 use crate::event::Seq;
 use crate::http::Answer;
 use crate::metrics::REJECTED;
-use crate::store::{Reject, RejectQuery, RejectSummary, Verdict};
+use crate::store::{Reject, RejectPage, RejectQuery, RejectSummary, Verdict};
 use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -22,7 +22,7 @@ const RELEASING: Duration = Duration::from_secs(5);
 pub(super) async fn list(rooms: Rooms, mut call: Call) -> Result<Answer, Refused> {
     let query = filter(&mut call.params)?;
     call.params.finish()?;
-    let page = rooms.rejects.list(query).await?;
+    let page = page_of(&rooms, query).await?;
     let rejects: Vec<Value> = page.rejects.iter().map(summary).collect();
     let cursor = cursor_text(page.cursor.map(Seq));
     Ok(refused::ok(
@@ -47,20 +47,21 @@ pub(super) async fn release_one(rooms: Rooms, mut call: Call) -> Result<Answer, 
     let verdict = rooms.rejects.release(id, &*rooms.judge, dry_run).await?;
     let verdict = verdict.ok_or_else(gone)?;
     if !dry_run {
-        audit.released(&format!("{id} {}", verdict.word()));
+        audit.released(&id.to_string(), verdict.word());
     }
     Ok(refused::ok(&outcome(id, &verdict)))
 }
 
 /// `POST /api/v1/rejects/release`: the oldest first, as they would have become events.
 pub(super) async fn release_many(rooms: Rooms, mut call: Call) -> Result<Answer, Refused> {
+    let asked = call.params.said();
     let mut query = filter(&mut call.params)?;
     query.oldest_first = true;
     let dry_run = call.params.flag("dry_run")?;
     let audit = Audit::of(&call);
     call.params.finish()?;
     let until = Instant::now() + RELEASING;
-    let page = rooms.rejects.list(query).await?;
+    let page = page_of(&rooms, query).await?;
     let (mut outcomes, mut counts) = (Vec::new(), Map::new());
     let mut cursor = page.cursor;
     let mut before = None;
@@ -80,7 +81,7 @@ pub(super) async fn release_many(rooms: Rooms, mut call: Call) -> Result<Answer,
         outcomes.push(outcome(reject.id, &verdict));
     }
     if !dry_run {
-        audit.released(&Value::Object(counts.clone()).to_string());
+        audit.released(&asked, &Value::Object(counts.clone()).to_string());
     }
     let cursor = cursor_text(cursor.map(Seq));
     Ok(refused::ok(&json!({
@@ -109,6 +110,19 @@ fn filter(params: &mut Params) -> Result<RejectQuery, Refused> {
         oldest_first: false,
         limit,
     })
+}
+
+/// A page; an empty one of a source that nobody knows is a name mistyped. What is kept may be of a source that has another
+/// name by now.
+async fn page_of(rooms: &Rooms, query: RejectQuery) -> Result<RejectPage, Refused> {
+    let source = query.source.clone();
+    let page = rooms.rejects.list(query).await?;
+    if let Some(name) = source
+        && page.rejects.is_empty()
+    {
+        rooms.source(&name)?;
+    }
+    Ok(page)
 }
 
 fn id(call: &Call) -> Result<u64, Refused> {

@@ -90,7 +90,7 @@ async fn steered(
     let target = rooms.configured_target(name)?;
     let deliveries = match one(rooms, command(target.id)).await? {
         Steered::Done { deliveries } => deliveries,
-        Steered::Nothing(_) | Steered::Copied { .. } => 0,
+        Steered::Nothing(_) | Steered::Copied { .. } | Steered::Discarded { .. } => 0,
         Steered::NotFound => return Err(rooms.no_target(name)),
     };
     tell(rooms, target.id);

@@ -51,6 +51,8 @@ pub(super) struct Words {
 struct Tally {
     events: u64,
     deliveries: u64,
+    /// Of a discard: what became a dead letter, and what is gone.
+    ends: Option<[u64; 2]>,
     skipped: BTreeMap<String, u64>,
 }
 
@@ -59,6 +61,11 @@ impl Tally {
         let number = |name: &str| answer[name].as_u64().unwrap_or_default();
         self.events += number("events");
         self.deliveries += number("deliveries");
+        if answer["forgotten"].is_u64() {
+            let [discarded, forgotten] = self.ends.get_or_insert_default();
+            *discarded += number("discarded");
+            *forgotten += number("forgotten");
+        }
         for (why, number) in answer["skipped"].as_object().into_iter().flatten() {
             let number = number.as_u64().unwrap_or_default();
             *self.skipped.entry(why.clone()).or_default() += number;
@@ -70,6 +77,11 @@ impl Tally {
             "{what}: {} events, {} deliveries\n",
             self.events, self.deliveries
         );
+        if let Some([discarded, forgotten]) = self.ends {
+            text += &format!(
+                "dead letters that a replay delivers: {discarded}; forgotten for good: {forgotten}\n"
+            );
+        }
         for (why, number) in &self.skipped {
             text += &format!("skipped {number}: {why}\n");
         }
@@ -77,13 +89,18 @@ impl Tally {
     }
 
     fn json(&self, dry_run: bool, cursor: Option<&String>) -> Value {
-        json!({
+        let mut json = json!({
             "dry_run": dry_run,
             "events": self.events,
             "deliveries": self.deliveries,
             "skipped": self.skipped,
             "cursor": cursor,
-        })
+        });
+        if let Some([discarded, forgotten]) = self.ends {
+            json["discarded"] = discarded.into();
+            json["forgotten"] = forgotten.into();
+        }
+        json
     }
 }
 
@@ -297,6 +314,14 @@ mod tests {
         assert_eq!(
             tally.text("replayed"),
             "replayed: 4 events, 5 deliveries\nskipped 2: no longer kept\n"
+        );
+        let mut tally = Tally::default();
+        for forgotten in [0, 2] {
+            tally.add(&json!({ "events": 2, "deliveries": 1 + forgotten, "discarded": 1, "forgotten": forgotten }));
+        }
+        assert_eq!(
+            tally.text("discarded"),
+            "discarded: 4 events, 4 deliveries\ndead letters that a replay delivers: 2; forgotten for good: 2\n"
         );
     }
 }

@@ -3,11 +3,10 @@
 use super::ask::path;
 use super::bulk::{self, Bulk};
 use super::page::{self, Amount, Shown};
-use super::table::{Table, cell};
+use super::table::{Table, cell, plain};
+use super::when::when;
 use super::{Gateway, print, runtime, show};
 use crate::cli::Failure;
-use crate::clock;
-use crate::config;
 use serde_json::{Map, Value, json};
 
 /// What `--help` says at length.
@@ -31,6 +30,11 @@ A replay keeps the event's id and dedupe key and adds Hookgate-Replay: 1, 2 ...,
 knows it again; with --new-id it is another event. To a URL it is one attempt, whose outcome is printed: nothing of it \
 is kept.";
 
+const DISCARD_NOTES: &str = "\
+What waits becomes a dead letter (`discarded`), which a replay still delivers; a dead letter is forgotten for good, and \
+its event with the last of them. A dead letter that was discarded before stays, so that the same command twice deletes \
+nothing: --forget forgets it too.";
+
 /// Options of `events`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -49,6 +53,7 @@ enum Command {
     #[command(after_help = REPLAY_NOTES)]
     Replay(Replay),
     /// Give up what waits of an event and forget its dead letters, or those of all that a filter means
+    #[command(after_help = DISCARD_NOTES)]
     Discard(Discard),
 }
 
@@ -95,6 +100,9 @@ struct Discard {
     /// The event's id (with --target, at that target alone); without it, the filter says which events
     #[arg(value_name = "ID")]
     id: Option<String>,
+    /// Forget for good also what was discarded before
+    #[arg(long)]
+    forget: bool,
     #[command(flatten)]
     filter: Filter,
     #[command(flatten)]
@@ -120,10 +128,10 @@ struct Filter {
     #[arg(long, value_name = "STATE", value_parser = ["pending", "delivered", "dead"])]
     state: Option<String>,
     /// Received at this time (RFC 3339) or later, or within the last 30m, 2h, 7d
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = when)]
     since: Option<String>,
     /// Received before this time, as above
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = when)]
     until: Option<String>,
     /// With this Hookgate-Dedupe-Key
     #[arg(long, value_name = "HEX")]
@@ -134,17 +142,15 @@ struct Filter {
 }
 
 impl Filter {
-    /// Its parameters in the API. A time that is counted from now is counted once, however long a run takes.
+    /// Its parameters in the API.
     fn params(&self) -> Vec<(&'static str, String)> {
-        let now_ms = clock::unix_ms();
-        let time = |text: &Option<String>| text.as_deref().map(|text| absolute(text, now_ms));
         let single = [
             ("source", self.source.clone()),
             ("target", self.target.clone()),
             ("type", self.event_type.clone()),
             ("state", self.state.clone()),
-            ("from", time(&self.since)),
-            ("to", time(&self.until)),
+            ("from", self.since.clone()),
+            ("to", self.until.clone()),
             ("key", self.key.clone()),
         ];
         let single = single
@@ -168,16 +174,17 @@ impl Filter {
         body.into()
     }
 
+    /// Says in a body which of many are meant: all, where nothing narrows them.
+    fn put(&self, body: &mut Map<String, Value>) {
+        if self.is_empty() {
+            body.insert("all".to_owned(), true.into());
+        } else {
+            body.insert("filter".to_owned(), self.body());
+        }
+    }
+
     fn is_empty(&self) -> bool {
         self.params().is_empty()
-    }
-}
-
-fn absolute(text: &str, now_ms: u64) -> String {
-    match config::DURATION.option(text) {
-        Ok(ago) => clock::rfc3339(now_ms.saturating_sub(clock::millis(ago))),
-        // The gateway says what is accepted.
-        Err(_) => text.to_owned(),
     }
 }
 
@@ -231,8 +238,8 @@ async fn list(args: &List) -> Result<(), Failure> {
             row
         },
     };
-    let any = page::list(&ask, "/events", &args.filter.params(), &args.amount, shown).await?;
-    if !any && !args.gateway.json {
+    let listed = page::list(&ask, "/events", &args.filter.params(), &args.amount, shown).await?;
+    if !listed.any && !args.gateway.json {
         eprintln!("no events");
     }
     Ok(())
@@ -276,7 +283,7 @@ async fn replay(args: &Replay) -> Result<(), Failure> {
         body.insert("new_id".to_owned(), true.into());
     }
     let Some(id) = &args.id else {
-        body.insert("filter".to_owned(), args.filter.body());
+        args.filter.put(&mut body);
         let words = bulk::Words {
             path: "/events/replay",
             doing: "replaying",
@@ -309,7 +316,7 @@ fn replayed(answer: &Value) -> String {
             "not delivered"
         };
         let why = match answer["error"].as_str() {
-            Some(error) => error.to_owned(),
+            Some(error) => plain(error),
             None => cell(&answer["status"]),
         };
         let took = cell(&answer["took_ms"]);
@@ -341,8 +348,11 @@ fn count(deliveries: &Value) -> String {
 async fn discard(args: &Discard) -> Result<(), Failure> {
     let ask = args.gateway.find()?;
     let mut body = Map::new();
+    if args.forget {
+        body.insert("forget".to_owned(), true.into());
+    }
     let Some(id) = &args.id else {
-        body.insert("filter".to_owned(), args.filter.body());
+        args.filter.put(&mut body);
         let words = bulk::Words {
             path: "/events/discard",
             doing: "discarding",
@@ -359,11 +369,25 @@ async fn discard(args: &Discard) -> Result<(), Failure> {
     if args.gateway.json {
         return print(&format!("{answer}\n"));
     }
-    print(&format!(
-        "{} discarded at {}\n",
-        cell(&answer["id"]),
-        count(&answer["deliveries"])
-    ))
+    print(&discarded(&answer))
+}
+
+/// Which of the two it was: one can be undone.
+fn discarded(answer: &Value) -> String {
+    let id = cell(&answer["id"]);
+    let mut said = String::new();
+    for (name, became) in [
+        (
+            "discarded",
+            "is a dead letter now, which a replay delivers, for",
+        ),
+        ("forgotten", "is forgotten for good, for"),
+    ] {
+        if answer[name] != 0 {
+            said += &format!("{id} {became} {}\n", count(&answer[name]));
+        }
+    }
+    said
 }
 
 #[cfg(test)]
@@ -397,6 +421,21 @@ mod tests {
         for (answer, said) in cases {
             assert_eq!(replayed(&answer), said);
         }
+        assert_eq!(
+            discarded(&json!({ "id": "a", "deliveries": 3, "discarded": 1, "forgotten": 2 })),
+            "a is a dead letter now, which a replay delivers, for 1 target\n\
+             a is forgotten for good, for 2 targets\n"
+        );
+        assert_eq!(
+            discarded(&json!({ "id": "a", "deliveries": 1, "discarded": 0, "forgotten": 1 })),
+            "a is forgotten for good, for 1 target\n"
+        );
+        let hostile =
+            json!({ "id": "a", "delivered": false, "error": "no \u{1b}[2J\u{202e}", "took_ms": 3 });
+        assert_eq!(
+            replayed(&hostile),
+            "a not delivered: no \\u{1b}[2J\\u{202e}, 3 ms\n"
+        );
         let event = json!({ "deliveries": [
             { "target": "a", "state": "dead", "reason": "expired" },
             { "target": "b", "state": "delivered", "reason": null },

@@ -2,6 +2,7 @@
 
 use super::page::{self, Amount, Shown};
 use super::table::{Table, cell};
+use super::when::when;
 use super::{Gateway, runtime};
 use crate::cli::Failure;
 use serde_json::Value;
@@ -31,10 +32,10 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
     /// Received at this time (RFC 3339) or later, or within the last 30m, 2h, 7d
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = when)]
     since: Option<String>,
     /// Received before this time, as above
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = when)]
     until: Option<String>,
     #[command(flatten)]
     amount: Amount,
@@ -72,11 +73,20 @@ async fn list(args: &Args) -> Result<(), Failure> {
         ]),
         row: &row,
     };
-    let any = page::list(&ask, "/history", &query, &args.amount, shown).await?;
-    if !any && !args.gateway.json {
-        eprintln!("nothing (is store.history set?)");
+    let listed = page::list(&ask, "/history", &query, &args.amount, shown).await?;
+    if !listed.any && !args.gateway.json {
+        eprintln!("{}", nothing(&listed.last));
     }
     Ok(())
+}
+
+/// Why there is nothing.
+fn nothing(answer: &Value) -> &'static str {
+    if answer["enabled"] == false {
+        "nothing: no history is kept, since store.history is not set"
+    } else {
+        "nothing found"
+    }
 }
 
 fn row(event: &Value) -> Vec<String> {
@@ -97,4 +107,16 @@ fn row(event: &Value) -> Vec<String> {
         .collect();
     row.push(handed.join(", "));
     row
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn nothing_found_is_not_nothing_kept() {
+        assert_eq!(nothing(&json!({ "enabled": true })), "nothing found");
+        assert!(nothing(&json!({ "enabled": false })).contains("store.history"));
+    }
 }

@@ -13,6 +13,7 @@ mod show;
 pub(super) mod sources;
 mod table;
 pub(super) mod targets;
+mod when;
 
 use super::{print, runtime};
 use ask::{Ask, Gateway};

@@ -27,17 +27,26 @@ pub(super) struct Shown<'a> {
     pub(super) row: &'a dyn Fn(&Value) -> Vec<String>,
 }
 
-/// Shows the entries of `path`. True if there were any.
+/// What a list has come to.
+pub(super) struct Listed {
+    /// Whether there was anything.
+    pub(super) any: bool,
+    /// The last answer.
+    pub(super) last: Value,
+}
+
+/// Shows the entries of `path`.
 pub(super) async fn list(
     ask: &Ask,
     path: &str,
     query: &[(&'static str, String)],
     amount: &Amount,
     mut shown: Shown<'_>,
-) -> Result<bool, Failure> {
+) -> Result<Listed, Failure> {
     let mut left = amount.limit;
     let mut cursor = amount.cursor.clone();
     let mut any = false;
+    let mut last = Value::Null;
     while left > 0 {
         let mut query = query.to_vec();
         query.push(("limit", left.min(PAGE_MAX).to_string()));
@@ -61,6 +70,7 @@ pub(super) async fn list(
             print(&shown.table.rows(&rows))?;
         }
         cursor = answer["cursor"].as_str().map(str::to_owned);
+        last = answer;
         if cursor.is_none() {
             break;
         }
@@ -68,5 +78,5 @@ pub(super) async fn list(
     if let Some(cursor) = cursor {
         eprintln!("more: --cursor {cursor}");
     }
-    Ok(any)
+    Ok(Listed { any, last })
 }

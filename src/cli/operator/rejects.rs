@@ -3,10 +3,9 @@
 use super::ask::path;
 use super::page::{self, Amount, Shown};
 use super::table::{Table, cell, plain, plain_lines};
+use super::when::when;
 use super::{Ask, Gateway, print, runtime};
 use crate::cli::{Failure, explain};
-use crate::clock;
-use crate::config;
 use anyhow::Context as _;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value, json};
@@ -116,30 +115,21 @@ struct Filter {
     #[arg(long, value_name = "REASON", value_parser = ["missing_signature", "bad_signature", "stale"])]
     reason: Option<String>,
     /// Received at this time (RFC 3339) or later, or within the last 30m, 2h, 7d
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = when)]
     since: Option<String>,
     /// Received before this time, as above
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = when)]
     until: Option<String>,
 }
 
 impl Filter {
-    /// Its parameters in the API. A time that is counted from now is counted once, however long a run takes.
+    /// Its parameters in the API.
     fn params(&self) -> Vec<(&'static str, String)> {
-        let now_ms = clock::unix_ms();
-        let time = |text: &Option<String>| {
-            text.as_deref()
-                .map(|text| match config::DURATION.option(text) {
-                    Ok(ago) => clock::rfc3339(now_ms.saturating_sub(clock::millis(ago))),
-                    // The gateway says what is accepted.
-                    Err(_) => text.to_owned(),
-                })
-        };
         let params = [
             ("source", self.source.clone()),
             ("reason", self.reason.clone()),
-            ("from", time(&self.since)),
-            ("to", time(&self.until)),
+            ("from", self.since.clone()),
+            ("to", self.until.clone()),
         ];
         let params = params.into_iter();
         params
@@ -182,8 +172,8 @@ async fn list(args: &List) -> Result<(), Failure> {
         ]),
         row: &row,
     };
-    let any = page::list(&ask, "/rejects", &args.filter.params(), &args.amount, shown).await?;
-    if !any && !args.gateway.json {
+    let listed = page::list(&ask, "/rejects", &args.filter.params(), &args.amount, shown).await?;
+    if !listed.any && !args.gateway.json {
         eprintln!("no refused requests are kept");
     }
     Ok(())

@@ -13,7 +13,7 @@ since the gateway's start, and how many are accepted a second (over the last min
 const EXAMPLES: &str = "\
 Examples:
   hookgate sources list
-  hookgate sources list --json        with the reasons of what was refused";
+  hookgate sources list --json        with all rates";
 
 /// Options of `sources`.
 #[derive(Debug, clap::Args)]
@@ -61,19 +61,59 @@ async fn list(gateway: &Gateway) -> Result<(), Failure> {
 }
 
 fn row(source: &Value) -> Vec<String> {
-    let totals = [
-        "accepted",
-        "duplicate",
-        "ignored",
-        "rejected",
-        "unavailable",
-    ];
+    let total = |result: &str| cell(&source["totals"][result]);
     let mut row = vec![
         cell(&source["name"]),
         cell(&source["provider"]),
         cell(&source["last_event"]),
     ];
-    row.extend(totals.map(|result| cell(&source["totals"][result])));
+    row.extend(["accepted", "duplicate", "ignored"].map(total));
+    for (result, reasons) in [("rejected", "rejects"), ("unavailable", "unavailable")] {
+        row.push(total(result) + &self::reasons(&source[reasons]));
+    }
     row.push(cell(&source["rates"]["accepted"]));
     row
+}
+
+/// ` (2 bad_signature, 1 stale)`, or nothing.
+fn reasons(counts: &Value) -> String {
+    let counts = counts.as_object().into_iter().flatten();
+    let some = counts.filter(|(_, count)| **count != 0);
+    let some: Vec<String> = some
+        .map(|(reason, count)| format!("{count} {reason}"))
+        .collect();
+    if some.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", some.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_was_refused_is_shown_with_its_reasons() {
+        let shown = row(&json!({
+            "name": "erp", "provider": null, "last_event": null,
+            "totals": { "accepted": 5, "duplicate": 1, "ignored": 0, "rejected": 3, "unavailable": 0 },
+            "rejects": { "bad_signature": 2, "stale": 1, "timeout": 0 },
+            "unavailable": { "full": 0 },
+            "rates": { "accepted": 0.5 },
+        }));
+        let expected = [
+            "erp",
+            "-",
+            "-",
+            "5",
+            "1",
+            "0",
+            "3 (2 bad_signature, 1 stale)",
+            "0",
+            "0.5",
+        ];
+        assert_eq!(shown, expected);
+    }
 }

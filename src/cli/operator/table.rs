@@ -4,6 +4,10 @@ use serde_json::Value;
 
 /// Spaces between two columns.
 const GAP: &str = "  ";
+/// Letters of a cell that others follow: its column is as wide as the widest, and a sender chooses what is in it.
+const CELL_MAX: usize = 100;
+/// Letters of the last cell of a line, which makes no column wider.
+const LAST_CELL_MAX: usize = 1000;
 
 /// Columns that stay as wide as they were, so that pages of a list line up.
 #[derive(Debug)]
@@ -27,7 +31,17 @@ impl Table {
     pub(super) fn rows(&mut self, rows: &[Vec<String>]) -> String {
         let rows: Vec<Vec<String>> = rows
             .iter()
-            .map(|row| row.iter().map(|cell| plain(cell)).collect())
+            .map(|row| {
+                let cells = row.iter().enumerate();
+                let most = |n| {
+                    if n + 1 == row.len() {
+                        LAST_CELL_MAX
+                    } else {
+                        CELL_MAX
+                    }
+                };
+                cells.map(|(n, cell)| cut(plain(cell), most(n))).collect()
+            })
             .collect();
         for row in &rows {
             for (width, cell) in self.widths.iter_mut().zip(row) {
@@ -64,11 +78,31 @@ pub(super) fn cell(value: &Value) -> String {
     }
 }
 
+fn cut(mut text: String, most: usize) -> String {
+    if let Some((end, _)) = text.char_indices().nth(most) {
+        text.truncate(end);
+        text += "...";
+    }
+    text
+}
+
+/// What nobody sees, or what turns the direction of what follows: one text could look like another.
+fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{61c}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{2069}'
+            | '\u{feff}'
+    )
+}
+
 /// Text of a sender without what a terminal would act on: escape sequences are shown, not obeyed.
 pub(super) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() {
+        if c.is_control() || is_invisible(c) {
             plain.extend(c.escape_default());
         } else {
             plain.push(c);
@@ -99,6 +133,20 @@ mod tests {
             "A          LONG\nwide       1\n\\u{1b}[2J  2\n"
         );
         assert_eq!(table.rows(&[row("x", "")]), "x\n");
+        let long = "x".repeat(2_000);
+        let lines = table.rows(&[row(&long, &long)]);
+        assert_eq!(
+            lines,
+            format!("{}...  {}...\n", &long[..100], &long[..1000])
+        );
+        for hidden in [
+            '\u{61c}', '\u{200b}', '\u{200f}', '\u{2028}', '\u{202e}', '\u{2060}', '\u{2069}',
+            '\u{feff}',
+        ] {
+            let shown = plain(&format!("a{hidden}b"));
+            assert_eq!(shown, format!("a\\u{{{:x}}}b", u32::from(hidden)));
+        }
+        assert_eq!(plain("naïve 日本語 עברית"), "naïve 日本語 עברית");
         assert_eq!(plain_lines("a\r\nb\u{7}"), "a\nb\\u{7}");
     }
 }

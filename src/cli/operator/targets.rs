@@ -111,6 +111,10 @@ fn said(target: &Value, what: &str) -> String {
     match what {
         "pause" => format!("{name} is paused; {pending} deliveries wait\n"),
         "resume" => format!("{name} goes on with {pending} deliveries\n"),
+        _ if target["paused"] == true => format!(
+            "{name} is paused and tries nothing until it is resumed; {} retries are due then, {pending} deliveries wait\n",
+            cell(&target["deliveries"])
+        ),
         _ => format!(
             "{name}: {} retries are due now, {pending} deliveries wait\n",
             cell(&target["deliveries"])
@@ -135,6 +139,12 @@ mod tests {
         assert_eq!(
             said(&target, "retry"),
             "app: 5 retries are due now, 7 deliveries wait\n"
+        );
+        let mut paused = target;
+        paused["paused"] = true.into();
+        assert_eq!(
+            said(&paused, "retry"),
+            "app is paused and tries nothing until it is resumed; 5 retries are due then, 7 deliveries wait\n"
         );
         let removed = json!({ "name": "old", "configured": false, "state": "paused" });
         assert_eq!(row(&removed)[1], "removed");

@@ -278,6 +278,7 @@ impl World {
             .steer(Command::Discard {
                 seq: Seq(seq),
                 target: id,
+                forget: true,
             })
             .await;
         let Some(known) = self.events.get_mut(&seq) else {
@@ -287,28 +288,26 @@ impl World {
             Some(target) => vec![target],
             None => known.at.keys().copied().collect(),
         };
-        let mut deliveries = 0;
-        let mut forgotten = false;
+        let (mut buried, mut forgotten) = (0, 0);
         for target in asked {
             match known.at.get(&target) {
                 Some(Stands::Waits(_)) => {
                     known.at.insert(target, Stands::Dead);
-                    deliveries += 1;
+                    buried += 1;
                 }
                 Some(Stands::Dead) => {
                     known.at.insert(target, Stands::Delivered);
-                    deliveries += 1;
-                    forgotten = true;
+                    forgotten += 1;
                 }
                 Some(Stands::Delivered) | None => {}
             }
         }
-        if deliveries == 0 {
+        if buried + forgotten == 0 {
             let why = Steered::Nothing("it neither waits nor is a dead letter");
             return assert_eq!(answer, why);
         }
-        assert_eq!(answer, Steered::Done { deliveries });
-        if forgotten && !known.waits() && !known.is_dead() {
+        assert_eq!(answer, Steered::Discarded { buried, forgotten });
+        if forgotten > 0 && !known.waits() && !known.is_dead() {
             self.events.remove(&seq);
         }
     }

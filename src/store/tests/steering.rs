@@ -15,8 +15,40 @@ async fn replay(running: &Running, seq: Seq, targets: &[TargetId]) -> Steered {
 }
 
 async fn discard(running: &Running, seq: Seq, target: Option<TargetId>) -> Steered {
-    steer(running, Command::Discard { seq, target }).await
+    let forget = false;
+    steer(
+        running,
+        Command::Discard {
+            seq,
+            target,
+            forget,
+        },
+    )
+    .await
 }
+
+/// What is discarded already is forgotten too.
+async fn forget(running: &Running, seq: Seq) -> Steered {
+    let (target, forget) = (None, true);
+    steer(
+        running,
+        Command::Discard {
+            seq,
+            target,
+            forget,
+        },
+    )
+    .await
+}
+
+const BURIED: Steered = Steered::Discarded {
+    buried: 1,
+    forgotten: 0,
+};
+const FORGOTTEN: Steered = Steered::Discarded {
+    buried: 0,
+    forgotten: 1,
+};
 
 const fn done(deliveries: usize) -> Steered {
     Steered::Done { deliveries }
@@ -257,7 +289,7 @@ async fn what_waits_is_discarded_and_a_dead_letter_is_forgotten() {
     let (a, b) = (running.target("a"), running.target("b"));
     let seq = running.admit(1, b"{}").await;
     running.settle("a", seq, RETRY_AT_5);
-    assert_eq!(discard(&running, seq, Some(a)).await, done(1));
+    assert_eq!(discard(&running, seq, Some(a)).await, BURIED);
     let heard = running.heard.wait(|heard| heard.discarded.first().cloned());
     assert_eq!((heard.target, heard.seq), (a, seq));
     assert!(matches!(
@@ -282,7 +314,14 @@ async fn what_waits_is_discarded_and_a_dead_letter_is_forgotten() {
         ),
         1
     );
-    assert_eq!(discard(&running, seq, None).await, done(1));
+    for target in [Some(a), None] {
+        assert_eq!(
+            discard(&running, seq, target).await,
+            Steered::Nothing(DISCARDED_ALREADY),
+            "the same command twice deletes nothing"
+        );
+    }
+    assert_eq!(forget(&running, seq).await, FORGOTTEN);
     running
         .heard
         .wait(|heard| (heard.forgotten == [(a, 1)]).then_some(()));
@@ -303,7 +342,7 @@ async fn an_attempt_of_a_discarded_delivery_settles_nothing() {
     let place = Place::new(&["app"]);
     let running = place.start();
     let seq = running.admit(1, b"{}").await;
-    assert_eq!(discard(&running, seq, None).await, done(1));
+    assert_eq!(discard(&running, seq, None).await, BURIED);
     assert_eq!(replay(&running, seq, &[]).await, done(1));
     // The attempt that ran meanwhile ends: what waits now is another delivery.
     running
@@ -379,10 +418,10 @@ async fn copies_and_replays_keep_to_the_bounds_of_the_store() {
     let targets = Vec::new();
     assert_eq!(steer(&running, Command::Copy { seq, targets }).await, full);
     assert_eq!(replay(&running, seq, &[]).await, full);
-    assert_eq!(
-        discard(&running, seq, None).await,
-        done(1),
-        "that takes no room"
+    let discarded = discard(&running, seq, None).await;
+    assert!(
+        matches!(discarded, Steered::Discarded { .. }),
+        "that takes no room: {discarded:?}"
     );
     running.close().await;
 }

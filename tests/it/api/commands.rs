@@ -95,13 +95,19 @@ fn an_operator_s_day() {
     assert_eq!(counted, "would be replayed: 24 events, 24 deliveries\n");
     let before = app.count();
     let discarded = ok(&home, &gate, &["events", "discard", "--vendor-id", "evt_1"]);
-    assert_eq!(discarded, "discarded: 1 events, 1 deliveries\n");
+    assert_eq!(
+        discarded,
+        "discarded: 1 events, 1 deliveries\ndead letters that a replay delivers: 0; forgotten for good: 1\n"
+    );
     let replayed = ok(
         &home,
         &gate,
         &["events", "replay", "--state", "dead", "--rate", "100/s"],
     );
     assert_eq!(replayed, "replayed: 23 events, 23 deliveries\n");
+    let log = gate.log();
+    let audit = log.lines().find(|line| line.contains("admin.discard"));
+    assert!(audit.expect("a line").contains("evt_1"), "{audit:?}");
     app.wait_for(before + 23);
 
     let paused = ok(&home, &gate, &["targets", "pause", "app"]);
@@ -113,6 +119,8 @@ fn an_operator_s_day() {
             .any(|line| line.starts_with("app ") && line.contains("paused")),
         "{targets}"
     );
+    let retried = ok(&home, &gate, &["targets", "retry", "app"]);
+    assert!(retried.starts_with("app is paused"), "{retried}");
     ok(&home, &gate, &["targets", "resume", "app"]);
     ok(&home, &gate, &["targets", "retry", "app"]);
     let sources = ok(&home, &gate, &["sources", "list"]);
@@ -148,7 +156,7 @@ fn what_is_wrong_is_said_with_what_to_do() {
     let app = App::start();
     let home = Home::new(&config(&app));
     let gate = home.start();
-    let cases: [(&[&str], i32, &str); 8] = [
+    let cases: [(&[&str], i32, &str); 12] = [
         (&["targets", "pause", "ap"], 1, "did you mean app?"),
         (
             &["events", "list", "--source", "epr"],
@@ -156,7 +164,23 @@ fn what_is_wrong_is_said_with_what_to_do() {
             "did you mean erp?",
         ),
         (&["events", "show", "nonsense"], 1, "no event \"nonsense\""),
-        (&["events", "list", "--since", "yesterday"], 1, "RFC 3339"),
+        (
+            &["events", "list", "--since", "yesterday"],
+            64,
+            "'yesterday' for '--since <TIME>': accepted: RFC 3339",
+        ),
+        (&["history", "--until", "1769855400"], 64, "--until"),
+        (&["rejects", "list", "--since", "2"], 64, "--since"),
+        (
+            &["rejects", "list", "--source", "epr"],
+            1,
+            "did you mean erp?",
+        ),
+        (
+            &["rejects", "release", "--source", "epr"],
+            1,
+            "no source \"epr\"",
+        ),
         (&["events", "replay"], 64, "--all"),
         (
             &["events", "discard", "x", "--state", "dead"],

@@ -70,6 +70,60 @@ fn a_token_guards_the_api_and_nothing_else() {
         0.0
     );
     assert!(!gate.log().contains(TOKEN));
+    let log = gate.log();
+    let warned = log.lines().find(|line| line.contains("a wrong one"));
+    let warned = warned.expect("who guesses is seen");
+    assert!(
+        warned.contains("WARN") && warned.contains("127.0.0.1:"),
+        "{warned}"
+    );
+}
+
+/// Half a dozen replays to something that never answers are no reason to answer nobody else.
+#[test]
+fn replays_to_a_url_that_hangs_hold_nobody_up() {
+    let app = App::start();
+    let home = Home::new(&config(&app));
+    let gate = home.start();
+    let id = send(&gate, "erp", 1, "a");
+    let hole = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/", hole.local_addr().expect("an address"));
+    let body = json!({ "to": url });
+    let path = format!("/api/v1/events/{id}/replay");
+    let json = ["Host: localhost", "Content-Type: application/json"];
+    let post = request("POST", &path, &json, body.to_string().as_bytes());
+    let hanging: Vec<_> = (0..2)
+        .map(|_| {
+            let mut connection = Connection::open(gate.admin);
+            connection.write(&post);
+            let (attempt, _) = hole.accept().expect("the gateway connects");
+            (connection, attempt)
+        })
+        .collect();
+    for _ in 0..8 {
+        let refused = gate.admin_post(&path, &body);
+        assert_eq!(refused.status, 503, "{refused:?}");
+        assert!(refused.body.contains("busy"), "{refused:?}");
+        assert!(refused.header("retry-after").is_some(), "{refused:?}");
+    }
+    assert_eq!(super::get(&gate, &format!("/events/{id}"))["id"], id);
+    assert_eq!(gate.log().matches("admin.replay").count(), 2);
+    drop(hanging);
+}
+
+/// Whatever senders are given: as many connections as the admin side takes, which say nothing and need no token.
+#[test]
+fn connections_that_say_nothing_keep_readiness_away_only_for_seconds() {
+    let app = App::start();
+    let text = format!(
+        "limits: {{ header_timeout: 1h, idle_timeout: 1h }}\n{}",
+        config(&app)
+    );
+    let home = Home::new(&text);
+    let gate = home.start();
+    let idle: Vec<Connection> = (0..64).map(|_| Connection::open(gate.admin)).collect();
+    assert_eq!(gate.admin_get("/readyz").status, 200);
+    drop(idle);
 }
 
 #[test]
@@ -316,6 +370,102 @@ fn what_makes_no_sense_is_refused_by_name() {
             400,
             "filter.state",
         ),
+        (
+            "POST",
+            "/api/v1/events/replay".into(),
+            &json,
+            b"",
+            400,
+            "which events?",
+        ),
+        (
+            "POST",
+            "/api/v1/events/replay".into(),
+            &json,
+            b"{}",
+            400,
+            "which events?",
+        ),
+        (
+            "POST",
+            "/api/v1/events/replay".into(),
+            &json,
+            b"{\"all\":false}",
+            400,
+            "which events?",
+        ),
+        (
+            "POST",
+            "/api/v1/events/replay".into(),
+            &json,
+            b"{\"filter\":{},\"all\":true}",
+            400,
+            "something in it",
+        ),
+        (
+            "POST",
+            "/api/v1/events/replay".into(),
+            &json,
+            b"{\"all\":true,\"dry_run\":true,\"dry_run\":false}",
+            400,
+            "dry_run is given twice",
+        ),
+        (
+            "POST",
+            "/api/v1/events/replay".into(),
+            &json,
+            b"{\"filter\":{\"state\":\"dead\",\"state\":\"pending\"}}",
+            400,
+            "filter.state is given twice",
+        ),
+        (
+            "POST",
+            "/api/v1/events/discard".into(),
+            &json,
+            b"",
+            400,
+            "which events?",
+        ),
+        (
+            "POST",
+            "/api/v1/events/discard".into(),
+            &json,
+            b"{}",
+            400,
+            "which events?",
+        ),
+        (
+            "POST",
+            "/api/v1/events/discard".into(),
+            &json,
+            b"{\"all\":false}",
+            400,
+            "which events?",
+        ),
+        (
+            "POST",
+            "/api/v1/events/discard".into(),
+            &json,
+            b"{\"filter\":{},\"all\":true}",
+            400,
+            "something in it",
+        ),
+        (
+            "POST",
+            "/api/v1/events/discard".into(),
+            &json,
+            b"{\"all\":true,\"dry_run\":true,\"dry_run\":false}",
+            400,
+            "dry_run is given twice",
+        ),
+        (
+            "POST",
+            "/api/v1/events/discard".into(),
+            &json,
+            b"{\"filter\":{\"state\":\"dead\",\"state\":\"pending\"}}",
+            400,
+            "filter.state is given twice",
+        ),
     ];
     for (method, path, headers, body, status, says) in cases {
         let reply = raw(&gate, &request(method, &path, headers, body)).expect("an answer");
@@ -377,7 +527,7 @@ fn whoever_asks_holds_no_sender_up() {
         super::post(
             &gate,
             "/events/replay",
-            &json!({ "dry_run": true, "limit": 1 })
+            &json!({ "all": true, "dry_run": true, "limit": 1 })
         )["events"],
         1
     );

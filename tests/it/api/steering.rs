@@ -100,11 +100,105 @@ fn a_dead_letter_is_replayed_or_discarded() {
     post(&gate, &format!("/events/{first}/replay"), &json!({}));
     wait_for_state(&gate, &first, "app", "delivered");
     let discarded = post(&gate, &format!("/events/{second}/discard"), &json!({}));
-    assert_eq!(discarded["deliveries"], 1);
+    assert_eq!(
+        discarded,
+        json!({ "id": second, "deliveries": 1, "discarded": 0, "forgotten": 1 })
+    );
     assert!(all_ids(&gate, "state=dead").is_empty());
     assert_eq!(gate.metric("hookgate_dead_letters{target=\"app\"}"), 0.0);
     let again = gate.admin_post(&format!("/api/v1/events/{second}/discard"), &json!({}));
     assert!(matches!(again.status, 404 | 409), "{again:?}");
+}
+
+/// The same command twice must not delete what a replay could still deliver.
+#[test]
+fn what_was_discarded_is_forgotten_only_if_that_is_asked_for() {
+    let app = App::start();
+    let home = Home::new(&config(&app));
+    let gate = home.start();
+    post(&gate, "/targets/app/pause", &json!({}));
+    let id = send(&gate, "erp", 1, "a");
+    let path = format!("/events/{id}/discard");
+    let buried = json!({ "id": id, "deliveries": 1, "discarded": 1, "forgotten": 0 });
+    assert_eq!(post(&gate, &path, &json!({})), buried);
+    let again = gate.admin_post(&format!("/api/v1{path}"), &json!({}));
+    assert_eq!(again.status, 409, "{again:?}");
+    assert!(again.body.contains("it is discarded already"), "{again:?}");
+    let dead = json!({ "filter": { "state": "dead" } });
+    for dry_run in [true, false] {
+        let mut body = dead.clone();
+        body["dry_run"] = dry_run.into();
+        let many = post(&gate, "/events/discard", &body);
+        assert_eq!(
+            (&many["events"], &many["forgotten"]),
+            (&json!(0), &json!(0))
+        );
+        assert!(many["skipped"].to_string().contains("already"), "{many}");
+    }
+    assert_eq!(all_ids(&gate, "state=dead"), [id.as_str()]);
+
+    post(&gate, &format!("/events/{id}/replay"), &json!({}));
+    assert_eq!(
+        post(&gate, &path, &json!({})),
+        buried,
+        "it waited once more"
+    );
+    let mut forget = dead;
+    forget["forget"] = true.into();
+    for dry_run in [true, false] {
+        forget["dry_run"] = dry_run.into();
+        let many = post(&gate, "/events/discard", &forget);
+        assert_eq!(
+            (&many["events"], &many["discarded"], &many["forgotten"]),
+            (&json!(1), &json!(0), &json!(1)),
+            "{many}"
+        );
+    }
+    assert_eq!(gate.admin_get(&format!("/api/v1/events/{id}")).status, 404);
+    assert!(app.got().is_empty());
+}
+
+/// Its number and its store are right, but it was received at another time: that is another event, such as one from
+/// before a backup was restored.
+#[test]
+fn an_id_with_another_time_is_nobody_s() {
+    let app = App::start();
+    let text = format!(
+        "store: {{ path: ./data, min_free: 1MiB, history: 720h }}\n{}",
+        config(&app)
+    );
+    let home = Home::new(&text);
+    let gate = home.start();
+    let id = send(&gate, "erp", 1, "a");
+    wait_for_state(&gate, &id, "app", "delivered");
+    // The last digit of the milliseconds.
+    let last = if &id[12..13] == "0" { "1" } else { "0" };
+    let other = format!("{}{last}{}", &id[..12], &id[13..]);
+    let shown = gate.admin_get(&format!("/api/v1/events/{other}"));
+    assert_eq!(shown.status, 404, "{shown:?}");
+    for (what, body) in [
+        ("replay", json!({})),
+        ("replay", json!({ "new_id": true })),
+        ("replay", json!({ "to": app.url() })),
+        ("discard", json!({})),
+        ("discard", json!({ "forget": true })),
+    ] {
+        let reply = gate.admin_post(&format!("/api/v1/events/{other}/{what}"), &body);
+        assert_eq!(reply.status, 404, "{what} {body}: {reply:?}");
+    }
+    for list in ["events", "history"] {
+        let found = get(&gate, &format!("/{list}?id={other}"));
+        assert_eq!(found["events"], json!([]), "{list}");
+        let found = get(&gate, &format!("/{list}?id={}", id.to_uppercase()));
+        assert_eq!(found["events"][0]["id"], id, "{list}: in any case");
+    }
+    let many = json!({ "filter": { "id": other } });
+    for what in ["replay", "discard"] {
+        assert_eq!(post(&gate, &format!("/events/{what}"), &many)["events"], 0);
+    }
+    let upper = id.to_uppercase();
+    assert_eq!(get(&gate, &format!("/events/{upper}"))["replays"], 0);
+    assert_eq!(app.got().len(), 1);
 }
 
 #[test]
