@@ -194,6 +194,7 @@ impl Gateway {
         });
         let facts = source_facts(&config, &sources, &source_metrics);
         let rooms = Rooms::new(Inside {
+            changing: tokio::sync::Mutex::default(),
             store: store.clone(),
             deliver: Arc::clone(&receive.deliver),
             dedupe: Arc::clone(&dedupe),

@@ -118,6 +118,8 @@ pub struct Inside {
     pub rejects: Rejects,
     /// Who judges it again.
     pub judge: Arc<dyn Judge>,
+    /// Held by the one who changes a target: what the store keeps and what deliveries do may not cross.
+    pub changing: tokio::sync::Mutex<()>,
 }
 
 impl Rooms {

@@ -76,24 +76,39 @@ pub(super) async fn retry(rooms: Rooms, call: Call) -> Result<Answer, Refused> {
     .await
 }
 
-/// The store first: what it has not kept does not happen.
+/// The store first: what it has not kept does not happen. In a task of its own, and one at a time: a client that leaves, or
+/// two that ask at once, must not make the store say one thing and deliveries do another.
 async fn steered(
     rooms: &Rooms,
     call: Call,
     what: &'static str,
     command: impl Fn(TargetId) -> Command + Send,
-    tell: impl Fn(&Rooms, TargetId) + Send,
+    tell: impl Fn(&Rooms, TargetId) + Send + 'static,
 ) -> Result<Answer, Refused> {
     let audit = Audit::of(&call);
     call.params.finish()?;
     let name = call.segments.first().map_or("", String::as_str);
     let target = rooms.configured_target(name)?;
-    let deliveries = match one(rooms, command(target.id)).await? {
+    let (id, command) = (target.id, command(target.id));
+    let change = {
+        let rooms = rooms.clone();
+        tokio::spawn(async move {
+            let _changing = rooms.changing.lock().await;
+            let steered = one(&rooms, command).await?;
+            if steered != Steered::NotFound {
+                tell(&rooms, id);
+            }
+            Ok::<_, Refused>(steered)
+        })
+    };
+    let steered = change
+        .await
+        .map_err(|_| Refused::unavailable("the change was not finished"))??;
+    let deliveries = match steered {
         Steered::Done { deliveries } => deliveries,
         Steered::Nothing(_) | Steered::Copied { .. } | Steered::Discarded { .. } => 0,
         Steered::NotFound => return Err(rooms.no_target(name)),
     };
-    tell(rooms, target.id);
     audit.target(what, name);
     let status = rooms.deliver.status();
     let mut shown = status

@@ -64,16 +64,13 @@ async fn formats_and_damage_of_our_own_file_are_told_apart() {
         let place = Place::new(&[]);
         drop(place.open());
         place.shell().execute_batch(sql).expect("run");
-        match expected {
-            Some(expected) => {
-                let why = why(&place);
-                assert!(why.contains(expected), "{why}");
-            }
-            None => {
-                // As the release that wrote it would have.
-                schema::witness(&place.shell()).expect("witnessed");
-                drop(place.open());
-            }
+        if let Some(expected) = expected {
+            let why = why(&place);
+            assert!(why.contains(expected), "{why}");
+        } else {
+            // As the release that wrote it would have.
+            schema::witness(&place.shell()).expect("witnessed");
+            drop(place.open());
         }
     }
 }
