@@ -3,10 +3,10 @@
 //! in `Retry-After`, the age of a vendor's event) goes by [`wall_ms`], the machine's.
 //!
 //! Invariant of the steady clock: it never runs backwards, and never faster or slower than real time by more than one
-//! part in [`SLEW`], whatever is done to the machine's clock. So a clock that is set by an hour makes no retry due, holds
+//! part in `SLEW`, whatever is done to the machine's clock. So a clock that is set by an hour makes no retry due, holds
 //! none up and gives no event up: the hour is made good over the next twenty.
 //!
-//! Across restarts the machine's clock counts, with one exception: a clock that says a time before [`PLAUSIBLE_MS`] at the
+//! Across restarts the machine's clock counts, with one exception: a clock that says a time before `PLAUSIBLE_MS` at the
 //! start (a board without a battery, before its network) is not believed. Time goes on from the latest that the store has
 //! seen then ([`recall`]), and is set once the machine's clock says a time that can be: what was received before that
 //! counts as old, as it would after a stop of that length. A clock that is far in the future at the start cannot be told from a right one.

@@ -664,8 +664,8 @@ impl<P: FnMut(Progress)> Salvage<'_, P> {
         prefix: &[i64],
         wanted: impl Fn(i64) -> bool,
     ) -> rusqlite::Result<(u64, Vec<String>)> {
-        let own = columns(new, table)?;
-        let columns: Vec<String> = columns(self.old, table)?
+        let own = schema::columns_of(new, table)?;
+        let columns: Vec<String> = schema::columns_of(self.old, table)?
             .into_iter()
             .filter(|column| own.contains(column))
             .collect();
@@ -718,13 +718,6 @@ impl<P: FnMut(Progress)> Salvage<'_, P> {
         });
         Ok((copied, unread.collect()))
     }
-}
-
-fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
-    connection
-        .prepare("SELECT name FROM pragma_table_info(?1)")?
-        .query_map([table], |row| row.get(0))?
-        .collect()
 }
 
 /// Writes those deliveries and dead letters that are wanted.

@@ -203,12 +203,28 @@ pub(super) fn read(connection: &Connection, path: &Path) -> Result<Identity, Ope
     }
 }
 
-/// Whether the tables that every release has can be found.
+/// Whether the tables that every release has can be found, and have no column that none has: a name that was damaged.
 pub(super) fn has_first_tables(connection: &Connection) -> bool {
-    names_of_tables(connection).is_ok_and(|tables| {
-        let mut first = TABLES[..TABLES_OF_1].iter();
-        first.all(|(name, _)| tables.iter().any(|table| table == name))
-    })
+    let look = || -> rusqlite::Result<bool> {
+        let model = Connection::open_in_memory()?;
+        for (name, columns) in &TABLES[..TABLES_OF_1] {
+            model.execute_batch(&format!("CREATE TABLE {name} {columns}"))?;
+            let (found, ours) = (columns_of(connection, name)?, columns_of(&model, name)?);
+            if found.is_empty() || !found.iter().all(|column| ours.contains(column)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    };
+    look().unwrap_or(false)
+}
+
+/// The columns of a table; none where there is no such table.
+pub(super) fn columns_of(connection: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
+    connection
+        .prepare("SELECT name FROM pragma_table_info(?1)")?
+        .query_map([table], |row| row.get(0))?
+        .collect()
 }
 
 /// `PRAGMA page_size` takes effect only in a database that has no page yet.
