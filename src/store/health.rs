@@ -20,9 +20,15 @@ impl Health {
 
     /// Nothing is committed from now on.
     pub(super) fn poison(&self, doing: &'static str, error: &dyn std::fmt::Display) {
-        if !self.0.send_replace(true) {
+        self.0.send_if_modified(|poisoned| {
+            if *poisoned {
+                return false;
+            }
+            // Before anybody hears of it: who does ends the process.
             tracing::error!(doing, %error, "store failed: nothing is committed any more");
-        }
+            *poisoned = true;
+            true
+        });
     }
 
     /// Resolves when poisoned.

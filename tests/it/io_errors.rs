@@ -11,6 +11,8 @@ const STORE: &str = "{ path: ./data, max_size: 8MiB, min_free: 1MiB, retention: 
 /// Events from some senders until the gateway has ended by itself.
 #[track_caller]
 fn ends_poisoned(oracle: &Oracle, gate: Gate, case: &str) {
+    // A gateway that does not end fails the test in there: this names the case.
+    eprintln!("{case}");
     let load = oracle.load(4, 2);
     load.aim(Some(gate.public));
     let (status, log) = gate.ended();
