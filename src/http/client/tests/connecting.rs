@@ -230,23 +230,37 @@ async fn what_was_found_meanwhile_is_not_looked_up_again() {
     let url = Uri::from_static("http://app.test:1/");
     let app = App::start().await;
     let asked = Arc::new(AtomicUsize::new(0));
+    let (hold, held) = mpsc::channel::<()>();
     let origin = {
-        let (asked, address) = (Arc::clone(&asked), app.address);
+        let (asked, held, address) = (Arc::clone(&asked), Mutex::new(held), app.address);
         Origin::new(&url).asking(move |_: &str, _: u16| {
             asked.fetch_add(1, Ordering::SeqCst);
+            // Until the other end is gone.
+            let _ = held.lock().recv();
             Ok(vec![address])
         })
     };
     let client = Arc::new(Client::with(origin, &url, LIMITS, REUSE_WITHIN));
+    let begun = Arc::new(AtomicUsize::new(0));
     let mut calls = JoinSet::new();
     for _ in 0..20 {
-        let client = Arc::clone(&client);
-        calls.spawn(async move { expect_ok(&client).await });
+        let (client, begun) = (Arc::clone(&client), Arc::clone(&begun));
+        calls.spawn(async move {
+            begun.fetch_add(1, Ordering::SeqCst);
+            expect_ok(&client).await;
+        });
     }
+    // One thread runs them all: a call that has begun has asked, or stands in the line.
+    while begun.load(Ordering::SeqCst) < 20 {
+        tokio::task::yield_now().await;
+    }
+    drop(hold);
     for _ in 0..20 {
         let mut raw = app.accept().await;
         calls.spawn(async move { raw.answer(OK).await });
     }
-    calls.join_all().await;
+    while let Some(ended) = calls.join_next().await {
+        ended.expect("no panic");
+    }
     assert!(asked.load(Ordering::SeqCst) <= 4, "{asked:?}");
 }
