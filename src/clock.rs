@@ -13,6 +13,7 @@
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
 
 /// The steady clock follows the machine's by at most one part in this: what is given up after three days may be given
@@ -27,6 +28,9 @@ const NOTABLE: Duration = Duration::from_mins(1);
 
 static STEADY: Mutex<Option<Steady>> = Mutex::new(None);
 
+/// Whether they differed notably when the steady clock was read last.
+static DIFFERS: AtomicBool = AtomicBool::new(false);
+
 /// Steady Unix time in milliseconds: see above.
 pub fn unix_ms() -> u64 {
     let (now, wall_ns) = (Instant::now(), wall_ns());
@@ -34,6 +38,7 @@ pub fn unix_ms() -> u64 {
         let mut steady = STEADY.lock();
         let steady = steady.get_or_insert_with(|| Steady::new(now, wall_ns));
         let said = steady.read(now, wall_ns);
+        DIFFERS.store(steady.said || steady.provisional, Relaxed);
         (steady.ns, said)
     };
     if let Some(said) = said {
@@ -50,6 +55,9 @@ pub fn wall_ms() -> u64 {
 /// What the machine's clock said at `unix_ms`, for a time that is compared with it outside: the same, unless the two
 /// differ notably.
 pub fn by_the_wall(unix_ms: u64) -> u64 {
+    if !DIFFERS.load(Relaxed) {
+        return unix_ms;
+    }
     let (steady_ms, wall_ms) = (self::unix_ms(), wall_ms());
     if Duration::from_millis(wall_ms.abs_diff(steady_ms)) < NOTABLE {
         return unix_ms;

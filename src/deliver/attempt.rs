@@ -25,25 +25,33 @@ pub(super) struct Posted {
     pub(super) ending: Ending,
     /// The answer, or why there is none; `None` is a timeout.
     result: Option<Result<Reply, ClientError>>,
+    /// Unix milliseconds.
+    begun_ms: u64,
     took: Duration,
+    /// When it ended.
+    pub(super) at: Instant,
 }
 
 impl Target {
-    /// Waits for its turn among the attempts of this target.
-    pub(super) async fn slot(&self) -> SemaphorePermit<'_> {
+    /// Waits for its turn among the attempts of this target, from `now` on; says when that is.
+    pub(super) async fn slot(&self, now: Instant) -> (SemaphorePermit<'_>, Instant) {
+        if let Ok(slot) = self.slots.try_acquire() {
+            return (slot, now);
+        }
         let slot = self.slots.acquire().await;
-        slot.expect("the slots are never closed")
+        (slot.expect("the slots are never closed"), Instant::now())
     }
 
-    /// Sends `event` and reads at most `answer_bytes` of the answer. Counts nothing: dropped, it never was.
+    /// Sends `event` at `begun`, which is now, and reads at most `answer_bytes` of the answer. Counts nothing: dropped,
+    /// it never was.
     pub(super) async fn post(
         &self,
         event: &Event,
         attempt: Attempt,
-        deadline: Instant,
+        (begun, deadline): (Instant, Instant),
         answer_bytes: usize,
     ) -> Posted {
-        let begun = Instant::now();
+        let begun_ms = clock::unix_ms();
         let headers = || self.outfit.headers(event, attempt, clock::wall_ms());
         let answer = self.client.post(headers, &event.body, answer_bytes);
         let result = timeout_at(deadline, answer).await.ok();
@@ -52,10 +60,13 @@ impl Target {
             Some(Err(error)) => classify::failed(error),
             None => TIMED_OUT,
         };
+        let at = Instant::now();
         Posted {
             ending,
             result,
-            took: begun.elapsed(),
+            begun_ms,
+            took: at.duration_since(begun),
+            at,
         }
     }
 
@@ -64,10 +75,10 @@ impl Target {
         self.metrics.attempt_duration.record(posted.took);
         if posted.ending.delivered {
             self.metrics.delivered.increment(1);
-            let delay_ms = clock::unix_ms().saturating_sub(event.received_ms);
+            let waited_ms = posted.begun_ms.saturating_sub(event.received_ms);
             self.metrics
                 .delivery_delay
-                .record(Duration::from_millis(delay_ms));
+                .record(Duration::from_millis(waited_ms) + posted.took);
         } else {
             self.metrics.failed.increment(posted.ending.reason);
         }
@@ -90,10 +101,13 @@ impl Target {
             number: 1,
             replay: 0,
         };
-        let deadline = Instant::now() + self.timeout;
-        let slot = timeout_at(deadline, self.slot()).await;
-        let slot = slot.map_err(|_| PassError::Timeout)?;
-        let mut posted = self.post(event, ATTEMPT, deadline, PASSED_BYTES_MAX).await;
+        let now = Instant::now();
+        let deadline = now + self.timeout;
+        let slot = timeout_at(deadline, self.slot(now)).await;
+        let (slot, begun) = slot.map_err(|_| PassError::Timeout)?;
+        let mut posted = self
+            .post(event, ATTEMPT, (begun, deadline), PASSED_BYTES_MAX)
+            .await;
         drop(slot);
         if posted.ending.delivered && !posted.is_whole() {
             // The app has taken it, but its answer is longer than can be handed on, so the connection was cut.
@@ -106,11 +120,12 @@ impl Target {
         } else {
             self.log_failure(event, ATTEMPT.number, &posted);
         }
-        self.heard(Ended {
+        let ended = Ended {
             reach: posted.ending.reach,
             probe: false,
             first: true,
-        });
+        };
+        self.heard(ended, posted.at);
         posted.into_reply()
     }
 }
@@ -122,7 +137,7 @@ impl Posted {
     }
 
     /// What is kept of it for inspection.
-    pub(super) fn record(&self, attempt: u32, at_ms: u64) -> AttemptRecord {
+    pub(super) fn record(&self, attempt: u32) -> AttemptRecord {
         let (error, answer) = match &self.result {
             None => (Some(self.ending.reason.to_owned()), Bytes::new()),
             Some(Err(error)) => (Some(super::log::chain(error)), Bytes::new()),
@@ -134,7 +149,7 @@ impl Posted {
         };
         AttemptRecord {
             attempt,
-            at_ms,
+            at_ms: self.begun_ms,
             took_ms: clock::millis(self.took),
             status: self.ending.status.map(|status| status.as_u16()),
             error,

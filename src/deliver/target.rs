@@ -251,11 +251,17 @@ impl Target {
         self.metrics.dead.decrement(gauge(count));
     }
 
-    /// A worker looks.
-    pub(super) fn step(&self, bell: &Arc<Notify>, summoned: bool, idle_since: Instant) -> Step {
+    /// A worker looks at `now`.
+    pub(super) fn step(
+        &self,
+        bell: &Arc<Notify>,
+        summoned: bool,
+        idle_since: Instant,
+        now: Instant,
+    ) -> Step {
         let (step, reader) = {
             let mut scheduler = self.scheduler.lock();
-            let step = scheduler.step(bell, summoned, idle_since, Instant::now());
+            let step = scheduler.step(bell, summoned, idle_since, now);
             (step, scheduler.wants_reader())
         };
         if reader {
@@ -264,14 +270,14 @@ impl Target {
         step
     }
 
-    /// An attempt of a worker has ended.
-    pub(super) fn ended(self: &Arc<Self>, ended: Ended) {
-        self.learn(|scheduler| scheduler.ended(ended, Instant::now()));
+    /// An attempt of a worker has ended at `now`.
+    pub(super) fn ended(self: &Arc<Self>, ended: Ended, now: Instant) {
+        self.learn(|scheduler| scheduler.ended(ended, now));
     }
 
     /// Another attempt has.
-    pub(super) fn heard(self: &Arc<Self>, ended: Ended) {
-        self.learn(|scheduler| scheduler.heard(ended, Instant::now()));
+    pub(super) fn heard(self: &Arc<Self>, ended: Ended, now: Instant) {
+        self.learn(|scheduler| scheduler.heard(ended, now));
     }
 
     fn learn(

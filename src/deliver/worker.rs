@@ -20,17 +20,19 @@ use tokio::{sync::Notify, time::Instant};
 /// and uncounted, to be attempted at the next start.
 pub(super) async fn work(target: Arc<Target>, running: Running) {
     let bell = Arc::new(Notify::new());
-    let mut idle_since = Instant::now();
+    let mut now = Instant::now();
+    let mut idle_since = now;
     let mut summoned = true;
     loop {
-        match target.step(&bell, summoned, idle_since) {
+        match target.step(&bell, summoned, idle_since, now) {
             Step::Attempt(job) => {
-                attempt(&target, job, &running).await;
-                idle_since = Instant::now();
+                now = attempt(&target, job, &running, now).await;
+                idle_since = now;
                 summoned = false;
             }
             Step::Wait => {
                 bell.notified().await;
+                now = Instant::now();
                 summoned = true;
             }
             Step::Leave => return,
@@ -38,7 +40,8 @@ pub(super) async fn work(target: Arc<Target>, running: Running) {
     }
 }
 
-async fn attempt(target: &Arc<Target>, job: Job, running: &Running) {
+/// Makes one attempt from `now` on. Returns when it ended.
+async fn attempt(target: &Arc<Target>, job: Job, running: &Running, now: Instant) -> Instant {
     let mut watch = Watch {
         target,
         job: &job,
@@ -48,22 +51,21 @@ async fn attempt(target: &Arc<Target>, job: Job, running: &Running) {
     let Some(event) = &job.event else {
         bury_damaged(target, &job, running);
         watch.is_settled = true;
-        return;
+        return Instant::now();
     };
     let attempt = job.attempts.saturating_add(1);
-    let begun_ms = clock::unix_ms();
     let number = Attempt {
         number: attempt,
         replay: job.replay,
     };
-    let posting = post(target, event, number);
+    let posting = post(target, event, number, now);
     let posted = if job.probe {
         // An app that is not there is not waited for.
         let mut stop = running.stop.clone();
         tokio::select! {
             biased;
             posted = posting => posted,
-            () = stop.reached(Phase::Draining) => return,
+            () = stop.reached(Phase::Draining) => return Instant::now(),
         }
     } else {
         posting.await
@@ -86,15 +88,17 @@ async fn attempt(target: &Arc<Target>, job: Job, running: &Running) {
     if let Outcome::Dead { reason, attempts } = outcome {
         log::dead(event, &target.name, attempts, reason, Some(&ending));
     }
-    let record = posted.record(attempt, begun_ms);
+    let record = posted.record(attempt);
     settle(target, &job, outcome, Some(Box::new(record)), running);
     watch.is_settled = true;
     job.tell(ending.delivered);
-    target.ended(Ended {
+    let ended = Ended {
         reach: ending.reach,
         probe: job.probe,
         first: job.due_ms.is_none(),
-    });
+    };
+    target.ended(ended, posted.at);
+    posted.at
 }
 
 /// Watches over an attempt. If it panics the worker's place becomes free, and the delivery is tried again later like
@@ -134,10 +138,10 @@ impl Drop for Watch<'_> {
     }
 }
 
-async fn post(target: &Target, event: &Event, attempt: Attempt) -> Posted {
-    let _slot = target.slot().await;
-    let deadline = Instant::now() + target.timeout;
-    target.post(event, attempt, deadline, ANSWER_BYTES).await
+async fn post(target: &Target, event: &Event, attempt: Attempt, now: Instant) -> Posted {
+    let (_slot, begun) = target.slot(now).await;
+    let times = (begun, begun + target.timeout);
+    target.post(event, attempt, times, ANSWER_BYTES).await
 }
 
 /// A payload that fails its checksum is never forwarded.

@@ -4,20 +4,6 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use std::net::IpAddr;
 
-/// Headers that describe one connection (RFC 9110 7.6.1), or that the next connection sets anew.
-const HOP_BY_HOP: [HeaderName; 10] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::HOST,
-    header::CONTENT_LENGTH,
-];
-
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Takes out of `headers` what must not go on, and adds who sent the request.
@@ -32,7 +18,7 @@ pub(super) fn prepare(headers: &mut HeaderMap, peer: IpAddr) {
     let gone: Vec<HeaderName> = headers
         .keys()
         .filter(|name| {
-            HOP_BY_HOP.contains(name) || named.contains(name) || is_ours_to_say(name.as_str())
+            is_hop_by_hop(name.as_str()) || named.contains(name) || is_ours_to_say(name.as_str())
         })
         .cloned()
         .collect();
@@ -44,6 +30,23 @@ pub(super) fn prepare(headers: &mut HeaderMap, peer: IpAddr) {
         X_FORWARDED_FOR,
         HeaderValue::try_from(peer).expect("an address is plain ASCII"),
     );
+}
+
+/// Headers that describe one connection (RFC 9110 7.6.1), or that the next connection sets anew.
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "host"
+            | "content-length"
+    )
 }
 
 /// Headers by which an app trusts its gateway. Apps behind CGI-like interfaces read `_` as `-`, so both count.

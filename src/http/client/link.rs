@@ -75,9 +75,9 @@ impl Link {
         })
     }
 
-    /// How long ago it was opened.
-    pub(super) fn age(&self) -> Duration {
-        self.opened.elapsed()
+    /// How long before `now` it was opened.
+    pub(super) fn age(&self, now: Instant) -> Duration {
+        now.duration_since(self.opened)
     }
 
     /// Whether the idle connection, as far as can be told, is still open.

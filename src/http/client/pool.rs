@@ -39,9 +39,10 @@ impl Pool {
 
     /// The connection that was used last, of those that are not too old and, as far as can be told, still open.
     pub(super) async fn take(&self) -> Option<Box<Link>> {
+        let now = Instant::now();
         loop {
-            let mut link = self.pop()?;
-            if link.age() >= self.max_age {
+            let mut link = self.pop(now)?;
+            if link.age(now) >= self.max_age {
                 continue;
             }
             let alive = poll_fn(|cx| Poll::Ready(link.poll_alive(cx))).await;
@@ -51,22 +52,23 @@ impl Pool {
         }
     }
 
-    fn pop(&self) -> Option<Box<Link>> {
+    fn pop(&self, now: Instant) -> Option<Box<Link>> {
         let (since, link) = self.idle.lock().links.pop()?;
         // The others are older still; the sweep closes them.
-        (since.elapsed() <= self.reuse_within).then_some(link)
+        (now.duration_since(since) <= self.reuse_within).then_some(link)
     }
 
     /// Keeps `link` for later.
     pub(super) fn put(self: &Arc<Self>, link: Box<Link>) {
-        if link.age() >= self.max_age {
+        let now = Instant::now();
+        if link.age(now) >= self.max_age {
             return;
         }
         let mut idle = self.idle.lock();
         if idle.links.len() == IDLE_MAX {
             return;
         }
-        idle.links.push((Instant::now(), link));
+        idle.links.push((now, link));
         if !idle.swept {
             idle.swept = true;
             // Ends by itself when the pool is empty or gone. There is nothing to wait for at the end.
