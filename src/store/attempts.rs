@@ -3,6 +3,7 @@
 //! Invariant: nothing depends on these rows: they are bounded for each delivery, go with their payload, and before
 //! any payload where space is needed.
 
+use super::many::InsertMany;
 use super::{AttemptRecord, Settlement};
 use rusqlite::{Connection, Statement, params};
 
@@ -15,7 +16,7 @@ const ERROR_BYTES_MAX: usize = 256;
 /// The statements.
 #[derive(Debug)]
 pub(super) struct Statements<'c> {
-    add: Statement<'c>,
+    add: InsertMany<'c, 9>,
     trim: Statement<'c>,
     drop_oldest: Statement<'c>,
 }
@@ -23,10 +24,10 @@ pub(super) struct Statements<'c> {
 impl<'c> Statements<'c> {
     pub(super) fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
         Ok(Self {
-            add: connection.prepare(
+            add: InsertMany::prepare(
+                connection,
                 "INSERT OR REPLACE INTO attempts \
-                 (seq, target, replay, attempt, at_ms, took_ms, status, error, answer) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                 (seq, target, replay, attempt, at_ms, took_ms, status, error, answer)",
             )?,
             // Without a row at the offset there is nothing to compare with, and nothing goes.
             trim: connection.prepare(
@@ -49,26 +50,36 @@ impl<'c> Statements<'c> {
         most: u32,
     ) -> rusqlite::Result<()> {
         let (seq, target) = (settlement.seq.0.cast_signed(), settlement.target.0);
-        let error = record
-            .error
-            .as_deref()
-            .map(|error| &error[..error.floor_char_boundary(ERROR_BYTES_MAX)]);
-        self.add.execute(params![
-            seq,
-            target,
-            settlement.replay,
-            record.attempt,
-            record.at_ms.cast_signed(),
-            record.took_ms.cast_signed(),
-            record.status,
-            error,
-            (!record.answer.is_empty()).then_some(&*record.answer),
-        ])?;
+        self.add(&[(settlement, record)])?;
         // The attempts of one delivery count up from 1; a replay has those of the ones before it beside its own.
         if record.attempt > most || settlement.replay > 0 {
             self.trim.execute(params![seq, target, most])?;
         }
         Ok(())
+    }
+
+    /// Keeps the attempts that settlements settle: one of each delivery, its first.
+    pub(super) fn add(
+        &mut self,
+        records: &[(&Settlement, &AttemptRecord)],
+    ) -> rusqlite::Result<()> {
+        self.add.insert(records, |(settlement, record), row| {
+            let error = record
+                .error
+                .as_deref()
+                .map(|error| &error[..error.floor_char_boundary(ERROR_BYTES_MAX)]);
+            row([
+                &settlement.seq.0.cast_signed(),
+                &settlement.target.0,
+                &settlement.replay,
+                &record.attempt,
+                &record.at_ms.cast_signed(),
+                &record.took_ms.cast_signed(),
+                &record.status,
+                &error,
+                &(!record.answer.is_empty()).then_some(&*record.answer),
+            ])
+        })
     }
 
     /// Drops those of the oldest events. False if there are none.

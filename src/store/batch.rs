@@ -4,6 +4,7 @@
 
 use super::backlog::Backlogs;
 use super::inbox::{Abandon, Reply};
+use super::many::InsertMany;
 use super::retention::{self, Retention};
 use super::row::{self, Encoder};
 use super::settle::{self, Abandoned, Class};
@@ -71,7 +72,7 @@ pub(super) struct Statements<'c> {
     begin: Statement<'c>,
     commit: Statement<'c>,
     pub(super) add_event: Statement<'c>,
-    add_key: Statement<'c>,
+    add_keys: InsertMany<'c, 5>,
     remove_key: Statement<'c>,
     keep_next_seq: Statement<'c>,
     keep_last_received: Statement<'c>,
@@ -92,8 +93,9 @@ impl<'c> Statements<'c> {
             begin: prepare("BEGIN IMMEDIATE")?,
             commit: prepare("COMMIT")?,
             add_event: prepare(row::INSERT)?,
-            add_key: prepare(
-                "INSERT INTO keys (id, source, received_ms, hash, body_check) VALUES (?1, ?2, ?3, ?4, ?5)",
+            add_keys: InsertMany::prepare(
+                connection,
+                "INSERT INTO keys (id, source, received_ms, hash, body_check)",
             )?,
             remove_key: prepare("DELETE FROM keys WHERE id = ?1")?,
             keep_next_seq: prepare("UPDATE meta SET value = ?1 WHERE name = 'next_seq'")?,
@@ -116,6 +118,8 @@ pub(super) struct Batch<'b, 'c> {
     /// The next event's number; the books learn of it with the commit.
     pub(super) next_seq: u64,
     admitted: Vec<Admitted>,
+    /// Where they wait: rows that are still to be written.
+    waiting: Vec<settle::Waiting>,
     pub(super) admitted_bytes: u64,
     pub(super) deleted: bool,
     pub(super) wrote: bool,
@@ -166,6 +170,7 @@ impl<'b, 'c> Batch<'b, 'c> {
             books,
             now_ms,
             admitted: Vec::new(),
+            waiting: Vec::new(),
             admitted_bytes: 0,
             deleted: false,
             wrote: false,
@@ -197,7 +202,16 @@ impl<'b, 'c> Batch<'b, 'c> {
         self.wrote = true;
         self.books.retention.settled();
         self.drop_most += settlements.len();
+        let backlogs = &mut self.books.backlogs;
+        let deliveries = &mut self.rows.deliveries;
+        let mut settled = deliveries.settle_runs(settlements, self.now_ms, backlogs)?;
+        settled.sort_unstable();
+        let of_runs: Vec<&Settlement> = settled.iter().map(|index| &settlements[*index]).collect();
+        self.keep_all(&of_runs)?;
         for (index, settlement) in settlements.iter().enumerate() {
+            if settled.binary_search(&index).is_ok() {
+                continue;
+            }
             let backlogs = &mut self.books.backlogs;
             let deliveries = &mut self.rows.deliveries;
             if deliveries.settle(settlement, self.now_ms, backlogs)? {
@@ -225,6 +239,28 @@ impl<'b, 'c> Batch<'b, 'c> {
             && let Some(ended) = history::Ended::of(settlement)
         {
             self.rows.history.went(&ended, self.now_ms)?;
+        }
+        Ok(())
+    }
+
+    /// The same of many first attempts.
+    fn keep_all(&mut self, settlements: &[&Settlement]) -> rusqlite::Result<()> {
+        if self.attempts_most > 0 && self.books.space.fits(0) {
+            let records: Vec<_> = settlements
+                .iter()
+                .filter_map(|settlement| Some((*settlement, settlement.attempt.as_deref()?)))
+                .collect();
+            self.rows.attempts.add(&records)?;
+            let answers = records.iter().map(|(_, record)| record.answer.len() as u64);
+            self.books.space.admit(answers.sum());
+        }
+        if self.books.keeps_history {
+            for ended in settlements
+                .iter()
+                .filter_map(|of_run| history::Ended::of(of_run))
+            {
+                self.rows.history.went(&ended, self.now_ms)?;
+            }
         }
         Ok(())
     }
@@ -360,21 +396,17 @@ impl<'b, 'c> Batch<'b, 'c> {
         let targets = waits_for.chain(admitted.refused_by.iter().copied());
         rows.encoder
             .insert(&mut rows.add_event, event, source, targets)?;
-        for (kind, hash) in admitted.reservation.keys() {
-            rows.add_key.execute(params![
-                key_id(event.seq, *kind),
-                source.0,
-                event.received_ms.cast_signed(),
-                hash,
-                admitted.reservation.body_check(),
-            ])?;
-        }
         if self.books.keeps_history {
             let vendor_id = admitted.vendor_id.as_deref();
             rows.history.came(event, source, vendor_id)?;
         }
         for destination in &admitted.waits_for {
-            rows.deliveries.add(*destination, event.seq, bytes, fan)?;
+            self.waiting.push(settle::Waiting {
+                destination: *destination,
+                seq: event.seq,
+                bytes,
+                fan,
+            });
             self.books.backlogs.add(destination.target, bytes);
         }
         for target in &admitted.refused_by {
@@ -411,6 +443,33 @@ impl<'b, 'c> Batch<'b, 'c> {
                 .execute(params![source.0, event.received_ms.cast_signed()])?;
         }
         Ok(())
+    }
+
+    /// Writes the small rows of all events that were admitted.
+    pub(super) fn write_rest(&mut self) -> rusqlite::Result<()> {
+        let keys: Vec<_> = self
+            .admitted
+            .iter()
+            .flat_map(|admitted| {
+                admitted
+                    .reservation
+                    .keys()
+                    .iter()
+                    .map(move |key| (admitted, key))
+            })
+            .collect();
+        self.rows
+            .add_keys
+            .insert(&keys, |(admitted, (kind, hash)), row| {
+                row([
+                    &key_id(admitted.event.seq, *kind),
+                    &admitted.source.0,
+                    &admitted.event.received_ms.cast_signed(),
+                    hash,
+                    &admitted.reservation.body_check(),
+                ])
+            })?;
+        self.rows.deliveries.add(&self.waiting)
     }
 
     /// Whether an event of `bytes` fits, if need be after the oldest delivered payloads are dropped.

@@ -5,6 +5,7 @@
 
 use super::backlog::Backlogs;
 use super::inbox::Abandon;
+use super::many::InsertMany;
 use super::names::{self, NameOf};
 use super::replays::{self, Replayed};
 use super::{DeadReason, Destination, Outcome, Settlement, row};
@@ -44,7 +45,10 @@ pub(super) struct Found {
 /// The statements.
 #[derive(Debug)]
 pub(super) struct Statements<'c> {
-    add: Statement<'c>,
+    add: InsertMany<'c, 6>,
+    run: Statement<'c>,
+    remove_run: Statement<'c>,
+    add_settled_run: InsertMany<'c, 3>,
     pub(super) find: Statement<'c>,
     postpone: Statement<'c>,
     remove: Statement<'c>,
@@ -72,6 +76,15 @@ pub(super) struct Statements<'c> {
     heirs: HashMap<TargetId, TargetId>,
 }
 
+/// A delivery that is about to wait for one of the `fan` targets of its event.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiting {
+    pub(super) destination: Destination,
+    pub(super) seq: Seq,
+    pub(super) bytes: u64,
+    pub(super) fan: usize,
+}
+
 /// A delivery that is being given up because its target is no longer configured.
 #[derive(Debug)]
 pub(super) struct Abandoned {
@@ -93,9 +106,21 @@ impl<'c> Statements<'c> {
     pub(super) fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
         let prepare = |sql| connection.prepare(sql);
         Ok(Self {
-            add: prepare(
-                "INSERT INTO deliveries (target, seq, attempts, due_ms, bytes, fan, lane) \
-                 VALUES (?1, ?2, 0, NULL, ?3, ?4, ?5)",
+            add: InsertMany::prepare(
+                connection,
+                "INSERT INTO deliveries (target, seq, attempts, bytes, fan, lane)",
+            )?,
+            run: prepare(
+                "SELECT count(*), ifnull(sum(bytes), 0) FROM deliveries \
+                 WHERE target = ?1 AND seq BETWEEN ?2 AND ?3 AND due_ms IS NULL AND fan = 1",
+            )?,
+            remove_run: prepare(
+                "DELETE FROM deliveries \
+                 WHERE target = ?1 AND seq BETWEEN ?2 AND ?3 AND due_ms IS NULL AND fan = 1",
+            )?,
+            add_settled_run: InsertMany::prepare(
+                connection,
+                "INSERT OR IGNORE INTO settled (class, settled_ms, seq)",
             )?,
             find: prepare(
                 "SELECT due_ms, bytes, fan, replay, attempts, lane FROM deliveries WHERE target = ?1 AND seq = ?2",
@@ -157,23 +182,18 @@ impl<'c> Statements<'c> {
         })
     }
 
-    /// An event waits for one of its `fan` targets.
-    pub(super) fn add(
-        &mut self,
-        destination: Destination,
-        seq: Seq,
-        bytes: u64,
-        fan: usize,
-    ) -> rusqlite::Result<()> {
-        let fan = i64::try_from(fan).unwrap_or(i64::MAX);
-        self.add.execute(params![
-            destination.target.0,
-            seq.0.cast_signed(),
-            bytes.cast_signed(),
-            fan,
-            destination.lane.map(|lane| lane.0.cast_signed()),
-        ])?;
-        Ok(())
+    /// Events wait for their targets.
+    pub(super) fn add(&mut self, waiting: &[Waiting]) -> rusqlite::Result<()> {
+        self.add.insert(waiting, |waiting, row| {
+            row([
+                &waiting.destination.target.0,
+                &waiting.seq.0.cast_signed(),
+                &0,
+                &waiting.bytes.cast_signed(),
+                &i64::try_from(waiting.fan).unwrap_or(i64::MAX),
+                &waiting.destination.lane.map(|lane| lane.0.cast_signed()),
+            ])
+        })
     }
 
     /// A delivery is given up.
@@ -205,6 +225,56 @@ impl<'c> Statements<'c> {
             seq.0.cast_signed()
         ])?;
         Ok(())
+    }
+
+    /// The common case, and many at a time: events of consecutive numbers, each taken by its only target at the first
+    /// attempt. Rows are deleted only if all of them say that, and as many bytes. Returns which are settled.
+    pub(super) fn settle_runs(
+        &mut self,
+        settlements: &[Settlement],
+        now_ms: u64,
+        backlogs: &mut Backlogs,
+    ) -> rusqlite::Result<Vec<usize>> {
+        let is_common = |of_one: &Settlement| {
+            matches!(of_one.outcome, Outcome::Delivered) && of_one.was_due_ms.is_none()
+        };
+        let all = settlements.iter().enumerate();
+        let mut common: Vec<_> = all.filter(|(_, of_one)| is_common(of_one)).collect();
+        common.sort_unstable_by_key(|(_, of_one)| (of_one.target, of_one.seq));
+        let mut settled = Vec::with_capacity(common.len());
+        for run in common.chunk_by(|(_, one), (_, next)| {
+            (one.target, one.seq.0 + 1) == (next.target, next.seq.0)
+        }) {
+            let [(_, first), .., (_, last)] = run else {
+                continue;
+            };
+            let key = [
+                i64::from(first.target.0),
+                first.seq.0.cast_signed(),
+                last.seq.0.cast_signed(),
+            ];
+            let bytes: u64 = run.iter().map(|(_, of_one)| of_one.bytes).sum();
+            let found = self.run.query_row(key, |row| {
+                let number = |index| row.get::<_, i64>(index).map(i64::cast_unsigned);
+                Ok((number(0)?, number(1)?))
+            })?;
+            if found != (run.len() as u64, bytes) {
+                continue;
+            }
+            self.remove_run.execute(key)?;
+            for (index, of_one) in run {
+                backlogs.remove(of_one.target, of_one.bytes);
+                settled.push(*index);
+            }
+        }
+        self.add_settled_run.insert(&settled, |index, row| {
+            row([
+                &(Class::Delivered as u8),
+                &now_ms.cast_signed(),
+                &settlements[*index].seq.0.cast_signed(),
+            ])
+        })?;
+        Ok(settled)
     }
 
     /// Writes how an attempt ended. What the row says counts, not what the settlement remembers of it. False if it

@@ -6,6 +6,7 @@
 use super::batch::Batch;
 use super::redo::Discarded;
 use super::row::{self, Decoder};
+use super::settle;
 use super::steer::DISCARDED_ALREADY;
 use super::{Command, Destination, Feed, NotStored, Settlement, Steered};
 use crate::event::{DedupeKey, Event, EventId, OVERHEAD_BYTES, Seq, SourceId, TargetId};
@@ -348,8 +349,12 @@ impl Batch<'_, '_> {
             rows.history.came(&event, source, None)?;
         }
         for target in to {
-            let destination = Destination::from(*target);
-            rows.deliveries.add(destination, seq, bytes, to.len())?;
+            rows.deliveries.add(&[settle::Waiting {
+                destination: Destination::from(*target),
+                seq,
+                bytes,
+                fan: to.len(),
+            }])?;
             self.books.backlogs.add(*target, bytes);
         }
         Ok(event)
