@@ -25,8 +25,9 @@ pub(super) const TAKEN_SETTLEMENTS: usize = 1024;
 /// Calls of operators that may wait here, and as many again that the writer has taken.
 const STEERS_MAX: usize = 16;
 
-/// Settlements that are worth a commit of their own.
-const SETTLEMENTS_WAKE: usize = 64;
+/// Settlements that are worth their place in a commit: each of them touches pages that many share. Half of what a
+/// target may have unsettled (`deliver` bounds it), so that it never waits for this.
+const SETTLEMENTS_WAKE: usize = 128;
 
 /// How long fewer settlements wait for company, since nobody waits for them. At most this much more is
 /// delivered again after a crash.
@@ -69,14 +70,16 @@ impl Work {
         TAKEN_SETTLEMENTS.saturating_sub(self.settlements.len())
     }
 
-    /// Takes over what fills a commit from `other`.
-    fn fill(&mut self, other: &mut Self) {
+    /// Takes over what fills a commit from `other`; settlements if `may_settle`.
+    fn fill(&mut self, other: &mut Self, may_settle: bool) {
         let room = TAKEN_ADMISSIONS.saturating_sub(self.admissions.len());
         let admissions = room.min(other.admissions.len());
         self.admissions.extend(other.admissions.drain(..admissions));
-        let settlements = self.room_to_settle().min(other.settlements.len());
-        self.settlements
-            .extend(other.settlements.drain(..settlements));
+        if may_settle {
+            let settlements = self.room_to_settle().min(other.settlements.len());
+            self.settlements
+                .extend(other.settlements.drain(..settlements));
+        }
         self.forgets.append(&mut other.forgets);
         self.abandons.append(&mut other.abandons);
         self.corrupt.append(&mut other.corrupt);
@@ -89,7 +92,18 @@ impl Work {
 #[derive(Debug, Default)]
 struct State {
     work: Work,
+    /// When the settlements that wait have to go: with the first of them their time begins.
+    settle_at: Option<Instant>,
     closed: bool,
+}
+
+impl State {
+    /// Whether the settlements that wait go with the next commit.
+    fn is_settling(&self, now: Instant) -> bool {
+        self.closed
+            || self.work.settlements.len() >= SETTLEMENTS_WAKE
+            || self.settle_at.is_some_and(|at| now >= at)
+    }
 }
 
 /// The writer's queue.
@@ -125,7 +139,9 @@ impl Inbox {
     }
 
     pub(super) fn settle(&self, settlement: Settlement) {
-        let waiting = {
+        // Another delivery waits for the place of this one.
+        let is_urgent = settlement.lane.is_some();
+        let wake = {
             let mut state = self.state.lock();
             if state.closed {
                 // Delivered at least once: it is delivered again at the next start.
@@ -133,9 +149,15 @@ impl Inbox {
                 return;
             }
             state.work.settlements.push(settlement);
-            state.work.settlements.len()
+            let waiting = state.work.settlements.len();
+            if is_urgent {
+                state.settle_at = Some(Instant::now());
+            } else if state.settle_at.is_none() {
+                state.settle_at = Some(Instant::now() + SETTLEMENTS_LINGER);
+            }
+            waiting == 1 || waiting == SETTLEMENTS_WAKE || is_urgent
         };
-        if waiting == 1 || waiting == SETTLEMENTS_WAKE {
+        if wake {
             self.wake.notify_one();
         }
     }
@@ -195,26 +217,27 @@ impl Inbox {
     /// False when closed: then what is left comes with the next calls.
     pub(super) fn take(&self, work: &mut Work, deadline: Instant) -> bool {
         let mut state = self.state.lock();
-        let mut linger_until: Option<Instant> = None;
         // Settlements that `work` has no room for are no reason to go on.
         let may_settle = work.room_to_settle() > 0;
-        while state.work.admissions.is_empty()
-            && state.work.steers.is_empty()
-            && !(may_settle && state.work.settlements.len() >= SETTLEMENTS_WAKE)
-            && !state.closed
-        {
+        let now = loop {
             let now = Instant::now();
-            let until = if !may_settle || state.work.settlements.is_empty() {
-                deadline
-            } else {
-                deadline.min(*linger_until.get_or_insert(now + SETTLEMENTS_LINGER))
-            };
-            if now >= until {
-                break;
+            let settle_at = state.settle_at.filter(|_| may_settle);
+            if !state.work.admissions.is_empty()
+                || !state.work.steers.is_empty()
+                || (may_settle && state.is_settling(now))
+                || now >= deadline
+            {
+                break now;
             }
+            let until = settle_at.map_or(deadline, |at| at.min(deadline));
             self.wake.wait_until(&mut state, until);
+        };
+        let settling = state.is_settling(now);
+        work.fill(&mut state.work, settling);
+        if settling {
+            // Those that are left over were to go as well.
+            state.settle_at = (!state.work.settlements.is_empty()).then_some(now);
         }
-        work.fill(&mut state.work);
         !state.closed
     }
 }

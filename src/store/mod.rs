@@ -24,9 +24,11 @@ mod inbox;
 pub mod info;
 mod inventory;
 mod looking;
+mod many;
 mod mend;
 mod names;
 mod opened;
+mod outbox;
 mod page;
 mod probe;
 mod read;
@@ -283,7 +285,7 @@ pub struct Known<Id> {
     pub configured: bool,
 }
 
-/// Hears of what became durable. Called on the writer's thread after the commit, in order: keep it short.
+/// Hears of what became durable. Called after the commit, in order, by one thread at a time: keep it short.
 pub trait Feed: Send + Sync + 'static {
     /// An event is durable and waits at its destination. Called once for each target of an event, in order of `seq`.
     fn admitted(&self, destination: Destination, event: &Arc<Event>);

@@ -10,6 +10,7 @@ use super::directory::Directory;
 use super::health::Health;
 use super::inbox::Inbox;
 use super::inventory::{self, Inventory};
+use super::outbox::Outbox;
 use super::retention::Retention;
 use super::row::Decoder;
 use super::scrub::{self, Scrub};
@@ -218,7 +219,10 @@ impl Opened {
         Rejects::start(Arc::clone(&self.directory), settings, metrics)
     }
 
-    /// Starts the threads. `feed` hears of everything from now on.
+    /// Starts the threads, and on the current runtime the task that tells `feed` of everything from now on.
+    ///
+    /// # Panics
+    /// Outside a runtime.
     pub fn start(self, feed: Arc<dyn Feed>, metrics: StoreMetrics) -> Store {
         let health = Arc::new(Health::new());
         let checkpoints = Arc::new(Checkpoints::default());
@@ -236,10 +240,14 @@ impl Opened {
         let lookup = decoder.clone();
         let log = self.directory.log();
         let place = self.directory.path().to_owned();
+        let outbox = Arc::new(Outbox::new(feed, Arc::clone(&health)));
+        let telling = Arc::clone(&outbox);
+        // Ends with the writer.
+        tokio::spawn(async move { telling.serve().await });
         let mut writer = Writer {
             inbox: Arc::clone(&inbox),
             health: Arc::clone(&health),
-            feed,
+            outbox,
             upkeep: Upkeep::new(
                 Arc::clone(&checkpoints),
                 Bounds::of(self.settings.max_size_bytes),

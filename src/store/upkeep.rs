@@ -15,6 +15,9 @@ use std::{
 /// Without a commit for as long, the log is emptied.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// Between two looks at the log while commits are made: it grows by less than a MiB in between.
+const LOOK_EVERY: Duration = Duration::from_millis(4);
+
 /// Between two tries to empty the log.
 const EMPTY_EVERY: Duration = Duration::from_millis(100);
 
@@ -63,6 +66,7 @@ pub(super) struct Upkeep {
     bounds: Bounds,
     committed_at: Instant,
     emptied_at: Instant,
+    looked_at: Instant,
     warnings: Warnings,
 }
 
@@ -73,6 +77,7 @@ impl Upkeep {
             bounds,
             committed_at: Instant::now(),
             emptied_at: Instant::now(),
+            looked_at: Instant::now(),
             warnings: Warnings::default(),
         }
     }
@@ -89,6 +94,11 @@ impl Upkeep {
         space: &mut Space,
         room_is_wanted: bool,
     ) -> rusqlite::Result<()> {
+        let now = Instant::now();
+        if !room_is_wanted && now.duration_since(self.looked_at) < LOOK_EVERY {
+            return Ok(());
+        }
+        self.looked_at = now;
         space.refresh(connection)?;
         let is_idle = self.committed_at.elapsed() >= IDLE;
         if (is_idle || room_is_wanted) && space.log_bytes() > 0 {

@@ -6,12 +6,12 @@
 use super::batch::{Admitted, Batch, Books, Committed, Failed, Statements};
 use super::health::{Health, PoisonOnPanic, Trouble};
 use super::inbox::{self, Inbox, Work};
+use super::outbox::{News, Outbox};
 use super::settle;
 use super::steering::Progress;
 use super::upkeep::{Upkeep, Warnings};
-use super::{Abandoned, Destination, Feed, NotStored, Settlement};
+use super::{Abandoned, NotStored, Settlement};
 use crate::clock;
-use crate::event::{Event, TargetId};
 use crate::metrics::StoreMetrics;
 use rusqlite::Connection;
 use std::{
@@ -31,7 +31,12 @@ const SETTLEMENTS_MAX: usize = inbox::TAKEN_SETTLEMENTS;
 /// Deliveries of a removed target that are given up in one commit.
 const ABANDON_SLICE: usize = 64;
 
-/// Expired events that a commit deletes anyway, and for each that it admits: more go than come.
+/// Between two commits that delete what has expired, while others have to be made: deleting touches pages that
+/// nothing else does, and many share them.
+const EXPIRE_EVERY: Duration = Duration::from_millis(5);
+
+/// Expired events that such a commit deletes anyway, and for each that was admitted since the last: more go than
+/// come.
 const EXPIRE_SLICE: usize = 32;
 const EXPIRE_PER_ADMISSION: usize = 2;
 
@@ -53,7 +58,7 @@ const RETRY: Duration = Duration::from_millis(100);
 pub(super) struct Writer {
     pub(super) inbox: Arc<Inbox>,
     pub(super) health: Arc<Health>,
-    pub(super) feed: Arc<dyn Feed>,
+    pub(super) outbox: Arc<Outbox>,
     pub(super) metrics: StoreMetrics,
     pub(super) books: Books,
     pub(super) upkeep: Upkeep,
@@ -70,7 +75,9 @@ struct Held {
 pub(super) fn serve(connection: &Connection, writer: &mut Writer) {
     let health = Arc::clone(&writer.health);
     let inbox = Arc::clone(&writer.inbox);
+    let outbox = Arc::clone(&writer.outbox);
     let _poison = PoisonOnPanic(&health);
+    let _end = CloseOutbox(&outbox);
     // Also when this thread panics: whoever waits must not wait for ever.
     let _close = CloseInbox(&inbox);
     match Statements::prepare(connection) {
@@ -96,6 +103,16 @@ impl Drop for CloseInbox<'_> {
     }
 }
 
+/// Tells what is left, also when this thread panics: it is committed.
+struct CloseOutbox<'a>(&'a Outbox);
+
+impl Drop for CloseOutbox<'_> {
+    fn drop(&mut self) {
+        self.0.tell();
+        self.0.close();
+    }
+}
+
 fn refuse_all(work: &mut Work, why: NotStored) {
     for (_, reply) in work.admissions.drain(..) {
         // Whoever has gone away needs no answer.
@@ -113,8 +130,13 @@ struct Round<'w, 'c> {
     rows: Statements<'c>,
     work: Work,
     held: Option<Held>,
-    /// Expired events or dead letters without room are left over.
+    /// There may be more that has expired.
     expiring: bool,
+    /// When expired events were deleted last, and how many were admitted since.
+    expired_at: Instant,
+    admitted_since: usize,
+    /// Dead letters without room are left over.
+    overgrown: bool,
     cramped: bool,
     /// The last commit admitted more than one event.
     crowded: bool,
@@ -132,6 +154,9 @@ impl<'w, 'c> Round<'w, 'c> {
             work: Work::default(),
             held: None,
             expiring: false,
+            expired_at: Instant::now(),
+            admitted_since: 0,
+            overgrown: false,
             cramped: false,
             crowded: false,
             begun: Instant::now(),
@@ -170,7 +195,8 @@ impl<'w, 'c> Round<'w, 'c> {
         let now = Instant::now();
         match self.held {
             Some(held) => held.until,
-            None if self.expiring || !self.work.is_empty() => now,
+            None if self.overgrown || !self.work.is_empty() => now,
+            None if self.expiring => self.expired_at + EXPIRE_EVERY,
             None => (now + TICK).min(self.writer.books.retention.look_at()),
         }
     }
@@ -186,6 +212,7 @@ impl<'w, 'c> Round<'w, 'c> {
         if self.work.is_empty()
             && self.held.is_none()
             && !self.expiring
+            && !self.overgrown
             && now < self.writer.books.retention.look_at()
         {
             return;
@@ -202,6 +229,8 @@ impl<'w, 'c> Round<'w, 'c> {
         let work = &mut self.work;
         let held = self.held.is_some();
         let idle = work.is_empty();
+        let expire_due = self.expired_at.elapsed() >= EXPIRE_EVERY;
+        let admitted_since = self.admitted_since;
         let mut done = Done {
             settled: work.settlements.len().min(SETTLEMENTS_MAX),
             forgotten: work.forgets.len().min(SETTLEMENTS_MAX),
@@ -243,14 +272,15 @@ impl<'w, 'c> Round<'w, 'c> {
             {
                 batch.admit(admission, reply)?;
             }
-            let (events, _) = batch.size();
-            let most = if idle {
-                EXPIRE_IDLE_SLICE
-            } else {
-                EXPIRE_SLICE + EXPIRE_PER_ADMISSION * events
-            };
+            batch.write_rest()?;
             batch.bound_dead()?;
-            done.expired = batch.expire(most)?;
+            if idle || expire_due {
+                let (events, _) = batch.size();
+                let admitted = admitted_since + events;
+                let most = EXPIRE_SLICE + EXPIRE_PER_ADMISSION * admitted;
+                let least = if idle { EXPIRE_IDLE_SLICE } else { 0 };
+                done.expired = Some(batch.expire(most.max(least))?);
+            }
             Ok(())
         };
         match write() {
@@ -259,7 +289,7 @@ impl<'w, 'c> Round<'w, 'c> {
         }
     }
 
-    /// The commit is through: everyone hears of it, the requests first.
+    /// The commit is through: everyone hears of it.
     fn tell(&mut self, (committed, mut done): (Committed, Done), begun: Instant) {
         let Committed {
             admitted,
@@ -267,7 +297,7 @@ impl<'w, 'c> Round<'w, 'c> {
             copied,
             changes,
             cramped,
-            mut forgotten,
+            forgotten,
             overgrown,
         } = committed;
         if self.held.take().is_some() {
@@ -289,55 +319,41 @@ impl<'w, 'c> Round<'w, 'c> {
             );
         }
         self.cramped = cramped;
-        self.expiring = done.expired > 0 || overgrown;
-        let feed = &self.writer.feed;
-        for copy in &copied {
-            copy.event.log_accepted();
-            for target in &copy.targets {
-                feed.admitted(Destination::from(*target), &copy.event);
-            }
+        self.admitted_since += admitted.len();
+        if let Some(expired) = done.expired {
+            self.expiring = expired > 0;
+            self.expired_at = begun;
+            self.admitted_since = 0;
         }
-        let durable: Vec<Durable> = admitted.into_iter().map(Durable::answer).collect();
-        for event in &durable {
-            event.event.log_accepted();
-            event.feed(&**feed);
-        }
-        if done.settled > 0 {
-            if !done.in_vain.is_empty() {
-                let in_vain = done.take_in_vain(&mut self.work.settlements);
-                feed.in_vain(&in_vain);
-            }
-            feed.settled(&self.work.settlements[..done.settled]);
-            self.work.settlements.drain(..done.settled);
-        }
+        self.overgrown = overgrown;
+        let in_vain = done.take_in_vain(&mut self.work.settlements);
+        let settled = self.work.settlements.drain(..done.settled).collect();
         self.work.forgets.drain(..done.forgotten);
         self.work.corrupt.clear();
-        if !done.buried.is_empty() {
-            feed.discarded(&done.buried);
-        }
-        if !done.given_up.is_empty() {
-            let sources = &self.writer.books.sources;
-            let named = |delivery: settle::Abandoned| Abandoned {
-                event: delivery
-                    .event
-                    .and_then(|(id, source)| Some((id, sources.get(&source).cloned()?))),
-                settlement: delivery.settlement,
-            };
-            let given_up: Vec<_> = done.given_up.into_iter().map(named).collect();
-            feed.abandoned(&given_up);
-        }
-        forgotten.sort_unstable();
-        for of_one in forgotten.chunk_by(|one, next| one == next) {
-            feed.forgotten(of_one[0], of_one.len() as u64);
-        }
-        for change in &changes {
-            change.tell(&**feed);
-        }
-        if let (Some(progress), Some(steering)) = (done.steered, self.work.steers.pop_front())
-            && let Some(unfinished) = steering.advance(progress)
-        {
-            // The others have their turn.
-            self.work.steers.push_back(unfinished);
+        let sources = &self.writer.books.sources;
+        let named = |delivery: settle::Abandoned| Abandoned {
+            event: delivery
+                .event
+                .and_then(|(id, source)| Some((id, sources.get(&source).cloned()?))),
+            settlement: delivery.settlement,
+        };
+        self.writer.outbox.post(News {
+            copied,
+            admitted,
+            in_vain,
+            settled,
+            buried: done.buried,
+            given_up: done.given_up.into_iter().map(named).collect(),
+            forgotten,
+            changes,
+        });
+        if let (Some(progress), Some(steering)) = (done.steered, self.work.steers.pop_front()) {
+            // Who asked for a change finds it made.
+            self.writer.outbox.tell();
+            if let Some(unfinished) = steering.advance(progress) {
+                // The others have their turn.
+                self.work.steers.push_back(unfinished);
+            }
         }
         if done.abandoned {
             self.work.abandons.remove(0);
@@ -419,7 +435,8 @@ struct Done {
     buried: Vec<Settlement>,
     /// None of that target are left.
     abandoned: bool,
-    expired: usize,
+    /// Events and rows of the history that have expired, if it was time to look.
+    expired: Option<usize>,
     /// Which of the settlements changed nothing.
     in_vain: Vec<usize>,
     steered: Option<Progress>,
@@ -432,46 +449,5 @@ impl Done {
         // From the last to the first, so that the numbers stay right.
         let in_vain = self.in_vain.drain(..).rev();
         in_vain.map(|index| settlements.remove(index)).collect()
-    }
-}
-
-/// An event that is durable, and whose request knows it.
-struct Durable {
-    event: Arc<Event>,
-    waits_for: Vec<Destination>,
-    refused_by: Vec<TargetId>,
-}
-
-impl Durable {
-    /// Its keys are remembered before the request is answered: nobody may see the answer and find them unknown.
-    fn answer(admitted: Admitted) -> Self {
-        let Admitted {
-            event,
-            reservation,
-            reply,
-            waits_for,
-            refused_by,
-            metrics,
-            ..
-        } = admitted;
-        reservation.durable(event.seq, event.received_ms, event.id);
-        // Here and not by the request, which may have been answered at its deadline or be gone.
-        metrics.accepted(event.received_ms);
-        // Whoever has gone away needs no answer.
-        let _ = reply.send(Ok(event.id));
-        Self {
-            event,
-            waits_for,
-            refused_by,
-        }
-    }
-
-    fn feed(&self, feed: &dyn Feed) {
-        for destination in &self.waits_for {
-            feed.admitted(*destination, &self.event);
-        }
-        for target in &self.refused_by {
-            feed.refused(*target, &self.event);
-        }
     }
 }

@@ -32,7 +32,7 @@ async fn fill_up(place: &Place, running: &Running, bytes: usize) -> u64 {
     unreachable!("a store that never is full")
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_full_store_refuses_and_takes_again_once_deliveries_settle() {
     let mut place = Place::new(&["app"]);
     place.store.max_size_bytes = 16 << 20;
@@ -61,7 +61,7 @@ async fn a_full_store_refuses_and_takes_again_once_deliveries_settle() {
     running.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn dead_letters_are_not_dropped_for_space() {
     let mut place = Place::new(&["app"]);
     place.store.max_size_bytes = 8 << 20;
@@ -74,7 +74,7 @@ async fn dead_letters_are_not_dropped_for_space() {
     running.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_disk_without_free_space_refuses() {
     let mut place = Place::new(&["app"]);
     place.store.min_free_bytes = u64::MAX / 2;
@@ -83,7 +83,7 @@ async fn a_disk_without_free_space_refuses() {
     running.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_backlog_refuses_for_all_targets() {
     let mut place = Place::new(&["slow", "app"]);
     place.targets[0].max_backlog_bytes = 10 * KIB as u64;
@@ -103,7 +103,7 @@ async fn a_backlog_refuses_for_all_targets() {
     running.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_backlog_dead_letters_for_its_target_alone() {
     let mut place = Place::new(&["slow", "app"]);
     place.targets[0].max_backlog_bytes = 10 * KIB as u64;
@@ -142,7 +142,7 @@ async fn a_backlog_dead_letters_for_its_target_alone() {
     assert_eq!(count(&shell, settled), 1, "kept as a dead letter");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_event_larger_than_the_backlog_passes_alone() {
     let mut place = Place::new(&["app"]);
     place.targets[0].max_backlog_bytes = 100;
@@ -159,7 +159,7 @@ fn log_bytes(place: &Place) -> u64 {
     std::fs::metadata(log).map_or(0, |log| log.len())
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_log_is_bounded_under_a_writer_that_never_pauses() {
     let mut place = Place::new(&["app"]);
     // An eighth of it, 4 MiB, is the log's.
@@ -198,7 +198,7 @@ async fn the_log_is_bounded_under_a_writer_that_never_pauses() {
     assert_eq!(log_bytes(&place), 0);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_idle_log_is_emptied() {
     let place = Place::new(&["app"]);
     let running = place.start();
@@ -213,7 +213,7 @@ async fn an_idle_log_is_emptied() {
     running.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_was_in_flight_is_given_back_after_the_commit() {
     let place = Place::new(&["app"]);
     let running = place.start();
@@ -222,7 +222,7 @@ async fn what_was_in_flight_is_given_back_after_the_commit() {
     running.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn dead_letters_of_one_target_fill_its_share_only() {
     let mut place = Place::new(&["dead", "app"]);
     place.targets[0].max_backlog_bytes = 10 * KIB as u64;
@@ -264,7 +264,7 @@ async fn dead_letters_of_one_target_fill_its_share_only() {
     running.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_event_stays_as_long_as_one_dead_letter_of_it() {
     let mut place = Place::new(&["one", "two"]);
     place.targets[0].max_backlog_bytes = 5 * KIB as u64;
@@ -287,7 +287,7 @@ async fn an_event_stays_as_long_as_one_dead_letter_of_it() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn admissions_that_wait_are_bounded() {
     const WAITING_MAX: u64 = 4096 + 256;
     let place = Place::new(&["app"]);

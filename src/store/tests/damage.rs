@@ -247,7 +247,7 @@ fn lines(shell: &rusqlite::Connection, sql: &str) -> Vec<String> {
 }
 
 /// Whatever a whole store says, its salvaged copy says too.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_is_whole_is_salvaged_to_the_last_row() {
     let filled = filled().await;
     let all = [
@@ -293,7 +293,7 @@ async fn what_is_whole_is_salvaged_to_the_last_row() {
 }
 
 /// A table that cannot be read is said, whichever it is: of `keys` it means that what comes again is a new event.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_table_that_is_lost_is_said() {
     let filled = filled().await;
     for table in ["keys", "names", "attempts", "replays", "history", "handed"] {
@@ -337,7 +337,7 @@ fn places(filled: &Filled, number: usize, seed: u64) -> Vec<(u64, u8)> {
     places
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_flipped_byte_is_noticed_or_means_nothing_and_the_rest_is_salvaged() {
     let filled = filled().await;
     let before = dump(&filled.place.database());
@@ -447,7 +447,7 @@ async fn check_salvage(place: &Place, filled: &Filled) -> Result<(), String> {
 }
 
 /// A log as a crash leaves it, with a byte flipped.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_flipped_byte_of_the_log_never_drops_commits_in_silence() {
     let place = Place::new(&["app", "audit"]);
     let running = place.start();
@@ -512,7 +512,7 @@ async fn a_flipped_byte_of_the_log_never_drops_commits_in_silence() {
     assert!(salvaged / refused >= 29, "{salvaged} of {refused} times 30");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_damaged_payload_is_found_by_the_scrub_and_given_up() {
     let mut place = Place::new(&["app"]);
     place.store.scrub = Duration::from_millis(50);
@@ -552,7 +552,7 @@ async fn a_damaged_payload_is_found_by_the_scrub_and_given_up() {
     assert_eq!(told, [Some(1), Some(3)], "{report:?}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_is_wrong_is_said_with_the_event_and_who_waits() {
     let filled = filled().await;
     let shell = filled.place.shell();
@@ -584,7 +584,7 @@ async fn what_is_wrong_is_said_with_the_event_and_who_waits() {
     insta::assert_snapshot!("damages", said.join("\n"));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_backup_is_of_one_moment_and_can_be_run() {
     let place = Place::new(&["app"]);
     let running = place.start();
@@ -633,7 +633,7 @@ async fn a_backup_is_of_one_moment_and_can_be_run() {
     running.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn info_counts_what_is_there_beside_a_gateway() {
     let filled = filled().await;
     let path = &filled.place.store.path;

@@ -2,7 +2,7 @@
 
 use super::*;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn fresh_deliveries_come_in_order_and_in_pages() {
     let place = Place::new(&["a", "b"]);
     let running = place.start();
@@ -30,7 +30,7 @@ async fn fresh_deliveries_come_in_order_and_in_pages() {
     running.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn retries_come_earliest_first_with_the_time_of_the_next() {
     let place = Place::new(&["app"]);
     let running = place.start();
@@ -108,7 +108,7 @@ async fn check(targets: &[&str], settlements: &[(&str, Outcome)], expected: [i64
     assert_eq!(rows(&place), expected, "{settlements:?}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn settling_leaves_the_right_rows() {
     let delivered = Outcome::Delivered;
     check(&["a"], &[("a", delivered)], [0, 0, 0, 1, 0]).await;
@@ -134,7 +134,7 @@ async fn settling_leaves_the_right_rows() {
     .await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_event_is_settled_with_its_last_delivery() {
     let delivered = Outcome::Delivered;
     let both = ["a", "b"];
@@ -151,7 +151,7 @@ async fn an_event_is_settled_with_its_last_delivery() {
     check(&both, &[("a", EXPIRED), ("b", RETRY_AT_5)], [1, 1, 1, 0, 0]).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn settling_what_is_gone_changes_nothing() {
     let delivered = Outcome::Delivered;
     for again in [delivered, EXPIRED, RETRY_AT_5] {
@@ -160,7 +160,7 @@ async fn settling_what_is_gone_changes_nothing() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn dead_letters_are_kept_for_their_own_time() {
     let mut place = Place::new(&["a", "b"]);
     place.store.retention = Duration::ZERO;
@@ -203,7 +203,7 @@ async fn dead_letters_are_kept_for_their_own_time() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn deliveries_of_a_removed_target_are_given_up_by_age() {
     let mut place = Place::new(&["gone", "app"]);
     let running = place.start();
@@ -247,7 +247,7 @@ async fn deliveries_of_a_removed_target_are_given_up_by_age() {
     assert_eq!(count(&shell, "SELECT count(*) FROM due"), 0);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_oldest_is_the_first_that_waits() {
     let place = Place::new(&["app"]);
     let running = place.start();
@@ -268,7 +268,7 @@ async fn the_oldest_is_the_first_that_waits() {
     running.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_page_of_large_events_ends_early() {
     let place = Place::new(&["app"]);
     let running = place.start();
@@ -295,7 +295,7 @@ async fn a_page_of_large_events_ends_early() {
     running.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_exempted_event_gets_its_key_from_its_id() {
     let place = Place::new(&["app"]);
     let running = place.start();

@@ -7,7 +7,7 @@ fn why(place: &Place) -> String {
     place.try_open().expect_err("does not open").to_string()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn files_that_are_not_ours_are_refused_and_left_alone() {
     let cases = [
         (
@@ -29,7 +29,7 @@ async fn files_that_are_not_ours_are_refused_and_left_alone() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_is_not_a_database_is_refused_and_left_alone() {
     let place = Place::new(&[]);
     std::fs::create_dir(&place.store.path).expect("made");
@@ -40,7 +40,7 @@ async fn what_is_not_a_database_is_refused_and_left_alone() {
     assert_eq!(std::fs::read(place.database()).expect("read"), text);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn formats_and_damage_of_our_own_file_are_told_apart() {
     let cases = [
         (
@@ -75,7 +75,7 @@ async fn formats_and_damage_of_our_own_file_are_told_apart() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_database_that_was_never_finished_is_made_anew() {
     let place = Place::new(&["app"]);
     std::fs::create_dir(&place.store.path).expect("made");
@@ -87,7 +87,7 @@ async fn a_database_that_was_never_finished_is_made_anew() {
     running.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn one_gateway_a_directory() {
     let place = Place::new(&["app"]);
     let running = place.start();
@@ -96,7 +96,7 @@ async fn one_gateway_a_directory() {
     drop(place.open());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn every_file_is_for_its_owner_alone() {
     use std::os::unix::fs::PermissionsExt;
     let place = Place::new(&["app"]);
@@ -117,7 +117,7 @@ async fn every_file_is_for_its_owner_alone() {
     running.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_damaged_event_is_none() {
     let place = Place::new(&["app"]);
     let running = place.start();
@@ -152,7 +152,7 @@ async fn a_damaged_event_is_none() {
     running.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_error_that_nobody_can_judge_stops_everything() {
     let place = Place::new(&["app"]);
     let running = place.start();
@@ -179,7 +179,7 @@ async fn an_error_that_nobody_can_judge_stops_everything() {
     assert_eq!(count(&shell, "SELECT count(*) FROM deliveries"), 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_reader_that_fails_poisons_too() {
     let place = Place::new(&["app"]);
     let running = place.start();
@@ -198,7 +198,7 @@ async fn a_reader_that_fails_poisons_too() {
     running.store.close(PATIENCE).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_full_disk_refuses_and_settlements_are_kept() {
     let place = Place::new(&["app"]);
     let opened = place.open();
@@ -239,7 +239,7 @@ async fn a_full_disk_refuses_and_settlements_are_kept() {
     running.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_shell_that_holds_the_lock_is_waited_for() {
     let place = Place::new(&["app"]);
     let running = place.start();
@@ -270,7 +270,7 @@ async fn a_shell_that_holds_the_lock_is_waited_for() {
     running.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_shell_that_reads_stops_nobody() {
     let place = Place::new(&["app"]);
     let running = place.start();
@@ -289,7 +289,7 @@ async fn a_shell_that_reads_stops_nobody() {
     assert_eq!(count(&shell, "SELECT count(*) FROM events"), 2);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_feed_that_panics_poisons_and_nobody_waits_for_ever() {
     struct Broken;
     impl Feed for Broken {

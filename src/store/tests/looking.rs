@@ -71,7 +71,7 @@ async fn filled(place: &Place) -> Running {
     running
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn events_are_found_by_where_they_stand() {
     let place = Place::new(&["a", "b"]);
     let running = filled(&place).await;
@@ -103,7 +103,7 @@ async fn events_are_found_by_where_they_stand() {
     running.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn events_are_found_by_what_they_are() {
     let place = Place::new(&["a", "b"]);
     let running = filled(&place).await;
@@ -182,7 +182,7 @@ async fn events_are_found_by_what_they_are() {
     running.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_summary_says_where_an_event_stands() {
     let place = Place::new(&["a", "b"]);
     let running = filled(&place).await;
@@ -215,7 +215,7 @@ async fn a_summary_says_where_an_event_stands() {
     running.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn pages_follow_each_other_to_the_end() {
     let place = Place::new(&["a", "b"]);
     let running = filled(&place).await;
@@ -246,7 +246,7 @@ async fn pages_follow_each_other_to_the_end() {
     running.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_page_looks_at_a_bounded_number_of_rows() {
     let place = Place::new(&["a"]);
     let running = place.start();
@@ -286,7 +286,7 @@ async fn a_page_looks_at_a_bounded_number_of_rows() {
     running.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_event_is_shown_with_every_attempt_that_is_kept() {
     let mut place = Place::new(&["app"]);
     place.store.attempts = 3;
@@ -374,7 +374,7 @@ async fn an_event_is_shown_with_every_attempt_that_is_kept() {
     running.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn no_attempts_are_kept_where_none_are_asked_for() {
     let mut place = Place::new(&["app"]);
     place.store.attempts = 0;
@@ -391,7 +391,7 @@ async fn no_attempts_are_kept_where_none_are_asked_for() {
     assert_eq!(count(&place.shell(), "SELECT count(*) FROM attempts"), 0);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_damaged_event_is_shown_as_such() {
     let place = Place::new(&["app"]);
     let running = place.start();
@@ -422,7 +422,7 @@ async fn a_damaged_event_is_shown_as_such() {
     running.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn history_outlives_the_payload_and_expires() {
     let mut place = Place::new(&["a", "b"]);
     place.store.retention = Duration::ZERO;
@@ -516,7 +516,7 @@ async fn history_outlives_the_payload_and_expires() {
     assert_eq!(count(&shell, "SELECT count(*) FROM handed"), 0);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn attempts_go_before_payloads_when_space_is_needed() {
     let mut place = Place::new(&["app"]);
     place.store.max_size_bytes = 8 << 20;

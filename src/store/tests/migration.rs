@@ -29,7 +29,7 @@ fn shape(place: &Place) -> Vec<(String, String)> {
     rows.collect::<rusqlite::Result<_>>().expect("read")
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_store_of_format_1_is_brought_up_to_date() {
     let place = Place::new(&["app"]);
     let running = place.start();
@@ -71,7 +71,7 @@ async fn a_store_of_format_1_is_brought_up_to_date() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_cannot_be_brought_up_to_date_is_left_as_it_was() {
     let place = Place::new(&["app"]);
     place.start().close().await;

@@ -418,7 +418,8 @@ proptest! {
     /// Nothing that waits is without its payload, nothing is counted that is not there, and no delivery waits twice.
     #[test]
     fn the_store_is_what_a_plain_map_would_be(steps in steps()) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1).enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let mut world = World::new();
             for step in steps {

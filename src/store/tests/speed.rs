@@ -2,7 +2,7 @@
 
 use super::*;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_hundred_thousand_events() {
     for attempts in [0, 16] {
         println!("with {attempts} attempts kept:");

@@ -103,7 +103,7 @@ fn backlogs(place: &Place) -> Vec<(u64, u64, u64, u64)> {
         .collect()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_delivered_event_is_delivered_again_under_its_own_name() {
     let place = Place::new(&["app"]);
     let running = place.start();
@@ -144,7 +144,7 @@ async fn a_delivered_event_is_delivered_again_under_its_own_name() {
     assert_eq!(backlogs(&place), [(1, admitted.weight(), 0, 0)]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_dead_letter_is_replayed_and_is_dead_no_longer() {
     let place = Place::new(&["app", "other"]);
     let running = place.start();
@@ -167,7 +167,7 @@ async fn a_dead_letter_is_replayed_and_is_dead_no_longer() {
     assert_eq!(count(&place.shell(), "SELECT class FROM settled"), 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_event_goes_to_a_target_that_it_was_not_admitted_for() {
     let place = Place::new(&["app", "late"]);
     let running = place.start();
@@ -192,7 +192,7 @@ async fn an_event_goes_to_a_target_that_it_was_not_admitted_for() {
     running.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn retention_never_deletes_what_a_replay_waits_for() {
     let place = Place::new(&["app"]);
     let running = place.start();
@@ -238,7 +238,7 @@ async fn retention_never_deletes_what_a_replay_waits_for() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn replays_are_refused_with_a_reason() {
     let mut place = Place::new(&["app", "gone"]);
     let running = place.start();
@@ -282,7 +282,7 @@ async fn replays_are_refused_with_a_reason() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_waits_is_discarded_and_a_dead_letter_is_forgotten() {
     let place = Place::new(&["a", "b"]);
     let running = place.start();
@@ -337,7 +337,7 @@ async fn what_waits_is_discarded_and_a_dead_letter_is_forgotten() {
     assert_eq!(backlogs(&place), [(0, 0, 0, 0); 2]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_attempt_of_a_discarded_delivery_settles_nothing() {
     let place = Place::new(&["app"]);
     let running = place.start();
@@ -355,7 +355,7 @@ async fn an_attempt_of_a_discarded_delivery_settles_nothing() {
     running.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_copy_is_an_event_of_its_own() {
     let place = Place::new(&["a", "b"]);
     let running = place.start();
@@ -406,7 +406,7 @@ async fn a_copy_is_an_event_of_its_own() {
     assert_eq!(keys, 2, "nobody sends a copy again");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn copies_and_replays_keep_to_the_bounds_of_the_store() {
     let mut place = Place::new(&["app"]);
     let running = place.start();
@@ -426,7 +426,7 @@ async fn copies_and_replays_keep_to_the_bounds_of_the_store() {
     running.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_pause_outlives_a_restart() {
     let place = Place::new(&["app"]);
     for paused in [true, false] {
@@ -451,7 +451,7 @@ async fn a_pause_outlives_a_restart() {
     running.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn retries_are_hastened_once_each_in_slices() {
     const EVENTS: u64 = 600;
     let place = Place::new(&["app", "other"]);
@@ -503,7 +503,7 @@ async fn retries_are_hastened_once_each_in_slices() {
     assert_eq!(count(&shell, orphans), 0);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_call_of_many_commands_is_answered_in_order() {
     let place = Place::new(&["app"]);
     let running = place.start();

@@ -10,7 +10,7 @@ fn keys(opened: &Opened) -> Vec<(u64, Kind)> {
     keys
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_event_is_the_same_after_a_restart() {
     let place = Place::new(&["app"]);
     let running = place.start();
@@ -61,7 +61,7 @@ async fn an_event_is_the_same_after_a_restart() {
     running.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_was_acknowledged_survives_a_crash() {
     let place = Place::new(&["app"]);
     let running = place.start();
@@ -93,7 +93,7 @@ async fn what_was_acknowledged_survives_a_crash() {
     running.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn numbers_are_never_used_twice() {
     let mut place = Place::new(&["app"]);
     place.store.retention = Duration::ZERO;
@@ -120,7 +120,7 @@ async fn numbers_are_never_used_twice() {
     running.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn keys_outlive_payloads_and_go_when_they_are_forgotten() {
     let mut place = Place::new(&["app"]);
     place.store.retention = Duration::ZERO;
@@ -141,7 +141,7 @@ async fn keys_outlive_payloads_and_go_when_they_are_forgotten() {
     assert_eq!(keys(&place.open()), [(1, Kind::Event), (3, Kind::Event)]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_new_name_takes_over_what_waits() {
     let mut place = Place::new(&["old", "other"]);
     let running = place.start();
@@ -173,7 +173,7 @@ async fn a_new_name_takes_over_what_waits() {
     running.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_target_that_is_there_takes_over_what_waits_for_another() {
     let mut place = Place::new(&["a", "b", "c"]);
     let running = place.start();
@@ -213,7 +213,7 @@ async fn a_target_that_is_there_takes_over_what_waits_for_another() {
     assert_eq!(count(&shell, "SELECT sum(seq) FROM settled"), 3);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_source_that_is_there_takes_over_the_keys_of_another() {
     let mut place = Place::new(&["app"]);
     let running = place.start();
@@ -238,7 +238,7 @@ async fn a_source_that_is_there_takes_over_the_keys_of_another() {
     running.close().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn secret_and_tag_stay_with_the_store() {
     let place = Place::new(&["app"]);
     let opened = place.open();
@@ -251,7 +251,7 @@ async fn secret_and_tag_stay_with_the_store() {
     assert_ne!(Place::new(&[]).open().tag(), tag, "another store's");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_last_door_that_is_dropped_closes_the_store() {
     let place = Place::new(&["app"]);
     let running = place.start();
