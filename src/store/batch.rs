@@ -446,7 +446,7 @@ impl<'b, 'c> Batch<'b, 'c> {
     }
 
     /// Writes the small rows of all events that were admitted.
-    pub(super) fn write_rest(&mut self) -> rusqlite::Result<()> {
+    fn write_rest(&mut self) -> rusqlite::Result<()> {
         let keys: Vec<_> = self
             .admitted
             .iter()
@@ -491,10 +491,13 @@ impl<'b, 'c> Batch<'b, 'c> {
 
     /// Makes all of it durable.
     pub(super) fn commit(mut self) -> Result<Committed, Failed> {
-        let committed = self.keep_next_seq().and_then(|()| {
+        let mut write = || -> rusqlite::Result<()> {
+            self.write_rest()?;
+            self.keep_next_seq()?;
             self.rows.commit.execute([])?;
             Ok(())
-        });
+        };
+        let committed = write();
         if let Err(error) = committed {
             return Err(self.failed(error));
         }

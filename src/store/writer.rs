@@ -272,7 +272,6 @@ impl<'w, 'c> Round<'w, 'c> {
             {
                 batch.admit(admission, reply)?;
             }
-            batch.write_rest()?;
             batch.bound_dead()?;
             if idle || expire_due {
                 let (events, _) = batch.size();

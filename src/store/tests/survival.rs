@@ -104,6 +104,7 @@ async fn numbers_are_never_used_twice() {
     }
     let forgotten = (1..=3).map(|seq| (Seq(seq), Kind::Event)).collect();
     running.store.forget(forgotten);
+    wait_for(&place, "SELECT count(*) FROM events", 0);
     running.close().await;
     let shell = place.shell();
     for table in ["events", "keys", "deliveries", "settled"] {
