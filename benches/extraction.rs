@@ -17,6 +17,7 @@ fn bench(criterion: &mut Criterion) {
         headers: &headers,
         query: Some("source=shop&id=8417"),
         body: BODY,
+        members: None,
     };
     let mut group = criterion.benchmark_group("extraction");
     for fields in [

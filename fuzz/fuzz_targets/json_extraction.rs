@@ -11,6 +11,7 @@ fuzz_target!(|input: &[u8]| {
     let (written, body) = break_at.map_or((input, input), |at| (&input[..at], &input[at + 1..]));
     let headers = HeaderMap::new();
     let parts = Parts {
+        members: None,
         headers: &headers,
         query: None,
         body,

@@ -1,5 +1,5 @@
 //! One value out of a JSON document, found without building the document: its text is scanned once for the
-//! first name of a pointer, and then what was found for each further name.
+//! first name of a pointer ([`Members`]: once for those of all pointers), and then what was found for each further name.
 //!
 //! The whole document must be JSON (RFC 8259) in UTF-8, else it has no values. Time is linear in the document
 //! for each name, and the stack does not grow with its nesting. A lone surrogate (`"\ud800"`) is no text: a
@@ -7,15 +7,40 @@
 
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Deserializer, value::RawValue};
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, cell::OnceCell, fmt};
+
+/// The members of a document that is an object, found in one scan when the first of them is asked for: an event is
+/// asked for several.
+#[derive(Debug, Default)]
+pub struct Members<'a>(OnceCell<Option<Vec<(&'a str, &'a str)>>>);
+
+impl<'a> Members<'a> {
+    /// The text of the member called `name` of `document`, which is the same at every call.
+    fn get(&self, document: &'a str, name: &str) -> Option<&'a str> {
+        let members = self.0.get_or_init(|| members(document)).as_ref()?;
+        // Of a repeated name the last one wins.
+        let mut members = members.iter().rev();
+        let (_, value) = members.find(|(key, _)| decoded(key).is_some_and(|key| key == name))?;
+        Some(value)
+    }
+}
 
 /// The value that `names` lead to: a string decoded, anything else as its source text. None for null and for
-/// what is not there.
-pub(super) fn value_at<'a>(body: &'a [u8], names: &[String]) -> Option<Cow<'a, [u8]>> {
+/// what is not there. `members` are those of `body`.
+pub(super) fn value_at<'a>(
+    body: &'a [u8],
+    names: &[String],
+    members: Option<&Members<'a>>,
+) -> Option<Cow<'a, [u8]>> {
+    let (first, rest) = names.split_first()?;
     let document = std::str::from_utf8(body).ok()?;
-    let value = names
+    let first = match members {
+        Some(members) if is_object(document) => members.get(document, first)?,
+        _ => child(document, first)?,
+    };
+    let value = rest
         .iter()
-        .try_fold(document, |text, name| child(text, name))?;
+        .try_fold(first, |text, name| child(text, name))?;
     if value == "null" {
         return None;
     }
@@ -37,6 +62,18 @@ pub(super) fn span(body: &[u8], names: &[String]) -> Option<std::ops::Range<usiz
     // Every child is a part of its parent's text.
     let start = value.as_ptr().addr() - document.as_ptr().addr();
     Some(start..start + value.len())
+}
+
+fn is_object(text: &str) -> bool {
+    text.trim_ascii_start().starts_with('{')
+}
+
+/// The members of `text`, an object: names as they are written, and values. None if it is not JSON.
+fn members(text: &str) -> Option<Vec<(&str, &str)>> {
+    let mut json = Deserializer::from_str(text);
+    let members = json.deserialize_map(All).ok()?;
+    json.end().ok()?;
+    Some(members)
 }
 
 /// The text of what is called `name` in `text`, an object or an array.
@@ -98,6 +135,26 @@ impl<'de> Visitor<'de> for Member<'_> {
     }
 }
 
+/// Takes all members of an object.
+struct All;
+
+impl<'de> Visitor<'de> for All {
+    type Value = Vec<(&'de str, &'de str)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut all = Vec::new();
+        // Keys are taken raw, as above.
+        while let Some((key, value)) = members.next_entry::<&RawValue, &RawValue>()? {
+            all.push((key.get(), value.get()));
+        }
+        Ok(all)
+    }
+}
+
 /// Looks for an element of an array, and reads the others to know that they are JSON.
 struct Element {
     index: usize,
@@ -130,7 +187,12 @@ mod tests {
 
     fn at<'a>(body: &'a [u8], names: &[&str]) -> Option<Cow<'a, [u8]>> {
         let names: Vec<String> = names.iter().map(std::string::ToString::to_string).collect();
-        value_at(body, &names)
+        let once = value_at(body, &names, None);
+        let members = Members::default();
+        for _ in 0..2 {
+            assert_eq!(value_at(body, &names, Some(&members)), once, "{names:?}");
+        }
+        once
     }
 
     #[test]

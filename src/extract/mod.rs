@@ -10,6 +10,7 @@ mod stringify;
 mod time;
 
 pub use form::{Pair, form_pairs, pairs};
+pub use json::Members;
 pub use stringify::{NotJson, STRINGIFY_DEPTH_MAX, json_stringify};
 pub use time::event_time_ms;
 
@@ -51,6 +52,8 @@ pub struct Parts<'a> {
     pub query: Option<&'a str>,
     /// The authenticated body.
     pub body: &'a [u8],
+    /// What is known of it as a JSON document; `None` for whoever asks only once.
+    pub members: Option<&'a Members<'a>>,
 }
 
 /// Why a text is no field.
@@ -136,7 +139,7 @@ impl Field {
     pub fn bytes<'a>(&self, parts: Parts<'a>) -> Option<Cow<'a, [u8]>> {
         let value = match self {
             Self::Header(name) => Cow::Borrowed(parts.headers.get(name)?.as_bytes()),
-            Self::Json(pointer) => json::value_at(parts.body, &pointer.0)?,
+            Self::Json(pointer) => json::value_at(parts.body, &pointer.0, parts.members)?,
             Self::Query(name) => form::value(parts.query?.as_bytes(), name)?,
             Self::Form(name) => form::value(form::body(parts.headers, parts.body)?, name)?,
             Self::Body => Cow::Owned(Sha256::digest(parts.body).to_vec()),
@@ -247,6 +250,7 @@ mod tests {
             headers,
             query,
             body: body.as_bytes(),
+            members: None,
         }
     }
 
@@ -391,7 +395,7 @@ mod tests {
             let headers = HeaderMap::new();
             for prefix in ["", "json:/", "query:", "header:"] {
                 if let Ok(field) = format!("{prefix}{text}").parse::<Field>() {
-                    let parts = Parts { headers: &headers, query: Some(&query), body: &body };
+                    let parts = Parts { headers: &headers, query: Some(&query), body: &body, members: None };
                     prop_assert!(field.bytes(parts).is_none_or(|value| !value.is_empty()));
                 }
             }

@@ -1,6 +1,6 @@
 //! One request, step by step: route, prove, read, verify, dedupe, store, answer.
 
-use super::keys::keys;
+use super::keys::{Keys, keys};
 use super::rejection::{Rejection, json};
 use super::source::{Proof, Source};
 use super::{Receive, capture, forward, handshake};
@@ -8,7 +8,7 @@ use crate::config::Ack;
 use crate::dedupe::{Answered, Claim, Ended, Kind, Reservation};
 use crate::deliver::PassError;
 use crate::event::{DedupeKey, Event, EventId, FirstAttempts, TargetId};
-use crate::extract::{Parts, event_time_ms};
+use crate::extract::{Members, Parts, event_time_ms};
 use crate::http::Answer;
 use crate::http::body::{self, BodyLimits};
 use crate::shutdown::Phase;
@@ -138,8 +138,9 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    pub(super) fn parts(&self) -> Parts<'_> {
+    pub(super) fn parts<'a>(&'a self, members: Option<&'a Members<'a>>) -> Parts<'a> {
         Parts {
+            members,
             headers: self.verified.headers(),
             query: self.query.as_deref(),
             body: self.verified.body(),
@@ -260,24 +261,10 @@ pub(super) async fn proceed(
     incoming: Incoming,
 ) -> Result<Success, Rejection> {
     check_age(source, &incoming)?;
-    let event_type: Option<Arc<str>> = source
-        .config
-        .event_type
-        .text(incoming.parts())
-        .map(Into::into);
-    let targets = source.wanted(event_type.as_deref(), incoming.parts());
-    if targets.is_empty() {
+    let Some((event_type, targets, keys)) = look_into(receive, source, &incoming) else {
         source.metrics.events.increment("ignored");
         return Ok(Success::Ignored);
-    }
-    let keys = keys(
-        &receive.dedupe,
-        source,
-        event_type.as_deref(),
-        incoming.parts(),
-        incoming.verified.signed(),
-        incoming.received_ms,
-    );
+    };
     let body_check = crc32fast::hash(incoming.verified.body());
     let reservation = loop {
         match receive
@@ -339,6 +326,30 @@ pub(super) async fn proceed(
     }
 }
 
+/// What the request says: the event's type, where it is wanted, and its keys; or that it is wanted nowhere.
+fn look_into(
+    receive: &Receive,
+    source: &Source,
+    incoming: &Incoming,
+) -> Option<(Option<Arc<str>>, Vec<Destination>, Keys)> {
+    let members = Members::default();
+    let parts = incoming.parts(Some(&members));
+    let event_type: Option<Arc<str>> = source.config.event_type.text(parts).map(Into::into);
+    let targets = source.wanted(event_type.as_deref(), parts);
+    if targets.is_empty() {
+        return None;
+    }
+    let keys = keys(
+        &receive.dedupe,
+        source,
+        event_type.as_deref(),
+        parts,
+        incoming.verified.signed(),
+        incoming.received_ms,
+    );
+    Some((event_type, targets, keys))
+}
+
 /// `max_age`: an event that does not say when it happened cannot be proven to be young.
 pub(super) fn check_age(source: &Source, incoming: &Incoming) -> Result<(), Refused> {
     let Some(max_age) = source.config.max_age else {
@@ -347,7 +358,7 @@ pub(super) fn check_age(source: &Source, incoming: &Incoming) -> Result<(), Refu
     let time_ms = source
         .config
         .event_time
-        .text(incoming.parts())
+        .text(incoming.parts(None))
         .and_then(|time| event_time_ms(&time));
     let young = time_ms
         .is_some_and(|time_ms| incoming.wall_ms.saturating_sub(time_ms) <= clock::millis(max_age));
@@ -374,7 +385,7 @@ async fn admit(
 ) -> Result<Success, Rejection> {
     let keeps_history = receive.store.keeps_history();
     let vendor_id = keeps_history
-        .then(|| source.config.event_id.name(incoming.parts()))
+        .then(|| source.config.event_id.name(incoming.parts(None)))
         .flatten();
     let Incoming {
         mut verified,

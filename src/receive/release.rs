@@ -109,7 +109,7 @@ fn proven(
 /// What would become of it.
 fn foretell(receive: &Receive, source: &Source, incoming: &Incoming) -> Result<Verdict, Verdict> {
     handler::check_age(source, incoming).map_err(|why| said(&why.into()))?;
-    let parts = incoming.parts();
+    let parts = incoming.parts(None);
     let event_type = source.config.event_type.text(parts);
     if source.wanted(event_type.as_deref(), parts).is_empty() {
         return Ok(Verdict::Ignored);

@@ -59,11 +59,10 @@ where
     let late = Arc::clone(&receive);
     let handler = service_fn(move |request: Request<_>| {
         let receive = Arc::clone(&receive);
-        // On the heap: each layer moves what it wraps, and this is some 4 KB.
-        Box::pin(async move {
+        async move {
             let answer = handler::handle(&receive, request).await;
             Ok::<Response<Option<_>>, Infallible>(answer.map(Some))
-        })
+        }
     });
     ServiceBuilder::new()
         // A defect in one request must not end the connection unanswered, nor count as the sender's fault.

@@ -31,6 +31,7 @@ impl<'a> Request<'a> {
                     headers: self.headers,
                     query: self.query,
                     body: self.body,
+                    members: None,
                 };
                 return field.bytes(parts);
             }

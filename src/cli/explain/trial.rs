@@ -128,6 +128,7 @@ impl Trial {
             headers: &self.headers,
             query: self.query.as_deref(),
             body: &self.body,
+            members: None,
         };
         field.bytes(parts).map(std::borrow::Cow::into_owned)
     }

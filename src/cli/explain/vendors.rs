@@ -106,6 +106,7 @@ pub(super) fn score(source: &Source, capture: &Capture) -> usize {
         headers: &capture.headers,
         query: capture.query.as_deref(),
         body: &capture.body,
+        members: None,
     };
     let keys = [&source.event_id, &source.event_type, &source.event_time];
     let fields = keys.into_iter().flat_map(|key| key.0.iter().flatten());

@@ -56,6 +56,7 @@ fn flip(field: &Field, request: &mut Outgoing) {
         headers: &request.headers,
         query: request.query.as_deref(),
         body: &request.body,
+        members: None,
     };
     if let Some(value) = field.bytes(parts) {
         let other = flip_last(&value);

@@ -262,6 +262,7 @@ fn payload(
                 headers: &headers,
                 query: None,
                 body: &body,
+                members: None,
             };
             source
                 .event_type
@@ -355,6 +356,7 @@ pub(super) fn parts(request: &Outgoing) -> Parts<'_> {
         headers: &request.headers,
         query: request.query.as_deref(),
         body: &request.body,
+        members: None,
     }
 }
 

@@ -244,6 +244,7 @@ pub(super) fn once(field: &Field, request: &Outgoing) -> Option<Vec<u8>> {
         Field::Form(name) => named(name, &mut form_pairs(&request.headers, &request.body)?),
         Field::Json(_) | Field::Body => {
             let parts = Parts {
+                members: None,
                 headers: &request.headers,
                 query: request.query.as_deref(),
                 body: &request.body,
