@@ -30,6 +30,7 @@ const KEYS: &[&str] = &[
     "dedupe",
     "sender_timeout",
     "sender_retries",
+    "expect_every",
     "ack",
     "ack_deadline",
     "respond",
@@ -144,6 +145,9 @@ fn whole(
     let sender_retries = map
         .get_some("sender_retries")
         .and_then(|node| node.read(&DURATION));
+    let expect_every = map
+        .get_some("expect_every")
+        .and_then(|node| node.read(&DURATION));
     let no_type = event::Expressions::default();
     let event_type = &event.as_ref().unwrap_or(&no_type).event_type;
     let dedupe = dedupe::read(
@@ -211,6 +215,7 @@ fn whole(
         handshakes: handshakes?,
         status,
         sender_retries,
+        expect_every,
         sample,
         event_id: event.id,
         event_type: event.event_type,
