@@ -3,6 +3,7 @@
 use super::Failure;
 use crate::config::{
     self, Config,
+    environment::Environment,
     load::{self, Options, Origin},
     misnamed,
     problem::Problem,
@@ -17,11 +18,14 @@ Name a file with -c FILE, or go on without one:
   hookgate demo                                    everything at work, with a configuration to look at";
 
 /// Names the configuration file.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub(super) struct ConfigFile {
     /// Configuration file [default: hookgate.yaml, then /etc/hookgate/hookgate.yaml]
     #[arg(short = 'c', long = "config", value_name = "FILE")]
     pub(super) file: Option<PathBuf>,
+    /// Take variables from this file (NAME=VALUE lines) where the environment lacks them
+    #[arg(long, value_name = "FILE")]
+    pub(super) env_file: Option<PathBuf>,
 }
 
 impl ConfigFile {
@@ -29,11 +33,20 @@ impl ConfigFile {
     pub(super) fn find(&self) -> Result<Origin, Failure> {
         load::find(self.file.as_deref()).map_err(|none| Failure::NoConfig(none, WITHOUT_A_FILE))
     }
+
+    /// The variables of the process, and those of the file named.
+    pub(super) fn environment(&self) -> Result<Environment, Failure> {
+        Environment::read(self.env_file.as_deref()).map_err(Failure::Config)
+    }
 }
 
 /// Loads a configuration with its warnings.
-pub(super) fn load(origin: &Origin, options: Options) -> Result<(Config, Vec<Problem>), Failure> {
-    load::load(origin, options).map_err(Failure::Config)
+pub(super) fn load(
+    origin: &Origin,
+    environment: &Environment,
+    options: Options,
+) -> Result<(Config, Vec<Problem>), Failure> {
+    load::load(origin, environment, options).map_err(Failure::Config)
 }
 
 /// Accepts the names of presets, and suggests what another one was meant to be, as a file's `provider` does. (clap's own

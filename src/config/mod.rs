@@ -3,6 +3,7 @@
 //!
 //! [`load`] reads it, [`problem`] says what is wrong with it.
 
+pub mod environment;
 pub mod handshake;
 pub mod key;
 pub mod load;

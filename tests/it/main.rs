@@ -19,6 +19,7 @@ mod dedupe;
 mod delivery;
 mod disk;
 mod durability;
+mod environment;
 mod files;
 mod full;
 mod handshakes;

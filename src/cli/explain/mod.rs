@@ -148,7 +148,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let at = args.at.unwrap_or(At::Now);
     let now_ms = clock::wall_ms();
     let report = if args.all {
-        let secret = subject::secret(args)?;
+        let secret = subject::secret(args, &args.config.environment()?)?;
         every::report(&secret, args.public_url.as_deref(), &capture, at, now_ms)
     } else {
         let subject = subject::find(args, &capture)?;
@@ -178,9 +178,7 @@ pub(super) fn kept(
     let at = at(received_at).map_err(Failure::Usage)?;
     let args = Args {
         capture: PathBuf::new(),
-        config: origin::ConfigFile {
-            file: config.file.clone(),
-        },
+        config: config.clone(),
         source: Some(source.to_owned()),
         provider: None,
         all: false,
