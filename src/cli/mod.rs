@@ -4,10 +4,12 @@
 //! and an exit code; the numbers are those of `sysexits.h`.
 
 mod check;
+mod completions;
 mod demo;
 mod explain;
 mod healthcheck;
 mod logging;
+mod man;
 mod one_source;
 mod operator;
 mod origin;
@@ -108,6 +110,12 @@ enum Command {
     /// Ask a running gateway whether it is ready; for containers without a shell
     #[command(long_about = healthcheck::LONG)]
     Healthcheck(healthcheck::Args),
+    /// Print what a shell needs to complete commands and options
+    #[command(long_about = completions::LONG)]
+    Completions(completions::Args),
+    /// Print the manual page, or that of a command
+    #[command(long_about = man::LONG)]
+    Man(man::Args),
 }
 
 /// Why a command did not do what it was asked to.
@@ -163,6 +171,8 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::History(args) => history::run(args),
         Command::Store(command) => store::run(command),
         Command::Healthcheck(args) => healthcheck::run(args),
+        Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args),
     }
 }
 
@@ -330,6 +340,9 @@ mod tests {
             "hookgate rejects list --reason none",
             "hookgate rejects show 1 --raw --json",
             "hookgate rejects release 1 --cursor 2",
+            "hookgate completions",
+            "hookgate completions csh",
+            "hookgate man run --to man1",
         ];
         for line in cases {
             let error = parse(line).err().unwrap_or_else(|| panic!("{line} parsed"));

@@ -8,8 +8,8 @@ use crate::config::{
     misnamed,
     problem::Problem,
 };
-use clap::builder::TypedValueParser;
-use std::{net::SocketAddr, path::PathBuf};
+use clap::builder::{PossibleValue, TypedValueParser};
+use std::{ffi::OsStr, net::SocketAddr, path::PathBuf};
 
 /// What to do where there is no file.
 const WITHOUT_A_FILE: &str = "\
@@ -51,14 +51,33 @@ pub(super) fn load(
 
 /// Accepts the names of presets, and suggests what another one was meant to be, as a file's `provider` does. (clap's own
 /// parser of possible values would print all of them first.)
-pub(super) fn provider_names() -> impl TypedValueParser<Value = String> {
-    |name: &str| {
-        let mut known = config::presets().iter().map(|(name, _)| *name);
-        if known.any(|known| known == name) {
-            return Ok(name.to_owned());
-        }
-        let advice = misnamed::advice(name);
-        Err(format!("{advice} (`hookgate providers` lists all)"))
+#[derive(Clone)]
+pub(super) struct ProviderName;
+
+impl TypedValueParser for ProviderName {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        let known = |name: &str| {
+            let mut known = config::presets().iter().map(|(name, _)| *name);
+            if known.any(|known| known == name) {
+                return Ok(name.to_owned());
+            }
+            let advice = misnamed::advice(name);
+            Err(format!("{advice} (`hookgate providers` lists all)"))
+        };
+        known.parse_ref(command, arg, value)
+    }
+
+    /// For shells that complete them.
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue>>> {
+        let names = config::presets().iter();
+        Some(Box::new(names.map(|(name, _)| PossibleValue::new(*name))))
     }
 }
 

@@ -1,6 +1,6 @@
 //! `hookgate providers`: the presets are nothing but YAML, so they can be read and copied.
 
-use super::{Failure, origin::provider_names, preset::Preset, print};
+use super::{Failure, origin::ProviderName, preset::Preset, print};
 use crate::{
     config::{
         self, Status, Verify, duration_text,
@@ -26,7 +26,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     /// The preset to print
-    #[arg(value_name = "NAME", value_parser = provider_names(), hide_possible_values = true)]
+    #[arg(value_name = "NAME", value_parser = ProviderName, hide_possible_values = true)]
     name: Option<String>,
 }
 

@@ -49,7 +49,7 @@ pub(super) struct Args {
         long,
         help = "Run one source with this preset, without a file; its secret comes from HOOKGATE_SECRET",
         value_name = "NAME",
-        value_parser = origin::provider_names(),
+        value_parser = origin::ProviderName,
         hide_possible_values = true,
         requires = "forward_to",
         conflicts_with = "file"

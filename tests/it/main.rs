@@ -13,6 +13,7 @@ mod api;
 mod attempts;
 mod canary;
 mod clock;
+mod commandline;
 mod connecting;
 mod crash;
 mod dedupe;

@@ -86,7 +86,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME", conflicts_with_all = ["provider", "all"])]
     source: Option<String>,
     /// Hold it against a preset without a configuration file, with its secret from the environment
-    #[arg(long, value_name = "NAME", value_parser = origin::provider_names(), hide_possible_values = true,
+    #[arg(long, value_name = "NAME", value_parser = origin::ProviderName, hide_possible_values = true,
           conflicts_with_all = ["file", "all"])]
     provider: Option<String>,
     /// Try every preset, with the secret from the environment
