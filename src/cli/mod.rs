@@ -16,6 +16,7 @@ mod origin;
 mod preset;
 mod providers;
 mod run;
+mod schema;
 mod send;
 mod store;
 
@@ -110,6 +111,9 @@ enum Command {
     /// Ask a running gateway whether it is ready; for containers without a shell
     #[command(long_about = healthcheck::LONG)]
     Healthcheck(healthcheck::Args),
+    /// Print the JSON Schema of the configuration, for editors
+    #[command(long_about = schema::LONG, after_help = schema::EXAMPLES)]
+    Schema,
     /// Print what a shell needs to complete commands and options
     #[command(long_about = completions::LONG)]
     Completions(completions::Args),
@@ -171,6 +175,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::History(args) => history::run(args),
         Command::Store(command) => store::run(command),
         Command::Healthcheck(args) => healthcheck::run(args),
+        Command::Schema => schema::run(),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
     }

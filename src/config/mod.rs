@@ -47,6 +47,12 @@ pub use verify::Verify;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+/// The JSON Schema of a configuration file, for editors. It is written by hand, since a file is read by hand; tests hold
+/// its keys and words against those that are read.
+pub fn schema() -> &'static str {
+    include_str!("../../config/schema.json")
+}
+
 /// A whole configuration that passed every check.
 #[derive(Clone, Debug)]
 pub struct Config {

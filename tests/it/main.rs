@@ -36,6 +36,7 @@ mod passthrough;
 mod pending;
 mod power;
 mod rejects;
+mod schema;
 mod secrets;
 mod send;
 mod sick;

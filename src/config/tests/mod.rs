@@ -3,6 +3,7 @@
 mod bad;
 mod examples;
 mod presets;
+mod schema;
 mod schemes;
 mod shipped;
 mod variants;
