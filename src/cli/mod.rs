@@ -318,7 +318,6 @@ mod tests {
             "hookgate send a --connections 5",
             "hookgate send a --count 2 --repeat",
             "hookgate send a --to nonsense",
-            "hookgate providers stripes",
             "hookgate explain a --source b --all",
             "hookgate explain a --provider vowchat -c b",
             "hookgate explain a --all -c b",
@@ -358,7 +357,6 @@ mod tests {
     #[test]
     fn a_preset_that_is_mistyped_gets_one_line_of_advice() {
         for line in [
-            "hookgate providers githb",
             "hookgate explain a --provider githb",
             "hookgate run --provider githb --forward-to http://a/",
         ] {

@@ -2,13 +2,13 @@
 
 use super::Failure;
 use crate::config::{
-    self, Config,
+    self, Config, Source,
     environment::Environment,
     load::{self, Options, Origin},
     misnamed,
     problem::Problem,
 };
-use clap::builder::{PossibleValue, TypedValueParser};
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use std::{ffi::OsStr, net::SocketAddr, path::PathBuf};
 
 /// What to do where there is no file.
@@ -38,6 +38,16 @@ impl ConfigFile {
     pub(super) fn environment(&self) -> Result<Environment, Failure> {
         Environment::read(self.env_file.as_deref()).map_err(Failure::Config)
     }
+}
+
+/// What of a source the path of a key names, be it in the source or in the file's own preset that it starts from.
+pub(super) fn below<'a>(key: &'a str, source: &Source) -> Option<&'a str> {
+    let under = |section: &str, name: &str| {
+        let key = key.strip_prefix(section)?.strip_prefix(name)?;
+        key.strip_prefix('.')
+    };
+    let provider = source.provider.as_deref();
+    under("sources.", &source.name).or_else(|| under("providers.", provider?))
 }
 
 /// Loads a configuration with its warnings.
@@ -78,6 +88,27 @@ impl TypedValueParser for ProviderName {
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue>>> {
         let names = config::presets().iter();
         Some(Box::new(names.map(|(name, _)| PossibleValue::new(*name))))
+    }
+}
+
+/// Any name, where a file may know it; those of the program are for shells that complete them.
+#[derive(Clone)]
+pub(super) struct AnyName;
+
+impl TypedValueParser for AnyName {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue>>> {
+        ProviderName.possible_values()
     }
 }
 

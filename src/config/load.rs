@@ -13,7 +13,7 @@ use super::{
     report::Report,
     yaml,
 };
-use serde_yaml::Value;
+use serde_yaml::{Mapping, Value};
 use sha2::{Digest as _, Sha256};
 use std::{
     fs::File,
@@ -113,6 +113,25 @@ pub fn store_path(origin: &Origin, environment: &Environment) -> Result<PathBuf,
     match path {
         Some(path) if problems.is_empty() => Ok(path),
         _ => Err(problems),
+    }
+}
+
+/// The presets that a file brings itself, by name. Nothing else in it has to be right, or set.
+pub fn own_presets(origin: &Origin) -> Result<Vec<(String, Mapping)>, Vec<Problem>> {
+    let (file, text) = read_origin(origin).map_err(|problem| vec![problem])?;
+    let tree = yaml::parse(&text).map_err(|broken| vec![broken_text(&file, broken)])?;
+    let report = Report::default();
+    let context = Context {
+        report: &report,
+        variable: &|_| None,
+        allow_unset: true,
+    };
+    let presets = read::own_presets(&Node::root(&tree, &context));
+    let (problems, _) = report.finish(&file, &text);
+    if problems.is_empty() {
+        Ok(presets)
+    } else {
+        Err(problems)
     }
 }
 

@@ -32,6 +32,7 @@ mod malformed;
 mod operate;
 mod oracles;
 mod order;
+mod own_presets;
 mod passthrough;
 mod pending;
 mod power;

@@ -125,7 +125,7 @@ fn what_a_user_copies_is_taken() {
 }
 
 /// Each is refused by the schema at this place, and by the loader.
-const MISTAKES: [(&str, &str); 26] = [
+const MISTAKES: [(&str, &str); 28] = [
     ("surces: {}\nsources: SOURCES", "$"),
     ("listen: 8080\nsources: SOURCES", "$.listen"),
     ("admin: 127.0.0.1:9444\nsources: SOURCES", "$.admin"),
@@ -147,6 +147,14 @@ const MISTAKES: [(&str, &str); 26] = [
         "$.shutdown.timeout",
     ),
     ("targets: TARGETS", "$"),
+    (
+        "providers: { p: { path: /x } }\nsources: SOURCES",
+        "$.providers.p",
+    ),
+    (
+        "providers: { p: { acc: stored } }\nsources: SOURCES",
+        "$.providers.p",
+    ),
     ("sources: []", "$.sources"),
     ("sources: { Erp: SOURCE }", "$.sources"),
     ("sources: { a: text }", "$.sources.a"),

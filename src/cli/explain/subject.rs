@@ -62,7 +62,7 @@ fn of_file(args: &Args, capture: &Capture) -> Result<Subject, Failure> {
     let (name, how) = choose(&config, args.source.as_deref(), capture)?;
     let needed: Vec<Problem> = problems
         .into_iter()
-        .filter(|problem| is_of(&problem.key, &name))
+        .filter(|problem| is_of(&problem.key, &config, &name))
         .collect();
     if !needed.is_empty() {
         return Err(Failure::Config(needed));
@@ -81,11 +81,12 @@ pub(super) fn of_config(
     Ok(split(config, &name, how))
 }
 
-/// Whether the key is one of this source.
-fn is_of(key: &str, source: &str) -> bool {
-    key.strip_prefix("sources.")
-        .and_then(|key| key.strip_prefix(source))
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+/// Whether the key is one of this source, or of the file's own preset that it starts from.
+fn is_of(key: &str, config: &Config, name: &str) -> bool {
+    let mut sources = config.sources.iter();
+    let source = sources.find(|source| *source.name == *name);
+    key.strip_prefix("sources.") == Some(name)
+        || source.is_some_and(|source| origin::below(key, source).is_some())
 }
 
 /// The name of the source, and how it was found.

@@ -90,7 +90,7 @@ fn of_file(origin: &Origin, args: &Args, environment: &Environment) -> Result<Co
     let source = source(&config, &args.source)?;
     let missed: Vec<Problem> = problems
         .into_iter()
-        .filter(|problem| is_needed(&problem.key, &source.name, args.to.is_some()))
+        .filter(|problem| is_needed(&problem.key, source, args.to.is_some()))
         .collect();
     if missed.is_empty() {
         Ok(config)
@@ -128,10 +128,8 @@ const PLAYED: [&str; 11] = [
 ];
 
 /// Whether what stands at this key takes part when `source` is played.
-fn is_needed(key: &str, source: &str, to_is_given: bool) -> bool {
-    let below = key
-        .strip_prefix("sources.")
-        .and_then(|key| key.strip_prefix(source)?.strip_prefix('.'));
+fn is_needed(key: &str, source: &Source, to_is_given: bool) -> bool {
+    let below = origin::below(key, source);
     match below {
         Some(below) => PLAYED.contains(&below.split('.').next().unwrap_or_default()),
         None => key == "listen" && !to_is_given,
@@ -187,12 +185,24 @@ mod tests {
             ("sources.other.secret", false),
             ("admin.token", false),
             ("targets.erp.url", false),
+            ("providers.own.secret", true),
+            ("providers.own.forward", false),
+            ("providers.other.secret", false),
         ];
+        let text = "{ providers: { own: { verify: bearer } }, \
+                    sources: { erp: { provider: own, secret: s, forward: \"http://a/\" } } }";
+        let named = Origin::Text {
+            name: "test".into(),
+            text: text.into(),
+        };
+        let (config, _) =
+            origin::load(&named, &Environment::default(), Options::default()).expect("valid");
+        let erp = &config.sources[0];
         for (key, needed) in cases {
-            assert_eq!(is_needed(key, "erp", false), needed, "{key}");
+            assert_eq!(is_needed(key, erp, false), needed, "{key}");
         }
-        assert!(is_needed("listen", "erp", false));
-        assert!(!is_needed("listen", "erp", true));
+        assert!(is_needed("listen", erp, false));
+        assert!(!is_needed("listen", erp, true));
     }
 
     #[test]

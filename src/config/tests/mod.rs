@@ -3,6 +3,7 @@
 mod bad;
 mod examples;
 mod presets;
+mod providers;
 mod schema;
 mod schemes;
 mod shipped;

@@ -235,6 +235,21 @@ fn the_loader_and_the_schema_know_the_same_keys() {
     );
 }
 
+/// A preset of a user's own is a source without what only one can have.
+#[test]
+fn the_loader_and_the_schema_know_the_same_keys_of_a_preset() {
+    let schema = parsed();
+    let mut known: BTreeSet<String> = accepted("sources: { a: { {}: 1 } }");
+    let refused = schema["$defs"]["preset"]["not"]["anyOf"]
+        .as_array()
+        .expect("keys that a preset has not");
+    for key in refused {
+        let key = key["required"][0].as_str().expect("a key");
+        assert!(known.remove(key), "{key}");
+    }
+    assert_eq!(known, accepted("providers: { a: { {}: 1 } }"));
+}
+
 #[test]
 fn the_loader_and_the_schema_know_the_same_words() {
     let schema = parsed();
