@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use hookgate::config::environment::Environment;
 use hookgate::config::load::{Options, Origin, load};
 use hookgate::verify::{Outgoing, Signer, Surroundings, Verifier};
 use http::{HeaderMap, Method};
@@ -28,7 +29,7 @@ fn signed(verify: &str, secret: &str, private: Option<&str>) -> (Verifier, Outgo
         name: "bench".into(),
         text,
     };
-    let (config, _) = load(&origin, Options::default()).expect("valid");
+    let (config, _) = load(&origin, &Environment::default(), Options::default()).expect("valid");
     let source = &config.sources[0];
     let around = Surroundings::of(source, 16);
     let private = private.map(str::as_bytes);

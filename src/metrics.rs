@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Bounds of every histogram in seconds.
 pub const BUCKETS_SECONDS: [f64; 16] = [
@@ -366,6 +367,16 @@ impl Metrics {
         })
     }
 
+    /// `source_expected_interval_seconds{source}`, which only a source with `expect_every` has: compared with the time
+    /// since `last_event_timestamp_seconds`, it finds every source that has gone quiet.
+    pub fn expected_interval(&self, source: &str, interval: Duration) {
+        let gauge = with_local_recorder(
+            &self.recorder,
+            || metrics::gauge!("hookgate_source_expected_interval_seconds", "source" => source.to_owned()),
+        );
+        gauge.set(interval.as_secs_f64());
+    }
+
     /// Handles for the refused requests that a source keeps.
     pub fn rejects(&self, source: &str) -> RejectMetrics {
         let s = source.to_owned();
@@ -483,6 +494,10 @@ impl Metrics {
             gauge!(
                 "hookgate_last_event_timestamp_seconds",
                 "When the source's last event was received, Unix time."
+            );
+            gauge!(
+                "hookgate_source_expected_interval_seconds",
+                "sources.NAME.expect_every, where it is set."
             );
             gauge!("hookgate_dedupe_keys", "Keys remembered.");
             counter!(

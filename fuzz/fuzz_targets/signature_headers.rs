@@ -4,6 +4,7 @@
 #![no_main]
 
 use bytes::Bytes;
+use hookgate::config::environment::Environment;
 use hookgate::config::load::{Options, Origin, load};
 use hookgate::verify::{Surroundings, Verifier};
 use http::{HeaderMap, HeaderValue, Method};
@@ -37,7 +38,12 @@ fn verifier(scheme: &str) -> Verifier {
          forward: 'http://127.0.0.1:1/' }} }}"
     );
     let name = scheme.to_owned();
-    let (config, _) = load(&Origin::Text { name, text }, Options::default()).expect("valid");
+    let (config, _) = load(
+        &Origin::Text { name, text },
+        &Environment::default(),
+        Options::default(),
+    )
+    .expect("valid");
     let source = &config.sources[0];
     Verifier::new(
         &source.verify,

@@ -35,7 +35,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         allow_unset: args.allow_unset,
     };
     let origin = args.config.find()?;
-    let (config, warnings) = origin::load(&origin, options)?;
+    let environment = args.config.environment()?;
+    let (config, warnings) = origin::load(&origin, &environment, options)?;
     let summary = config::summary(&config);
     print(&format!("config   {}\n{summary}", name(&origin)))?;
     warn(&warnings);

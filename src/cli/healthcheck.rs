@@ -3,6 +3,7 @@
 
 use super::{Failure, origin, print, runtime};
 use crate::config::{
+    environment::Environment,
     load::load,
     load::{NotFound, Options, Origin, find},
 };
@@ -44,7 +45,7 @@ pub(super) struct Args {
     #[command(flatten)]
     config: origin::ConfigFile,
     /// Ask this URL (http only)
-    #[arg(long, value_name = "URL", conflicts_with = "file")]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["file", "env_file"])]
     url: Option<Uri>,
 }
 
@@ -52,7 +53,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let url = match &args.url {
         Some(url) => url.clone(),
-        None => configured(args)?,
+        None => configured(args, &args.config.environment()?)?,
     };
     runtime()?.block_on(async {
         tokio::time::timeout(PATIENCE, ask(&url))
@@ -63,9 +64,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     print("ready\n")
 }
 
-fn configured(args: &Args) -> anyhow::Result<Uri> {
+fn configured(args: &Args, environment: &Environment) -> anyhow::Result<Uri> {
     let admin = match find(args.config.file.as_deref()) {
-        Ok(origin) => admin_of(&origin)?,
+        Ok(origin) => admin_of(&origin, environment)?,
         Err(NotFound { .. }) => DEFAULT_ADMIN,
     };
     ensure!(
@@ -76,8 +77,8 @@ fn configured(args: &Args) -> anyhow::Result<Uri> {
     Ok(format!("http://{}/readyz", reachable(admin)).parse()?)
 }
 
-fn admin_of(origin: &Origin) -> anyhow::Result<SocketAddr> {
-    match load(origin, Options { allow_unset: true }) {
+fn admin_of(origin: &Origin, environment: &Environment) -> anyhow::Result<SocketAddr> {
+    match load(origin, environment, Options { allow_unset: true }) {
         Ok((config, _)) => Ok(config.admin.listen),
         Err(problems) => bail!(
             "{}",
@@ -205,12 +206,14 @@ mod tests {
             let source = "sources: { a: { verify: none, forward: 'http://127.0.0.1:3000/' } }";
             let text = format!("admin: {{ listen: 0.0.0.0:{port} }}\n{source}\n");
             std::fs::write(&file, text).expect("written");
-            configured(&Args {
+            let args = Args {
                 config: origin::ConfigFile {
                     file: Some(file.clone()),
+                    env_file: None,
                 },
                 url: None,
-            })
+            };
+            configured(&args, &Environment::default())
         };
         let url = asked(9000).expect("a port to ask");
         assert_eq!(url, *"http://127.0.0.1:9000/readyz");

@@ -4,16 +4,19 @@
 //! and an exit code; the numbers are those of `sysexits.h`.
 
 mod check;
+mod completions;
 mod demo;
 mod explain;
 mod healthcheck;
 mod logging;
+mod man;
 mod one_source;
 mod operator;
 mod origin;
 mod preset;
 mod providers;
 mod run;
+mod schema;
 mod send;
 mod store;
 
@@ -108,6 +111,15 @@ enum Command {
     /// Ask a running gateway whether it is ready; for containers without a shell
     #[command(long_about = healthcheck::LONG)]
     Healthcheck(healthcheck::Args),
+    /// Print the JSON Schema of the configuration, for editors
+    #[command(long_about = schema::LONG, after_help = schema::EXAMPLES)]
+    Schema,
+    /// Print what a shell needs to complete commands and options
+    #[command(long_about = completions::LONG)]
+    Completions(completions::Args),
+    /// Print the manual page, or that of a command
+    #[command(long_about = man::LONG)]
+    Man(man::Args),
 }
 
 /// Why a command did not do what it was asked to.
@@ -163,6 +175,9 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::History(args) => history::run(args),
         Command::Store(command) => store::run(command),
         Command::Healthcheck(args) => healthcheck::run(args),
+        Command::Schema => schema::run(),
+        Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args),
     }
 }
 
@@ -303,7 +318,6 @@ mod tests {
             "hookgate send a --connections 5",
             "hookgate send a --count 2 --repeat",
             "hookgate send a --to nonsense",
-            "hookgate providers stripes",
             "hookgate explain a --source b --all",
             "hookgate explain a --provider vowchat -c b",
             "hookgate explain a --all -c b",
@@ -330,6 +344,9 @@ mod tests {
             "hookgate rejects list --reason none",
             "hookgate rejects show 1 --raw --json",
             "hookgate rejects release 1 --cursor 2",
+            "hookgate completions",
+            "hookgate completions csh",
+            "hookgate man run --to man1",
         ];
         for line in cases {
             let error = parse(line).err().unwrap_or_else(|| panic!("{line} parsed"));
@@ -340,7 +357,6 @@ mod tests {
     #[test]
     fn a_preset_that_is_mistyped_gets_one_line_of_advice() {
         for line in [
-            "hookgate providers githb",
             "hookgate explain a --provider githb",
             "hookgate run --provider githb --forward-to http://a/",
         ] {

@@ -3,6 +3,7 @@
 use super::{Failure, origin::scalar, preset::Preset};
 use crate::config::{
     Config,
+    environment::Environment,
     load::{self, Options, Origin},
     problem::Problem,
 };
@@ -49,19 +50,26 @@ impl<'a> OneSource<'a> {
     }
 
     /// Loads it; problems and warnings are told in terms of the options, since there is no file to look into.
-    pub(super) fn load(&self) -> Result<(Config, Vec<Problem>), Failure> {
-        self.load_from(&self.origin()?)
+    pub(super) fn load(
+        &self,
+        environment: &Environment,
+    ) -> Result<(Config, Vec<Problem>), Failure> {
+        self.load_from(&self.origin(environment)?, environment)
     }
 
     /// Loads what [`Self::origin`] wrote.
-    pub(super) fn load_from(&self, origin: &Origin) -> Result<(Config, Vec<Problem>), Failure> {
+    pub(super) fn load_from(
+        &self,
+        origin: &Origin,
+        environment: &Environment,
+    ) -> Result<(Config, Vec<Problem>), Failure> {
         let told = |problems: Vec<Problem>| -> Vec<Problem> {
             problems
                 .into_iter()
                 .map(|problem| self.in_options(problem))
                 .collect()
         };
-        match load::load(origin, Options::default()) {
+        match load::load(origin, environment, Options::default()) {
             Ok((config, warnings)) => Ok((config, told(warnings))),
             Err(problems) => Err(Failure::Config(told(problems))),
         }
@@ -85,9 +93,9 @@ impl<'a> OneSource<'a> {
     }
 
     /// Writes it as a configuration.
-    pub(super) fn origin(&self) -> Result<Origin, Failure> {
-        let secret_is_set =
-            std::env::var_os(SECRET_VARIABLE).is_some_and(|value| !value.is_empty());
+    pub(super) fn origin(&self, environment: &Environment) -> Result<Origin, Failure> {
+        let secret = environment.variable(SECRET_VARIABLE);
+        let secret_is_set = secret.is_some_and(|value| !value.is_empty());
         if self.secret_file.is_none() && !secret_is_set {
             return Err(Failure::Usage(format!(
                 "{} needs its {}: set {SECRET_VARIABLE} or give --secret-file FILE",
@@ -329,7 +337,7 @@ mod tests {
             secret_file: Some(Path::new("/nowhere/at/all")),
             ..VOWCHAT
         };
-        match missing.load() {
+        match missing.load(&Environment::default()) {
             Err(Failure::Config(problems)) => {
                 let told: Vec<String> = problems.iter().map(Problem::to_string).collect();
                 assert_eq!(told.len(), 1, "{told:?}");

@@ -2,13 +2,14 @@
 
 use super::Failure;
 use crate::config::{
-    self, Config,
+    self, Config, Source,
+    environment::Environment,
     load::{self, Options, Origin},
     misnamed,
     problem::Problem,
 };
-use clap::builder::TypedValueParser;
-use std::{net::SocketAddr, path::PathBuf};
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
+use std::{ffi::OsStr, net::SocketAddr, path::PathBuf};
 
 /// What to do where there is no file.
 const WITHOUT_A_FILE: &str = "\
@@ -17,11 +18,14 @@ Name a file with -c FILE, or go on without one:
   hookgate demo                                    everything at work, with a configuration to look at";
 
 /// Names the configuration file.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub(super) struct ConfigFile {
     /// Configuration file [default: hookgate.yaml, then /etc/hookgate/hookgate.yaml]
     #[arg(short = 'c', long = "config", value_name = "FILE")]
     pub(super) file: Option<PathBuf>,
+    /// Take variables from this file (NAME=VALUE lines) where the environment lacks them
+    #[arg(long, value_name = "FILE")]
+    pub(super) env_file: Option<PathBuf>,
 }
 
 impl ConfigFile {
@@ -29,23 +33,82 @@ impl ConfigFile {
     pub(super) fn find(&self) -> Result<Origin, Failure> {
         load::find(self.file.as_deref()).map_err(|none| Failure::NoConfig(none, WITHOUT_A_FILE))
     }
+
+    /// The variables of the process, and those of the file named.
+    pub(super) fn environment(&self) -> Result<Environment, Failure> {
+        Environment::read(self.env_file.as_deref()).map_err(Failure::Config)
+    }
+}
+
+/// What of a source the path of a key names, be it in the source or in the file's own preset that it starts from.
+pub(super) fn below<'a>(key: &'a str, source: &Source) -> Option<&'a str> {
+    let under = |section: &str, name: &str| {
+        let key = key.strip_prefix(section)?.strip_prefix(name)?;
+        key.strip_prefix('.')
+    };
+    let provider = source.provider.as_deref();
+    under("sources.", &source.name).or_else(|| under("providers.", provider?))
 }
 
 /// Loads a configuration with its warnings.
-pub(super) fn load(origin: &Origin, options: Options) -> Result<(Config, Vec<Problem>), Failure> {
-    load::load(origin, options).map_err(Failure::Config)
+pub(super) fn load(
+    origin: &Origin,
+    environment: &Environment,
+    options: Options,
+) -> Result<(Config, Vec<Problem>), Failure> {
+    load::load(origin, environment, options).map_err(Failure::Config)
 }
 
 /// Accepts the names of presets, and suggests what another one was meant to be, as a file's `provider` does. (clap's own
 /// parser of possible values would print all of them first.)
-pub(super) fn provider_names() -> impl TypedValueParser<Value = String> {
-    |name: &str| {
-        let mut known = config::presets().iter().map(|(name, _)| *name);
-        if known.any(|known| known == name) {
-            return Ok(name.to_owned());
-        }
-        let advice = misnamed::advice(name);
-        Err(format!("{advice} (`hookgate providers` lists all)"))
+#[derive(Clone)]
+pub(super) struct ProviderName;
+
+impl TypedValueParser for ProviderName {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        let known = |name: &str| {
+            let mut known = config::presets().iter().map(|(name, _)| *name);
+            if known.any(|known| known == name) {
+                return Ok(name.to_owned());
+            }
+            let advice = misnamed::advice(name);
+            Err(format!("{advice} (`hookgate providers` lists all)"))
+        };
+        known.parse_ref(command, arg, value)
+    }
+
+    /// For shells that complete them.
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue>>> {
+        let names = config::presets().iter();
+        Some(Box::new(names.map(|(name, _)| PossibleValue::new(*name))))
+    }
+}
+
+/// Any name, where a file may know it; those of the program are for shells that complete them.
+#[derive(Clone)]
+pub(super) struct AnyName;
+
+impl TypedValueParser for AnyName {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue>>> {
+        ProviderName.possible_values()
     }
 }
 

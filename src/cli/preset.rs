@@ -27,7 +27,16 @@ impl Preset {
         let Value::Mapping(yaml) = yaml else {
             return Err(anyhow!("preset {name} is no mapping").into());
         };
-        let source = filled_in(name, &yaml)?;
+        let source = filled_in(name, &yaml, Mapping::new())?;
+        Ok(Self { yaml, source })
+    }
+
+    /// A preset of a user's own file.
+    pub(super) fn own(name: &str, yaml: &Mapping) -> Result<Self, Failure> {
+        let mut own = Mapping::new();
+        own.insert(name.into(), Value::Mapping(yaml.clone()));
+        let source = filled_in(name, yaml, own)?;
+        let yaml = yaml.clone();
         Ok(Self { yaml, source })
     }
 
@@ -121,15 +130,25 @@ fn is_open(yaml: &Mapping) -> bool {
 }
 
 /// The source that the preset makes, as `check --allow-unset` would read it.
-fn filled_in(name: &str, yaml: &Mapping) -> Result<Source, Failure> {
+fn filled_in(name: &str, yaml: &Mapping, own: Mapping) -> Result<Source, Failure> {
     let verify = if is_open(yaml) {
         "verify: { token: { header: X-Token } }, "
     } else {
         ""
     };
+    let has = |key: &str| yaml.get(key).is_some_and(|value| !value.is_null());
+    let bare = yaml.get("verify").and_then(Value::as_str) == Some("none");
+    let secret = if bare || has("secret") || has("secrets") {
+        ""
+    } else {
+        "secret: \"${SECRET}\", "
+    };
+    let own = serde_yaml::to_string(&Value::Mapping(own)).context("a preset is YAML")?;
     let text = format!(
-        "sources: {{ {name}: {{ provider: {name}, secret: \"${{SECRET}}\", {verify}\
-         public_url: \"https://hooks.example.com/hooks/{name}\", forward: \"http://127.0.0.1/\" }} }}"
+        "sources: {{ {name}: {{ provider: {name}, {secret}{verify}\
+         public_url: \"https://hooks.example.com/hooks/{name}\", forward: \"http://127.0.0.1/\" }} }}\n\
+         providers:\n{}",
+        own.replace('\n', "\n  ").replacen("", "  ", 1)
     );
     let nothing_is_set = Process {
         variable: &|_| None,

@@ -1,13 +1,18 @@
 //! `hookgate providers`: the presets are nothing but YAML, so they can be read and copied.
 
-use super::{Failure, origin::provider_names, preset::Preset, print};
+use super::{Failure, origin::AnyName, preset::Preset, print};
 use crate::{
     config::{
         self, Status, Verify, duration_text,
+        load::{self, Origin},
+        misnamed,
         verify::{Algorithm, Hash, Proof, TokenForm},
     },
     extract::Field,
 };
+use anyhow::Context as _;
+use serde_yaml::Mapping;
+use std::path::PathBuf;
 
 /// What `--help` says at length.
 pub(super) const LONG: &str = "\
@@ -19,35 +24,59 @@ A preset is a piece of a source's configuration; every key of it can be overridd
 const EXAMPLES: &str = "\
 Examples:
   hookgate providers
-  hookgate providers vowchat";
+  hookgate providers vowchat
+  hookgate providers -c hookgate.yaml        with your own, which stand under providers there";
 
 /// Options of `providers`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     /// The preset to print
-    #[arg(value_name = "NAME", value_parser = provider_names(), hide_possible_values = true)]
+    #[arg(value_name = "NAME", value_parser = AnyName, hide_possible_values = true)]
     name: Option<String>,
+    /// Also know the presets under `providers` of this configuration file
+    #[arg(short = 'c', long = "config", value_name = "FILE")]
+    file: Option<PathBuf>,
 }
 
 /// Runs the command.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let own = match &args.file {
+        Some(file) => load::own_presets(&Origin::File(file.clone())).map_err(Failure::Config)?,
+        None => Vec::new(),
+    };
     match &args.name {
-        None => print(&list()?),
-        Some(name) => {
-            let known = config::presets().iter().find(|(known, _)| known == name);
-            print(known.map_or("", |(_, text)| text))
-        }
+        None => print(&list(&own)?),
+        Some(name) => print(&text(name, &own)?),
     }
+}
+
+/// A preset as YAML.
+fn text(name: &str, own: &[(String, Mapping)]) -> Result<String, Failure> {
+    let known = config::presets().iter().find(|(known, _)| *known == name);
+    if let Some((_, text)) = known {
+        return Ok((*text).to_owned());
+    }
+    if let Some((_, yaml)) = own.iter().find(|(own, _)| own == name) {
+        return Ok(serde_yaml::to_string(yaml).context("a preset is YAML")?);
+    }
+    Err(Failure::Usage(format!(
+        "{name:?} is no preset; {} (`hookgate providers` lists all, with -c FILE those of a configuration, too)",
+        misnamed::advice(name)
+    )))
 }
 
 /// Columns of the widest name and of the longest words.
 const COLUMNS: (usize, usize) = (26, 50);
 
-fn list() -> Result<String, Failure> {
+fn list(own: &[(String, Mapping)]) -> Result<String, Failure> {
     let mut text = row("NAME", "VERIFIES", "WAITS", "");
-    for (name, _) in config::presets() {
-        let preset = Preset::read(name)?;
+    let own = own
+        .iter()
+        .map(|(name, yaml)| (name.as_str(), Preset::own(name, yaml)));
+    let known = config::presets().iter();
+    for (name, preset) in own.chain(known.map(|(name, _)| (*name, Preset::read(name)))) {
+        let preset = preset?;
         let source = &preset.source;
         let words = if preset.header_is_open() {
             "token in a header that you choose".to_owned()
@@ -131,7 +160,7 @@ mod tests {
 
     #[test]
     fn every_preset_has_its_line_and_none_is_too_long() {
-        let list = list().expect("presets are YAML");
+        let list = list(&[]).expect("presets are YAML");
         assert_eq!(list.lines().count(), config::presets().len() + 1);
         for (line, (name, _)) in list.lines().skip(1).zip(config::presets()) {
             let mut columns = line.split_whitespace();
@@ -144,8 +173,19 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_is_no_preset_is_told_what_it_may_be() {
+        let own = vec![("my-shop".to_owned(), Mapping::new())];
+        match text("githb", &own) {
+            Err(Failure::Usage(said)) => assert!(said.contains("did you mean github?"), "{said}"),
+            other => panic!("{other:?}"),
+        }
+        text("my-shop", &own).expect("one of the file");
+        text("my-shop", &[]).expect_err("no file has it");
+    }
+
+    #[test]
     fn what_is_not_verified_is_marked() {
-        let list = list().expect("presets are YAML");
+        let list = list(&[]).expect("presets are YAML");
         for (line, (name, text)) in list.lines().skip(1).zip(config::presets()) {
             let marked = line.ends_with("  unverified");
             assert_eq!(marked, text.contains("\nstatus: unverified"), "{name}");
@@ -155,7 +195,7 @@ mod tests {
     #[test]
     fn schemes_have_words() {
         let line = |name: &str| {
-            let list = list().expect("presets are YAML");
+            let list = list(&[]).expect("presets are YAML");
             let mut lines = list.lines();
             let line = lines.find(|line| line.starts_with(name)).expect("listed");
             line.split_whitespace().collect::<Vec<_>>().join(" ")

@@ -4,6 +4,7 @@ use super::{Failure, one_source::OneSource, origin, runtime};
 use crate::{
     config::{
         Config,
+        environment::Environment,
         load::{Options, Origin, find, load},
     },
     gateway::{Gateway, OpenError, Secrets},
@@ -27,13 +28,14 @@ pub(super) const LONG: &str = "\
 Runs the gateway: with a configuration file, or with one source spelled out here.\n\n\
 SIGTERM and SIGINT start an orderly stop as `shutdown` configures it, which ends with exit code 0. A second \
 signal ends the process at once, with 128 and the signal's number (143, 130): what was acknowledged is \
-durable by then, what was not will be sent again. SIGHUP reads the files of secrets anew, all or none; the rest \
-of the configuration is read at start.";
+durable by then, what was not will be sent again. SIGHUP reads the files of secrets anew, that of --env-file \
+among them, all or none; the rest of the configuration is read at start.";
 
 const EXAMPLES: &str = "\
 Examples:
   hookgate run
   hookgate run -c /etc/hookgate/hookgate.yaml
+  hookgate run --env-file secrets.env
   HOOKGATE_SECRET=... hookgate run --provider chatmefy --forward-to http://127.0.0.1:3000/webhooks
   hookgate run --provider chatplugify --header X-Token --secret-file token --forward-to http://app/";
 
@@ -47,7 +49,7 @@ pub(super) struct Args {
         long,
         help = "Run one source with this preset, without a file; its secret comes from HOOKGATE_SECRET",
         value_name = "NAME",
-        value_parser = origin::provider_names(),
+        value_parser = origin::ProviderName,
         hide_possible_values = true,
         requires = "forward_to",
         conflicts_with = "file"
@@ -83,7 +85,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     raise_open_files();
     write_no_core();
     let runtime = runtime()?;
-    let ended = runtime.block_on(serve(config, origin, args.config.file.clone()));
+    let ended = runtime.block_on(serve(config, origin, args.config.clone()));
     runtime.shutdown_timeout(LEFT_BEHIND_WITHIN);
     ended
 }
@@ -103,6 +105,7 @@ fn write_no_core() {
 
 /// The configuration with its text: loaded again, it is the same with what its secrets' files hold then.
 fn configured(args: &Args) -> Result<(Origin, Config), Failure> {
+    let environment = args.config.environment()?;
     let (origin, (config, warnings)) = if let (Some(provider), Some(forward_to)) =
         (&args.provider, &args.forward_to)
     {
@@ -120,12 +123,12 @@ fn configured(args: &Args) -> Result<(Origin, Config), Failure> {
                 "{provider} is not answered when it asks whether the URL is yours: add --param {param}=TEXT"
             );
         }
-        let origin = source.origin()?;
-        let loaded = source.load_from(&origin)?;
+        let origin = source.origin(&environment)?;
+        let loaded = source.load_from(&origin, &environment)?;
         (origin, loaded)
     } else {
         let origin = args.config.find()?.read().map_err(Failure::Config)?;
-        let loaded = origin::load(&origin, Options::default())?;
+        let loaded = origin::load(&origin, &environment, Options::default())?;
         (origin, loaded)
     };
     for warning in warnings {
@@ -147,7 +150,7 @@ fn raise_open_files() {
     }
 }
 
-async fn serve(config: Config, origin: Origin, named: Option<PathBuf>) -> Result<(), Failure> {
+async fn serve(config: Config, origin: Origin, named: origin::ConfigFile) -> Result<(), Failure> {
     // Before anything is opened: a signal during recovery has to stop the gateway as well.
     let stop = on_signal(&[SignalKind::terminate(), SignalKind::interrupt()])?;
     let hangups = listen(SignalKind::hangup())?;
@@ -210,10 +213,10 @@ pub(super) fn on_signal(
     })
 }
 
-/// At each SIGHUP, and when a handshake has brought a secret, the files of secrets are read anew, and all of them are
-/// used or none. The rest of the configuration stays as it was read at start, which is said where the file has changed
+/// At each SIGHUP, and when a handshake has brought a secret, the files of secrets and of variables are read anew, and all
+/// of them are used or none. The rest of the configuration stays as it was read at start, which is said where the file has changed
 /// since.
-async fn renew(mut hangups: Signal, secrets: Secrets, origin: Origin, named: Option<PathBuf>) {
+async fn renew(mut hangups: Signal, secrets: Secrets, origin: Origin, named: origin::ConfigFile) {
     loop {
         let waiting = tokio::select! {
             hangup = hangups.recv() => match hangup {
@@ -222,7 +225,9 @@ async fn renew(mut hangups: Signal, secrets: Secrets, origin: Origin, named: Opt
             },
             waiting = secrets.learned() => Some(waiting),
         };
-        match load(&origin, Options::default()) {
+        let loaded = Environment::read(named.env_file.as_deref())
+            .and_then(|environment| load(&origin, &environment, Options::default()));
+        match loaded {
             Ok((config, _)) => {
                 secrets.renew(&config);
                 tracing::info!("secrets were read anew");
@@ -239,7 +244,7 @@ async fn renew(mut hangups: Signal, secrets: Secrets, origin: Origin, named: Opt
                 tracing::error!("no secret was changed; the present ones stay in use");
             }
         }
-        if is_another(&origin, named.as_deref()) {
+        if is_another(&origin, named.file.as_deref()) {
             tracing::warn!("the configuration file has changed; a restart applies it");
         }
     }

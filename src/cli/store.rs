@@ -33,7 +33,7 @@ pub(super) struct Place {
     #[command(flatten)]
     config: origin::ConfigFile,
     /// The store's directory, instead of store.path
-    #[arg(long, value_name = "DIR", conflicts_with = "file")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["file", "env_file"])]
     path: Option<PathBuf>,
 }
 
@@ -182,7 +182,8 @@ impl Place {
     fn directory(&self) -> Result<PathBuf, Failure> {
         match &self.path {
             Some(path) => Ok(path.clone()),
-            None => load::store_path(&self.config.find()?).map_err(Failure::Config),
+            None => load::store_path(&self.config.find()?, &self.config.environment()?)
+                .map_err(Failure::Config),
         }
     }
 }
@@ -397,6 +398,7 @@ mod tests {
             Place {
                 config: origin::ConfigFile {
                     file: Some(file.clone()),
+                    env_file: None,
                 },
                 path: None,
             }

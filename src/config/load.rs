@@ -6,13 +6,14 @@
 
 use super::{
     Config, check,
+    environment::Environment,
     problem::Problem,
     read,
     reader::{Context, Node},
     report::Report,
     yaml,
 };
-use serde_yaml::Value;
+use serde_yaml::{Mapping, Value};
 use sha2::{Digest as _, Sha256};
 use std::{
     fs::File,
@@ -84,23 +85,27 @@ fn find_among(named: Option<&Path>, defaults: &[&str]) -> Result<Origin, NotFoun
 }
 
 /// Reads a configuration with all its warnings, or returns everything that is wrong with it.
-pub fn load(origin: &Origin, options: Options) -> Result<(Config, Vec<Problem>), Vec<Problem>> {
+pub fn load(
+    origin: &Origin,
+    environment: &Environment,
+    options: Options,
+) -> Result<(Config, Vec<Problem>), Vec<Problem>> {
     let (file, text) = read_origin(origin).map_err(|problem| vec![problem])?;
     let process = Process {
-        variable: &|name| std::env::var(name).ok(),
+        variable: &|name| environment.variable(name),
         open_files_max: rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum,
     };
     load_text(&file, &text, options, &process)
 }
 
 /// Where the store of a configuration is. Nothing else in it has to be right, or set: for those who look after the file.
-pub fn store_path(origin: &Origin) -> Result<PathBuf, Vec<Problem>> {
+pub fn store_path(origin: &Origin, environment: &Environment) -> Result<PathBuf, Vec<Problem>> {
     let (file, text) = read_origin(origin).map_err(|problem| vec![problem])?;
     let tree = yaml::parse(&text).map_err(|broken| vec![broken_text(&file, broken)])?;
     let report = Report::default();
     let context = Context {
         report: &report,
-        variable: &|name| std::env::var(name).ok(),
+        variable: &|name| environment.variable(name),
         allow_unset: false,
     };
     let path = read::store_path(&Node::root(&tree, &context));
@@ -108,6 +113,25 @@ pub fn store_path(origin: &Origin) -> Result<PathBuf, Vec<Problem>> {
     match path {
         Some(path) if problems.is_empty() => Ok(path),
         _ => Err(problems),
+    }
+}
+
+/// The presets that a file brings itself, by name. Nothing else in it has to be right, or set.
+pub fn own_presets(origin: &Origin) -> Result<Vec<(String, Mapping)>, Vec<Problem>> {
+    let (file, text) = read_origin(origin).map_err(|problem| vec![problem])?;
+    let tree = yaml::parse(&text).map_err(|broken| vec![broken_text(&file, broken)])?;
+    let report = Report::default();
+    let context = Context {
+        report: &report,
+        variable: &|_| None,
+        allow_unset: true,
+    };
+    let presets = read::own_presets(&Node::root(&tree, &context));
+    let (problems, _) = report.finish(&file, &text);
+    if problems.is_empty() {
+        Ok(presets)
+    } else {
+        Err(problems)
     }
 }
 
@@ -179,7 +203,8 @@ fn read_origin(origin: &Origin) -> Result<(String, String), Problem> {
     }
 }
 
-fn read_bounded(path: &Path) -> io::Result<String> {
+/// Reads a text of a user's, if it is not too large to be one.
+pub(crate) fn read_bounded(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     File::open(path)?
         .take(FILE_BYTES_MAX + 1)
@@ -219,15 +244,24 @@ mod tests {
     fn a_file_that_cant_be_read_is_one_problem() {
         let dir = tempfile::tempdir().expect("a directory");
         let missing = dir.path().join("missing.yaml");
-        let problems =
-            load(&Origin::File(missing.clone()), Options::default()).expect_err("missing");
+        let problems = load(
+            &Origin::File(missing.clone()),
+            &Environment::default(),
+            Options::default(),
+        )
+        .expect_err("missing");
         let shown = problems[0].to_string();
         assert!(shown.starts_with(&missing.display().to_string()), "{shown}");
         assert!(shown.contains("No such file"), "{shown}");
 
         let binary = dir.path().join("binary.yaml");
         std::fs::write(&binary, [0xff, 0xfe, 0x00]).expect("written");
-        let problems = load(&Origin::File(binary), Options::default()).expect_err("no text");
+        let problems = load(
+            &Origin::File(binary),
+            &Environment::default(),
+            Options::default(),
+        )
+        .expect_err("no text");
         assert!(problems[0].message.contains("UTF-8"), "{}", problems[0]);
     }
 
@@ -238,7 +272,8 @@ mod tests {
             name: "t".to_owned(),
             text: text.to_owned(),
         };
-        let (config, _) = load(&origin, Options::default()).expect("valid");
+        let (config, _) =
+            load(&origin, &Environment::default(), Options::default()).expect("valid");
         assert_eq!(config.hash, hex::encode(Sha256::digest(text)));
     }
 }

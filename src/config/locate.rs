@@ -29,6 +29,12 @@ impl KeyPath {
         self.with(Step::Item(index))
     }
 
+    /// The same way below `to` in place of `from`; none for what is not below `from`.
+    pub(crate) fn rebased(&self, from: &Self, to: &Self) -> Option<Self> {
+        let rest = self.0.strip_prefix(from.0.as_slice())?;
+        Some(Self([to.0.as_slice(), rest].concat()))
+    }
+
     fn with(&self, step: Step) -> Self {
         let mut steps = self.0.clone();
         steps.push(step);
@@ -68,6 +74,11 @@ pub(crate) fn nearest(text: &str, path: &KeyPath, side: Side) -> Option<(usize, 
     (1..steps.len())
         .rev()
         .find_map(|depth| find(text, &steps[..depth], Side::Key))
+}
+
+/// 1-based line and column of what stands in this text.
+pub(crate) fn exact(text: &str, path: &KeyPath, side: Side) -> Option<(usize, usize)> {
+    find(text, &path.0, side)
 }
 
 fn find(text: &str, steps: &[Step], side: Side) -> Option<(usize, usize)> {

@@ -3,6 +3,7 @@
 //!
 //! [`load`] reads it, [`problem`] says what is wrong with it.
 
+pub mod environment;
 pub mod handshake;
 pub mod key;
 pub mod load;
@@ -45,6 +46,12 @@ pub(crate) use value::{
 pub use verify::Verify;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+/// The JSON Schema of a configuration file, for editors. It is written by hand, since a file is read by hand; tests hold
+/// its keys and words against those that are read.
+pub fn schema() -> &'static str {
+    include_str!("../../config/schema.json")
+}
 
 /// A whole configuration that passed every check.
 #[derive(Clone, Debug)]

@@ -12,6 +12,8 @@ use std::{cell::RefCell, collections::HashSet};
 pub(crate) struct Report {
     problems: RefCell<Vec<Found>>,
     warnings: RefCell<Vec<Found>>,
+    /// Entries that lie over another: what does not stand in the one may stand in the other.
+    over: RefCell<Vec<(KeyPath, KeyPath)>>,
 }
 
 #[derive(Debug)]
@@ -40,17 +42,27 @@ impl Report {
         });
     }
 
+    /// What is found at or below `path` and does not stand there may stand below `under`: a source over a preset of the
+    /// same file.
+    pub(crate) fn lies_over(&self, path: &KeyPath, under: &KeyPath) {
+        self.over.borrow_mut().push((path.clone(), under.clone()));
+    }
+
     /// Problems and warnings with their places in `text`, each in the order of the file.
     pub(crate) fn finish(self, file: &str, text: &str) -> (Vec<Problem>, Vec<Problem>) {
+        let over = self.over.into_inner();
         let placed = |found: RefCell<Vec<Found>>| {
             let mut placed: Vec<Problem> = found
                 .into_inner()
                 .into_iter()
-                .map(|found| Problem {
-                    file: file.to_owned(),
-                    place: locate::nearest(text, &found.path, found.side),
-                    key: found.path.to_string(),
-                    message: found.message,
+                .map(|found| {
+                    let path = where_it_stands(text, &found, &over).unwrap_or(found.path);
+                    Problem {
+                        file: file.to_owned(),
+                        place: locate::nearest(text, &path, found.side),
+                        key: path.to_string(),
+                        message: found.message,
+                    }
                 })
                 .collect();
             // The sort is stable: at one place the order of discovery stays.
@@ -59,6 +71,15 @@ impl Report {
         };
         (placed(self.problems), placed(self.warnings))
     }
+}
+
+/// The path in what an entry lies over, if it is there and not in the entry itself.
+fn where_it_stands(text: &str, found: &Found, over: &[(KeyPath, KeyPath)]) -> Option<KeyPath> {
+    let stands = |path: &KeyPath| locate::exact(text, path, found.side).is_some();
+    let mut under = over
+        .iter()
+        .filter_map(|(path, under)| found.path.rebased(path, under));
+    under.find(|path| !stands(&found.path) && stands(path))
 }
 
 /// What several entries of a preset ask for is missing once, where the source stands.

@@ -42,6 +42,8 @@ pub struct Source {
     pub status: Option<Status>,
     /// How long the sender goes on sending an event that was not taken; `None` is unknown.
     pub sender_retries: Option<Duration>,
+    /// How often something comes, at the least; `None` is not said.
+    pub expect_every: Option<Duration>,
     /// What `send` sends.
     pub sample: Option<Sample>,
     /// How long the sender waits for an answer.

@@ -80,7 +80,8 @@ fn insert(
     }
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether a variable can be called so.
+pub(crate) fn is_name(name: &str) -> bool {
     let mut bytes = name.bytes();
     bytes
         .next()

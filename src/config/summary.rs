@@ -69,6 +69,9 @@ fn source_lines(source: &Source) -> String {
             .iter()
             .map(|rule| ("handshake", handshake(rule))),
     );
+    if let Some(interval) = source.expect_every {
+        rows.push(("expected", format!("at least every {}", duration(interval))));
+    }
     rows.push((
         "event id",
         expression(&source.event_id).unwrap_or_else(|| "body".to_owned()),

@@ -31,6 +31,9 @@ pub(super) fn source_metrics(
     let handles = |source: &config::Source| {
         let success = source.respond.status.as_u16();
         let secrets = source.secrets.iter().map(|secret| &secret.name);
+        if let Some(interval) = source.expect_every {
+            metrics.expected_interval(&source.name, interval);
+        }
         Arc::new(metrics.source(&source.name, success, secrets))
     };
     config

@@ -2,6 +2,7 @@
 //! (One in a thread of the store poisons it; readers and upkeep begin anew.)
 
 use super::*;
+use crate::config::environment::Environment;
 use crate::config::load::{Options, Origin, load};
 use bytes::Bytes;
 use http_body::Frame;
@@ -29,7 +30,7 @@ fn config(place: &std::path::Path, app: SocketAddr) -> Config {
         name: "test".into(),
         text,
     };
-    let loaded = load(&origin, Options::default());
+    let loaded = load(&origin, &Environment::default(), Options::default());
     loaded.unwrap_or_else(|problems| panic!("{problems:?}")).0
 }
 

@@ -698,6 +698,26 @@ fn metrics_are_whole_from_the_start_and_a_prometheus_parser_reads_them() {
     assert!(families >= 25, "{families} families");
 }
 
+/// So that one alert rule, which compares it with the time since the last event, finds any source gone quiet.
+#[test]
+fn a_source_that_expects_events_says_how_often_and_others_have_no_such_series() {
+    let app = App::start();
+    let config = config(&app).replacen("forward: app", "forward: app, expect_every: 2h", 1);
+    let home = Home::new(&config);
+    let gate = busy(&home, &app);
+    let text = gate.admin_get("/metrics").body;
+    let series: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("hookgate_source_expected_interval_seconds"))
+        .collect();
+    assert_eq!(
+        series,
+        [r#"hookgate_source_expected_interval_seconds{source="chatmefy"} 7200"#]
+    );
+    // What it is compared with has the same labels.
+    assert!(gate.metric(r#"hookgate_last_event_timestamp_seconds{source="chatmefy"}"#) > 1.7e9);
+}
+
 #[test]
 fn logs_are_json_with_the_fields_of_the_contract() {
     let app = App::start();

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use hookgate::{
     config::{
         Config,
+        environment::Environment,
         load::{self, Options, Origin},
     },
     verify::{Surroundings, Verifier},
@@ -107,7 +108,7 @@ fn config(vector: &Vector) -> Result<Config, String> {
         name: vector.id.clone(),
         text: json!({ "sources": { "x": source } }).to_string(),
     };
-    let loaded = load::load(&origin, Options::default());
+    let loaded = load::load(&origin, &Environment::default(), Options::default());
     loaded.map(|(config, _)| config).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         panic!("{}: {}", vector.id, lines.join("; "))

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     config::{
         Config, Source,
+        environment::Environment,
         load::{Options, Origin},
     },
     gateway::Gateway,
@@ -108,7 +109,7 @@ fn load(setup: &Setup) -> Result<Config, Failure> {
         name: "demo".into(),
         text: setup.yaml(),
     };
-    origin::load(&origin, Options::default()).map(|(config, _)| config)
+    origin::load(&origin, &Environment::default(), Options::default()).map(|(config, _)| config)
 }
 
 fn actors(sources: &[Source], gateway: SocketAddr) -> Result<Vec<Actor>, Failure> {

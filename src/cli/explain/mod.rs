@@ -86,7 +86,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME", conflicts_with_all = ["provider", "all"])]
     source: Option<String>,
     /// Hold it against a preset without a configuration file, with its secret from the environment
-    #[arg(long, value_name = "NAME", value_parser = origin::provider_names(), hide_possible_values = true,
+    #[arg(long, value_name = "NAME", value_parser = origin::ProviderName, hide_possible_values = true,
           conflicts_with_all = ["file", "all"])]
     provider: Option<String>,
     /// Try every preset, with the secret from the environment
@@ -148,7 +148,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let at = args.at.unwrap_or(At::Now);
     let now_ms = clock::wall_ms();
     let report = if args.all {
-        let secret = subject::secret(args)?;
+        let secret = subject::secret(args, &args.config.environment()?)?;
         every::report(&secret, args.public_url.as_deref(), &capture, at, now_ms)
     } else {
         let subject = subject::find(args, &capture)?;
@@ -178,9 +178,7 @@ pub(super) fn kept(
     let at = at(received_at).map_err(Failure::Usage)?;
     let args = Args {
         capture: PathBuf::new(),
-        config: origin::ConfigFile {
-            file: config.file.clone(),
-        },
+        config: config.clone(),
         source: Some(source.to_owned()),
         provider: None,
         all: false,

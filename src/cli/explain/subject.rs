@@ -8,7 +8,10 @@ use crate::cli::{
     one_source::{OneSource, SECRET_VARIABLE},
     origin,
 };
-use crate::config::{Config, Secret, Source, load::Options, problem::Problem, verify::Scheme};
+use crate::config::{
+    Config, Secret, Source, environment::Environment, load::Options, problem::Problem,
+    verify::Scheme,
+};
 use anyhow::Context as _;
 use http::header::HOST;
 use std::sync::Arc;
@@ -46,11 +49,12 @@ fn of_file(args: &Args, capture: &Capture) -> Result<Subject, Failure> {
         Failure::NoConfig(none, _) => Failure::NoConfig(none, WITHOUT_A_FILE),
         other => other,
     })?;
-    let (config, problems) = match origin::load(&origin, Options::default()) {
+    let environment = args.config.environment()?;
+    let (config, problems) = match origin::load(&origin, &environment, Options::default()) {
         Ok((config, _)) => (config, Vec::new()),
         // A secret that is not set matters only where it is this source's.
         Err(Failure::Config(problems)) => {
-            let (config, _) = origin::load(&origin, Options { allow_unset: true })?;
+            let (config, _) = origin::load(&origin, &environment, Options { allow_unset: true })?;
             (config, problems)
         }
         Err(other) => return Err(other),
@@ -58,7 +62,7 @@ fn of_file(args: &Args, capture: &Capture) -> Result<Subject, Failure> {
     let (name, how) = choose(&config, args.source.as_deref(), capture)?;
     let needed: Vec<Problem> = problems
         .into_iter()
-        .filter(|problem| is_of(&problem.key, &name))
+        .filter(|problem| is_of(&problem.key, &config, &name))
         .collect();
     if !needed.is_empty() {
         return Err(Failure::Config(needed));
@@ -77,11 +81,12 @@ pub(super) fn of_config(
     Ok(split(config, &name, how))
 }
 
-/// Whether the key is one of this source.
-fn is_of(key: &str, source: &str) -> bool {
-    key.strip_prefix("sources.")
-        .and_then(|key| key.strip_prefix(source))
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+/// Whether the key is one of this source, or of the file's own preset that it starts from.
+fn is_of(key: &str, config: &Config, name: &str) -> bool {
+    let mut sources = config.sources.iter();
+    let source = sources.find(|source| *source.name == *name);
+    key.strip_prefix("sources.") == Some(name)
+        || source.is_some_and(|source| origin::below(key, source).is_some())
 }
 
 /// The name of the source, and how it was found.
@@ -149,7 +154,7 @@ fn preset(args: &Args, provider: &str, capture: &Capture) -> Result<Subject, Fai
         public_url: url.as_deref(),
         ..OneSource::new(provider, "http://127.0.0.1/")
     };
-    let (config, _) = one.load()?;
+    let (config, _) = one.load(&args.config.environment()?)?;
     let mut subject = split(config, provider, "a preset".to_owned());
     subject.has_path = false;
     let schemes = subject.source.verify.schemes();
@@ -175,7 +180,7 @@ pub(super) fn public_url(capture: &Capture) -> Option<String> {
 }
 
 /// The secret of `--all`.
-pub(super) fn secret(args: &Args) -> Result<Secret, Failure> {
+pub(super) fn secret(args: &Args, environment: &Environment) -> Result<Secret, Failure> {
     let value = match &args.secret_file {
         Some(path) => {
             let mut value = std::fs::read(path)
@@ -185,10 +190,10 @@ pub(super) fn secret(args: &Args) -> Result<Secret, Failure> {
             }
             value
         }
-        None => match std::env::var(SECRET_VARIABLE) {
-            Ok(value) => value.into_bytes(),
-            Err(_) => Vec::new(),
-        },
+        None => environment
+            .variable(SECRET_VARIABLE)
+            .unwrap_or_default()
+            .into_bytes(),
     };
     if value.is_empty() {
         return Err(Failure::Usage(format!(

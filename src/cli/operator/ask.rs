@@ -3,6 +3,7 @@
 use crate::cli::{Failure, healthcheck, origin};
 use crate::config::{
     Config,
+    environment::Environment,
     load::{NotFound, Options, Origin, find},
 };
 use crate::http::client::{Client, ClientError, Limits, Reply};
@@ -68,11 +69,12 @@ pub(in crate::cli) struct Ask {
 impl Gateway {
     /// Finds the gateway. Nothing is connected to yet.
     pub(in crate::cli) fn find(&self) -> Result<Ask, Failure> {
+        let environment = self.config.environment()?;
         let origin = find(self.config.file.as_deref());
         let configured = match (&self.admin, origin) {
             // A file in a default place need not be of the gateway that is named.
             (Some(_), _) if self.config.file.is_none() => None,
-            (_, Ok(origin)) => Some(configured(&origin)?),
+            (_, Ok(origin)) => Some(configured(&origin, &environment)?),
             (_, Err(NotFound { .. })) => None,
         };
         let (admin, found) = match (&self.admin, &configured) {
@@ -83,7 +85,7 @@ impl Gateway {
                 "the default; there is no configuration here".to_owned(),
             ),
         };
-        let variable = || std::env::var(TOKEN_VARIABLE).ok();
+        let variable = || environment.variable(TOKEN_VARIABLE);
         let given = self
             .token
             .clone()
@@ -111,18 +113,18 @@ struct Configured {
 }
 
 /// Only `admin` matters: what else is not set here is the gateway's.
-fn configured(origin: &Origin) -> Result<Configured, Failure> {
+fn configured(origin: &Origin, environment: &Environment) -> Result<Configured, Failure> {
     let file = match origin {
         Origin::File(path) => path.clone(),
         Origin::Text { name, .. } => PathBuf::from(name),
     };
-    let strict = origin::load(origin, Options::default());
+    let strict = origin::load(origin, environment, Options::default());
     let is_token = |key: &str| key.starts_with("admin.token");
     let (config, token_is_unset) = match strict {
         Ok((config, _)) => (config, false),
         Err(Failure::Config(problems)) => {
             let token_is_unset = problems.iter().any(|problem| is_token(&problem.key));
-            let (config, _) = origin::load(origin, Options { allow_unset: true })?;
+            let (config, _) = origin::load(origin, environment, Options { allow_unset: true })?;
             (config, token_is_unset)
         }
         Err(other) => return Err(other),
@@ -325,7 +327,10 @@ mod tests {
             let file = directory.path().join("a.yaml");
             std::fs::write(&file, text).expect("written");
             let gateway = Gateway {
-                config: origin::ConfigFile { file: Some(file) },
+                config: origin::ConfigFile {
+                    file: Some(file),
+                    env_file: None,
+                },
                 admin: None,
                 token: None,
                 json: false,

@@ -10,13 +10,14 @@ use crate::{
     },
     config::{
         Config, Secret, Source,
+        environment::Environment,
         load::{Options, Origin, find},
         problem::Problem,
     },
 };
 use anyhow::Context as _;
 use http::Uri;
-use std::{ffi::OsStr, io::Write as _, path::Path};
+use std::{io::Write as _, path::Path};
 
 /// What to do where there is no file.
 const WITHOUT_A_FILE: &str = "\
@@ -24,27 +25,27 @@ Name a file with -c FILE, or play a preset without one, with the secret of the g
   HOOKGATE_SECRET=... hookgate send NAME --to http://127.0.0.1:8080/hooks/NAME";
 
 /// The configuration file, or a preset where there is none.
-pub(super) fn of(args: &Args) -> Result<Config, Failure> {
+pub(super) fn of(args: &Args, environment: &Environment) -> Result<Config, Failure> {
     // Warnings are `check`'s and `run`'s: they say nothing about sending.
     match (find(args.config.file.as_deref()), &args.to) {
         (Ok(origin), _) => {
-            let config = of_file(&origin, args)?;
+            let config = of_file(&origin, args, environment)?;
             if let Origin::File(file) = &origin
                 && let Some(note) =
-                    unused_secret(&config, file, std::env::var_os(SECRET_VARIABLE).as_deref())
+                    unused_secret(&config, file, environment.variable(SECRET_VARIABLE))
             {
                 // Nobody is left to be told that the terminal is gone.
                 let _ = writeln!(std::io::stderr(), "{note}");
             }
             Ok(config)
         }
-        (Err(_), Some(to)) if is_preset(&args.source) => of_preset(args, to),
+        (Err(_), Some(to)) if is_preset(&args.source) => of_preset(args, to, environment),
         (Err(none), _) => Err(Failure::NoConfig(none, WITHOUT_A_FILE)),
     }
 }
 
 /// The preset as a source whose vendor was given the URL that is sent to, unless the user knows better.
-fn of_preset(args: &Args, to: &Uri) -> Result<Config, Failure> {
+fn of_preset(args: &Args, to: &Uri, environment: &Environment) -> Result<Config, Failure> {
     let name = &args.source;
     let whole = with_path(to, &format!("/hooks/{name}"))?.to_string();
     let public_url = whole.split('?').next().unwrap_or_default();
@@ -53,12 +54,12 @@ fn of_preset(args: &Args, to: &Uri) -> Result<Config, Failure> {
         header: args.header.as_deref(),
         ..OneSource::new(name, &whole)
     };
-    source.load().map(|(config, _)| config)
+    source.load(environment).map(|(config, _)| config)
 }
 
 /// The file, as far as the source that is played needs it: a secret of another source that is not set is
 /// missed by the gateway, not here.
-fn of_file(origin: &Origin, args: &Args) -> Result<Config, Failure> {
+fn of_file(origin: &Origin, args: &Args, environment: &Environment) -> Result<Config, Failure> {
     let without_a_file = [
         (
             "--header",
@@ -80,16 +81,16 @@ fn of_file(origin: &Origin, args: &Args) -> Result<Config, Failure> {
             args.source
         )));
     }
-    let problems = match origin::load(origin, Options::default()) {
+    let problems = match origin::load(origin, environment, Options::default()) {
         Err(Failure::Config(problems)) => problems,
         other => return other.map(|(config, _)| config),
     };
     // What is wrong in any case comes first.
-    let (config, _) = origin::load(origin, Options { allow_unset: true })?;
+    let (config, _) = origin::load(origin, environment, Options { allow_unset: true })?;
     let source = source(&config, &args.source)?;
     let missed: Vec<Problem> = problems
         .into_iter()
-        .filter(|problem| is_needed(&problem.key, &source.name, args.to.is_some()))
+        .filter(|problem| is_needed(&problem.key, source, args.to.is_some()))
         .collect();
     if missed.is_empty() {
         Ok(config)
@@ -99,9 +100,9 @@ fn of_file(origin: &Origin, args: &Args) -> Result<Config, Failure> {
 }
 
 /// What to say where the user gives a secret that no source of the file has: nothing would tell that it is not used.
-fn unused_secret(config: &Config, file: &Path, given: Option<&OsStr>) -> Option<String> {
+fn unused_secret(config: &Config, file: &Path, given: Option<String>) -> Option<String> {
     let given = given.filter(|given| !given.is_empty())?;
-    let is_given = |secret: &Secret| secret.expose() == given.as_encoded_bytes();
+    let is_given = |secret: &Secret| secret.expose() == given.as_bytes();
     let mut known = config.sources.iter().flat_map(|source| &source.secrets);
     (!known.any(is_given)).then(|| {
         format!(
@@ -127,10 +128,8 @@ const PLAYED: [&str; 11] = [
 ];
 
 /// Whether what stands at this key takes part when `source` is played.
-fn is_needed(key: &str, source: &str, to_is_given: bool) -> bool {
-    let below = key
-        .strip_prefix("sources.")
-        .and_then(|key| key.strip_prefix(source)?.strip_prefix('.'));
+fn is_needed(key: &str, source: &Source, to_is_given: bool) -> bool {
+    let below = origin::below(key, source);
     match below {
         Some(below) => PLAYED.contains(&below.split('.').next().unwrap_or_default()),
         None => key == "listen" && !to_is_given,
@@ -186,12 +185,24 @@ mod tests {
             ("sources.other.secret", false),
             ("admin.token", false),
             ("targets.erp.url", false),
+            ("providers.own.secret", true),
+            ("providers.own.forward", false),
+            ("providers.other.secret", false),
         ];
+        let text = "{ providers: { own: { verify: bearer } }, \
+                    sources: { erp: { provider: own, secret: s, forward: \"http://a/\" } } }";
+        let named = Origin::Text {
+            name: "test".into(),
+            text: text.into(),
+        };
+        let (config, _) =
+            origin::load(&named, &Environment::default(), Options::default()).expect("valid");
+        let erp = &config.sources[0];
         for (key, needed) in cases {
-            assert_eq!(is_needed(key, "erp", false), needed, "{key}");
+            assert_eq!(is_needed(key, erp, false), needed, "{key}");
         }
-        assert!(is_needed("listen", "erp", false));
-        assert!(!is_needed("listen", "erp", true));
+        assert!(is_needed("listen", erp, false));
+        assert!(!is_needed("listen", erp, true));
     }
 
     #[test]
@@ -202,9 +213,14 @@ mod tests {
             name: "test".into(),
             text: text.into(),
         };
-        let (config, _) = origin::load(&named, Options::default()).expect("valid");
+        let (config, _) =
+            origin::load(&named, &Environment::default(), Options::default()).expect("valid");
         let note = |given: Option<&str>| {
-            unused_secret(&config, Path::new("hookgate.yaml"), given.map(OsStr::new))
+            unused_secret(
+                &config,
+                Path::new("hookgate.yaml"),
+                given.map(str::to_owned),
+            )
         };
         for used in [None, Some(""), Some("one"), Some("two")] {
             assert_eq!(note(used), None, "{used:?}");

@@ -5,6 +5,7 @@ use crate::{
     cli::Failure,
     config::{
         Source,
+        environment::Environment,
         verify::{Algorithm, Encoding, KeyForm, Proof, Signature},
     },
     verify::CannotSign,
@@ -17,10 +18,16 @@ use zeroize::Zeroizing;
 pub(super) const VARIABLE: &str = "HOOKGATE_SIGNING_KEY";
 
 /// The private key: what the file holds, else the variable.
-pub(super) fn read(file: Option<&Path>) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
+pub(super) fn read(
+    file: Option<&Path>,
+    environment: &Environment,
+) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
     let Some(file) = file else {
-        let given = std::env::var_os(VARIABLE).filter(|value| !value.is_empty());
-        return Ok(given.map(|value| Zeroizing::new(value.into_encoded_bytes())));
+        // The key may be bytes that are no text.
+        let given = std::env::var_os(VARIABLE)
+            .map(std::ffi::OsString::into_encoded_bytes)
+            .or_else(|| environment.variable(VARIABLE).map(String::into_bytes));
+        return Ok(given.filter(|value| !value.is_empty()).map(Zeroizing::new));
     };
     let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     Ok(Some(Zeroizing::new(bytes)))

@@ -107,13 +107,14 @@ pub(super) struct Args {
 
 /// Runs the command.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let config = config::of(args)?;
+    let environment = args.config.environment()?;
+    let config = config::of(args, &environment)?;
     let source = config::source(&config, &args.source)?;
     let to = match &args.to {
         Some(to) => post::with_path(to, &source.path)?,
         None => config::address(&config, source)?,
     };
-    let signing_key = key::read(args.signing_key.as_deref())?;
+    let signing_key = key::read(args.signing_key.as_deref(), &environment)?;
     let data = args.data.as_deref().map(read).transpose()?;
     let script = Script {
         event: args.event.as_deref(),

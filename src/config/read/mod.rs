@@ -8,6 +8,7 @@ mod fit;
 mod general;
 mod handshake;
 mod params;
+mod providers;
 mod rejects;
 mod respond;
 mod retry;
@@ -31,7 +32,14 @@ use super::{
 use std::{collections::HashMap, sync::Arc};
 
 const KEYS: &[&str] = &[
-    "listen", "admin", "store", "limits", "shutdown", "sources", "targets",
+    "listen",
+    "admin",
+    "store",
+    "limits",
+    "shutdown",
+    "providers",
+    "sources",
+    "targets",
 ];
 
 /// Reads the whole file. None means that it can't be used; the report says why.
@@ -43,6 +51,7 @@ pub(crate) fn config(root: &Node<'_>, hash: String) -> Option<Config> {
     let limits = general::limits(top.get("limits").as_ref());
     let shutdown = general::shutdown(top.get("shutdown").as_ref());
 
+    let own_presets = providers::read(top.get("providers").as_ref());
     let target_nodes = entries(top.get("targets"));
     let target_names: Vec<&str> = target_nodes.iter().map(|(name, _)| name.as_str()).collect();
     let targets = every(
@@ -59,6 +68,7 @@ pub(crate) fn config(root: &Node<'_>, hash: String) -> Option<Config> {
         );
     }
     let surroundings = source::Surroundings {
+        presets: &own_presets,
         targets: &target_names,
         limits: &limits,
         store_max_bytes: store.max_size_bytes,
@@ -72,6 +82,7 @@ pub(crate) fn config(root: &Node<'_>, hash: String) -> Option<Config> {
     check_replaced(&source_nodes);
     check_replaced(&target_nodes);
     warn_of_unfed(&target_nodes, &sources);
+    providers::warn_of_unused(&own_presets, &source_nodes);
 
     let mut targets: Vec<Target> = targets?;
     let mut accepted = Vec::new();
@@ -94,6 +105,18 @@ pub(crate) fn config(root: &Node<'_>, hash: String) -> Option<Config> {
 /// Where the store is; nothing else of the file is read. None means that the report says why not.
 pub(crate) fn store_path(root: &Node<'_>) -> Option<std::path::PathBuf> {
     general::store_path(root)
+}
+
+/// The file's own presets; nothing else of the file is read.
+pub(crate) fn own_presets(root: &Node<'_>) -> Vec<(String, serde_yaml::Mapping)> {
+    let section = root.child("providers");
+    let own = providers::read(section.as_ref()).into_iter();
+    own.map(|own| match own.value {
+        serde_yaml::Value::Mapping(yaml) => (own.name, yaml),
+        // `name:` with nothing below it.
+        _ => (own.name, serde_yaml::Mapping::new()),
+    })
+    .collect()
 }
 
 /// The entries of `sources` or `targets`, their names checked.

@@ -2,7 +2,9 @@
 //! wrong in places (its path, whom it feeds) is kept, so that checks across sources still see it.
 
 use super::{
-    dedupe, event, general, handshake, params, rejects, replaced, respond,
+    dedupe, event, general, handshake, params,
+    providers::{self, OwnPreset},
+    rejects, replaced, respond,
     route::{self, Forward},
     sample, scheme, secrets, target,
 };
@@ -30,6 +32,7 @@ const KEYS: &[&str] = &[
     "dedupe",
     "sender_timeout",
     "sender_retries",
+    "expect_every",
     "ack",
     "ack_deadline",
     "respond",
@@ -45,6 +48,8 @@ const SENDER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a source is read against.
 pub(super) struct Surroundings<'a> {
+    /// The file's own presets.
+    pub(super) presets: &'a [OwnPreset<'a>],
     /// Names under `targets`.
     pub(super) targets: &'a [&'a str],
     /// Bounds that hold where the source has none of its own.
@@ -78,11 +83,17 @@ pub(super) fn read(name: &str, node: &Node<'_>, around: &Surroundings<'_>) -> Re
         made_target: None,
         source: None,
     };
-    let provider = provider(node);
+    let provider = provider(node, around.presets);
     let merged = match &provider {
         Provider::Known(provider) => {
-            let preset = presets::named(provider).unwrap_or_default();
-            presets::lay_over(node.value(), preset)
+            let own = around.presets.iter().find(|own| own.name == *provider);
+            if let Some(own) = own {
+                let report = node.context().report;
+                report.lies_over(node.path(), own.node.path());
+            }
+            let preset =
+                own.map_or_else(|| presets::named(provider), |own| Some(own.value.clone()));
+            presets::lay_over(node.value(), preset.unwrap_or_default())
         }
         Provider::None | Provider::Unknown => node.value().clone(),
     };
@@ -143,6 +154,9 @@ fn whole(
     let event = event::read(map.get("event").as_ref());
     let sender_retries = map
         .get_some("sender_retries")
+        .and_then(|node| node.read(&DURATION));
+    let expect_every = map
+        .get_some("expect_every")
         .and_then(|node| node.read(&DURATION));
     let no_type = event::Expressions::default();
     let event_type = &event.as_ref().unwrap_or(&no_type).event_type;
@@ -211,6 +225,7 @@ fn whole(
         handshakes: handshakes?,
         status,
         sender_retries,
+        expect_every,
         sample,
         event_id: event.id,
         event_type: event.event_type,
@@ -232,13 +247,13 @@ fn whole(
 /// What a source says about its preset.
 enum Provider {
     None,
-    Known(&'static str),
+    Known(String),
     /// Named, but not known; what it would have brought is not missed.
     Unknown,
 }
 
 impl Provider {
-    fn name(&self) -> Option<&'static str> {
+    fn name(&self) -> Option<&str> {
         match self {
             Self::Known(name) => Some(name),
             Self::None | Self::Unknown => None,
@@ -246,23 +261,27 @@ impl Provider {
     }
 
     fn into_name(self) -> Option<String> {
-        self.name().map(str::to_owned)
+        match self {
+            Self::Known(name) => Some(name),
+            Self::None | Self::Unknown => None,
+        }
     }
 }
 
-fn provider(source: &Node<'_>) -> Provider {
+fn provider(source: &Node<'_>, own: &[OwnPreset<'_>]) -> Provider {
     let Some(node) = source.child("provider").filter(|node| !node.is_null()) else {
         return Provider::None;
     };
-    let mut names = presets::presets().iter().map(|(name, _)| *name);
     let Some(text) = node.text(
         "the name of a preset; `hookgate providers` lists all",
         false,
     ) else {
         return Provider::Unknown;
     };
-    if let Some(known) = names.find(|name| *name == text.value) {
-        return Provider::Known(known);
+    let mut names = presets::presets().iter().map(|(name, _)| *name);
+    let mut own_names = own.iter().map(|own| own.name.as_str());
+    if names.any(|name| name == text.value) || own_names.any(|name| name == text.value) {
+        return Provider::Known(text.value);
     }
     if text.unset {
         node.problem(format!(
@@ -274,7 +293,7 @@ fn provider(source: &Node<'_>) -> Provider {
     node.problem(format!(
         "{} is no provider; {} (`hookgate providers` lists all; or leave it out and spell out verify)",
         text.shown,
-        misnamed::advice(&text.value)
+        providers::advice(&text.value, own).unwrap_or_else(|| misnamed::advice(&text.value))
     ));
     Provider::Unknown
 }

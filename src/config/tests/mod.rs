@@ -3,6 +3,8 @@
 mod bad;
 mod examples;
 mod presets;
+mod providers;
+mod schema;
 mod schemes;
 mod shipped;
 mod variants;

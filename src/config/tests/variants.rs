@@ -31,6 +31,7 @@ sources:
     max_age: 1h
     dedupe: { window: 2h, skip: [{ event: [a, 'b*'] }, { header: H, value: v }], replay: header:S }
     sender_timeout: 10s
+    expect_every: 90m
     ack: delivered
     ack_deadline: 9s
     respond: { status: 202, body: '[accepted]', content_type: text/plain }
@@ -147,12 +148,35 @@ fn values_of_a_source_differ_from_their_defaults_too() {
     // The header of the signature means the signature.
     assert_eq!(a.dedupe.replay, [Replay::Signature]);
     assert_eq!((a.ack, a.ack_deadline), (Ack::Delivered, secs(9)));
+    assert_eq!(a.expect_every, Some(secs(5_400)));
     assert_eq!(a.respond.status, 202);
     assert_eq!(a.respond.body.as_deref(), Some(&b"[accepted]"[..]));
     assert_eq!(a.respond.content_type, "text/plain");
     assert_eq!(a.body_limit_bytes, 3_072);
     let rejects = a.rejects.expect("they are kept");
     assert_eq!((rejects.keep, rejects.max_size_bytes), (13, 14_336));
+}
+
+#[test]
+fn something_is_expected_only_where_that_is_said() {
+    let expected = |rest: &str| {
+        let (config, _) = accepted(&format!(
+            "sources: {{ a: {{ verify: bearer, secret: s, forward: http://a/{rest} }} }}"
+        ));
+        let page = summary(&config);
+        let row = page.lines().find(|line| line.contains("expected"));
+        (
+            config.sources[0].expect_every,
+            row.map(|row| row.trim().to_owned()),
+        )
+    };
+    assert_eq!(expected(""), (None, None));
+    assert_eq!(expected(", expect_every: null"), (None, None));
+    let row = "expected   at least every 2h".to_owned();
+    assert_eq!(
+        expected(", expect_every: 120m"),
+        (Some(secs(7_200)), Some(row))
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Signatures that vendors have published, through the configuration as a user writes it.
 
 use super::*;
+use crate::config::environment::Environment;
 use crate::config::load::{Options, Origin, load};
 
 /// A source of this scheme, written as in a file.
@@ -13,8 +14,8 @@ fn door(verify: &str, secret: &str) -> Door {
         name: "test".into(),
         text,
     };
-    let (config, _) =
-        load(&origin, Options::default()).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let (config, _) = load(&origin, &Environment::default(), Options::default())
+        .unwrap_or_else(|problems| panic!("{problems:?}"));
     let source = &config.sources[0];
     let around = Surroundings::of(source, 16);
     Door::within(&source.verify, &source.secrets, &around)

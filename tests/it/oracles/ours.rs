@@ -3,6 +3,7 @@
 use super::library::Keys;
 use super::request::{PUBLIC_URL, Request};
 use super::row::{Row, Secret};
+use hookgate::config::environment::Environment;
 use hookgate::config::load::{self, Options, Origin};
 use hookgate::verify::{Outgoing, Signer, Surroundings, Verifier};
 use serde_json::json;
@@ -29,11 +30,15 @@ impl Ours {
         // JSON is YAML.
         let text = json!({ "sources": { "vendor": source } }).to_string();
         let name = row.preset.to_owned();
-        let (config, _) =
-            load::load(&Origin::Text { name, text }, Options::default()).map_err(|problems| {
-                let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
-                format!("{}: {}", row.oracle, told.join("; "))
-            })?;
+        let (config, _) = load::load(
+            &Origin::Text { name, text },
+            &Environment::default(),
+            Options::default(),
+        )
+        .map_err(|problems| {
+            let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            format!("{}: {}", row.oracle, told.join("; "))
+        })?;
         let source = &config.sources[0];
         let around = Surroundings::of(source, config.limits.signatures);
         let private = (row.secret == Secret::Pair).then_some(keys.signing.as_bytes());

@@ -5,6 +5,7 @@ use hookgate::{
     clock::{rfc3339, wall_ms},
     config::{
         Source,
+        environment::Environment,
         load::{self, Options, Origin},
         verify::{Proof, Scheme},
     },
@@ -173,7 +174,11 @@ fn load(name: &str, secrets: &[(&str, Option<&str>)], options: Options) -> Sourc
     // JSON is YAML.
     let text = json!({ "sources": { name: yaml(name, secrets) } }).to_string();
     let name = name.to_owned();
-    let loaded = load::load(&Origin::Text { name, text }, options);
+    let loaded = load::load(
+        &Origin::Text { name, text },
+        &Environment::default(),
+        options,
+    );
     let (config, _) = loaded.unwrap_or_else(|problems| {
         let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
         panic!("{}", told.join("; "))

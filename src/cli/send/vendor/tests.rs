@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    config::environment::Environment,
     config::load::{Options, Origin, load},
     extract::event_time_ms,
     verify::Verifier,
@@ -81,7 +82,7 @@ fn source(name: &str) -> Source {
         name: "test".into(),
         text: SOURCES.into(),
     };
-    let (config, _) = load(&origin, Options::default()).expect("valid");
+    let (config, _) = load(&origin, &Environment::default(), Options::default()).expect("valid");
     let mut sources = config.sources.into_iter();
     sources.find(|source| *source.name == *name).expect("named")
 }
@@ -264,12 +265,13 @@ fn elsewhere(name: &str) -> Source {
         name: "test".into(),
         text: ELSEWHERE.into(),
     };
-    let (config, _) = load(&origin, Options::default()).unwrap_or_else(|problems| {
-        panic!(
-            "{}",
-            problems.iter().map(ToString::to_string).collect::<String>()
-        )
-    });
+    let (config, _) =
+        load(&origin, &Environment::default(), Options::default()).unwrap_or_else(|problems| {
+            panic!(
+                "{}",
+                problems.iter().map(ToString::to_string).collect::<String>()
+            )
+        });
     let mut sources = config.sources.into_iter();
     sources.find(|source| *source.name == *name).expect("named")
 }

@@ -74,6 +74,11 @@ fn handshakes_and_samples() {
                 ),
                 ("a status", "status: verfied"),
                 ("how long a sender retries", "sender_retries: 3 days"),
+                ("how often something comes", "expect_every: 0s"),
+                (
+                    "how often something comes, without a unit",
+                    "expect_every: 2",
+                ),
                 (
                     "a sample",
                     "sample: { header: {}, headers: { \"a b\": x, X-N: 5, X-Id: \"é\" }, content_type: \"a\\nb\", query: \"?a=b\", body: {} }",
