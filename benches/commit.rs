@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use hookgate::budget::Budget;
+use hookgate::config::environment::Environment;
 use hookgate::config::load::{Options, Origin, load};
 use hookgate::dedupe::{Claim, Dedupe, Kind, RequestKey, Windows};
 use hookgate::event::{DedupeKey, Event};
@@ -67,7 +68,8 @@ impl Bench {
             name: "bench".into(),
             text,
         };
-        let (config, _) = load(&origin, Options::default()).expect("valid");
+        let (config, _) =
+            load(&origin, &Environment::default(), Options::default()).expect("valid");
         let opened = Opened::open(OpenSettings {
             store: &config.store,
             sources: vec![("erp".into(), None)],

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use hookgate::budget::Budget;
+use hookgate::config::environment::Environment;
 use hookgate::config::load::{Options, Origin, load};
 use hookgate::dedupe::{Dedupe, Windows};
 use hookgate::deliver::Deliver;
@@ -70,7 +71,7 @@ fn receive(place: &std::path::Path) -> Arc<Receive> {
         name: "bench".into(),
         text,
     };
-    let (config, _) = load(&origin, Options::default()).expect("valid");
+    let (config, _) = load(&origin, &Environment::default(), Options::default()).expect("valid");
     let metrics = Metrics::new();
     let opened = Opened::open(OpenSettings {
         store: &config.store,
