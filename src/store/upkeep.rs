@@ -115,7 +115,7 @@ impl Upkeep {
             if !log.is_whole() && self.warnings.is_due() {
                 tracing::warn!(
                     log_bytes = space.log_bytes(),
-                    "write-ahead log cannot start over: another program reads the database"
+                    "write-ahead log cannot start over yet: a page of many waiting events, or another program, reads the database"
                 );
             }
         }
