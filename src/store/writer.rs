@@ -124,6 +124,10 @@ fn refuse_all(work: &mut Work, why: NotStored) {
 }
 
 /// What the writer knows from round to round.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says one thing of the last commit, and none excludes another"
+)]
 struct Round<'w, 'c> {
     writer: &'w mut Writer,
     connection: &'c Connection,
