@@ -129,7 +129,7 @@ fn bench(criterion: &mut Criterion) {
     let service = runtime.block_on(async {
         let settings = service::Settings {
             body_bytes: 1024 * 1024,
-            timeout: Duration::from_secs(60),
+            timeout: Duration::from_mins(1),
         };
         service::service(receive(place.path()), settings)
     });
