@@ -204,10 +204,10 @@ impl<'b, 'c> Batch<'b, 'c> {
         self.drop_most += settlements.len();
         let backlogs = &mut self.books.backlogs;
         let deliveries = &mut self.rows.deliveries;
-        let mut settled = deliveries.settle_runs(settlements, self.now_ms, backlogs)?;
+        let mut settled = deliveries.settle_common(settlements, self.now_ms, backlogs)?;
         settled.sort_unstable();
-        let of_runs: Vec<&Settlement> = settled.iter().map(|index| &settlements[*index]).collect();
-        self.keep_all(&of_runs)?;
+        let common: Vec<&Settlement> = settled.iter().map(|index| &settlements[*index]).collect();
+        self.keep_all(&common)?;
         for (index, settlement) in settlements.iter().enumerate() {
             if settled.binary_search(&index).is_ok() {
                 continue;

@@ -281,6 +281,45 @@ mod tests {
     }
 
     #[test]
+    fn settlements_wait_for_many_of_their_kind_unless_another_delivery_waits() {
+        let inbox = Inbox::default();
+        let before = Instant::now();
+        inbox.settle(settlement(0));
+        let at = inbox.state.lock().settle_at.expect("set by the first");
+        assert!(at >= before + SETTLEMENTS_LINGER);
+        for seq in 1..SETTLEMENTS_WAKE as u64 {
+            let state = inbox.state.lock();
+            assert_eq!(state.settle_at, Some(at), "the first one's time counts");
+            assert!(!state.is_settling(before), "{seq} are too few");
+            assert!(state.is_settling(at), "{seq} have waited enough");
+            drop(state);
+            inbox.settle(settlement(seq));
+        }
+        assert!(inbox.state.lock().is_settling(before), "they are enough");
+
+        let inbox = Inbox::default();
+        inbox.settle(settlement(0));
+        inbox.settle(Settlement {
+            lane: Some(crate::event::Lane(1)),
+            ..settlement(1)
+        });
+        assert!(
+            inbox.state.lock().is_settling(Instant::now()),
+            "a lane waits"
+        );
+
+        // What is taken meanwhile leaves them alone.
+        let mut waiting = Work::default();
+        waiting.settlements.push(settlement(0));
+        waiting.corrupt.push(Seq(7));
+        let mut work = Work::default();
+        work.fill(&mut waiting, false);
+        assert_eq!((work.corrupt.len(), work.settlements.len()), (1, 0));
+        work.fill(&mut waiting, true);
+        assert_eq!((waiting.settlements.len(), work.settlements.len()), (0, 1));
+    }
+
+    #[test]
     fn what_nobody_waits_for_goes_at_the_deadline() {
         let inbox = Inbox::default();
         inbox.forget(vec![(Seq(1), Kind::Event)]);

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 /// What one commit has made durable.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct News {
     /// Copies of events; they come before the admitted ones.
     pub(super) copied: Vec<Copied>,
@@ -37,17 +37,6 @@ pub(super) struct News {
 }
 
 impl News {
-    fn is_empty(&self) -> bool {
-        self.copied.is_empty()
-            && self.admitted.is_empty()
-            && self.in_vain.is_empty()
-            && self.settled.is_empty()
-            && self.buried.is_empty()
-            && self.given_up.is_empty()
-            && self.forgotten.is_empty()
-            && self.changes.is_empty()
-    }
-
     /// Everyone hears of it, the requests first.
     fn tell(mut self, feed: &dyn Feed) {
         for copy in &self.copied {
@@ -112,9 +101,6 @@ impl Outbox {
 
     /// Leaves what a commit has made durable.
     pub(super) fn post(&self, news: News) {
-        if news.is_empty() {
-            return;
-        }
         self.state.lock().news.push_back(news);
         self.posted.notify_one();
     }

@@ -48,7 +48,6 @@ pub(super) struct Statements<'c> {
     add: InsertMany<'c, 6>,
     run: Statement<'c>,
     remove_run: Statement<'c>,
-    add_settled_run: InsertMany<'c, 3>,
     pub(super) find: Statement<'c>,
     postpone: Statement<'c>,
     remove: Statement<'c>,
@@ -59,7 +58,7 @@ pub(super) struct Statements<'c> {
     dead_at: Statement<'c>,
     oldest_dead: Statement<'c>,
     pub(super) remove_dead: Statement<'c>,
-    add_settled: Statement<'c>,
+    add_settled: InsertMany<'c, 3>,
     pub(super) remove_settled: Statement<'c>,
     remove_event: Statement<'c>,
     targets: Statement<'c>,
@@ -118,10 +117,6 @@ impl<'c> Statements<'c> {
                 "DELETE FROM deliveries \
                  WHERE target = ?1 AND seq BETWEEN ?2 AND ?3 AND due_ms IS NULL AND fan = 1",
             )?,
-            add_settled_run: InsertMany::prepare(
-                connection,
-                "INSERT OR IGNORE INTO settled (class, settled_ms, seq)",
-            )?,
             find: prepare(
                 "SELECT due_ms, bytes, fan, replay, attempts, lane FROM deliveries WHERE target = ?1 AND seq = ?2",
             )?,
@@ -162,8 +157,9 @@ impl<'c> Statements<'c> {
                 "DELETE FROM settled WHERE class = ?1 AND settled_ms = ?2 AND seq = ?3",
             )?,
             remove_event: prepare("DELETE FROM events WHERE seq = ?1")?,
-            add_settled: prepare(
-                "INSERT OR IGNORE INTO settled (class, settled_ms, seq) VALUES (?1, ?2, ?3)",
+            add_settled: InsertMany::prepare(
+                connection,
+                "INSERT OR IGNORE INTO settled (class, settled_ms, seq)",
             )?,
             targets: prepare("SELECT targets FROM events WHERE seq = ?1")?,
             oldest: prepare(
@@ -219,17 +215,19 @@ impl<'c> Statements<'c> {
 
     /// The event waits nowhere.
     pub(super) fn finish(&mut self, seq: Seq, class: Class, now_ms: u64) -> rusqlite::Result<()> {
-        self.add_settled.execute(params![
-            class as u8,
-            now_ms.cast_signed(),
-            seq.0.cast_signed()
-        ])?;
-        Ok(())
+        self.finish_all(&[seq], class, now_ms)
     }
 
-    /// The common case, and many at a time: events of consecutive numbers, each taken by its only target at the first
-    /// attempt. Rows are deleted only if all of them say that, and as many bytes. Returns which are settled.
-    pub(super) fn settle_runs(
+    /// The same of several.
+    fn finish_all(&mut self, seqs: &[Seq], class: Class, now_ms: u64) -> rusqlite::Result<()> {
+        self.add_settled.insert(seqs, |seq, row| {
+            row([&(class as u8), &now_ms.cast_signed(), &seq.0.cast_signed()])
+        })
+    }
+
+    /// The common case in a few steps: the only target of an event takes it at the first attempt. Events of consecutive
+    /// numbers go together. Rows are deleted only if all of them say that, and as many bytes. Returns which are settled.
+    pub(super) fn settle_common(
         &mut self,
         settlements: &[Settlement],
         now_ms: u64,
@@ -242,39 +240,45 @@ impl<'c> Statements<'c> {
         let mut common: Vec<_> = all.filter(|(_, of_one)| is_common(of_one)).collect();
         common.sort_unstable_by_key(|(_, of_one)| (of_one.target, of_one.seq));
         let mut settled = Vec::with_capacity(common.len());
+        let mut seqs = Vec::with_capacity(common.len());
         for run in common.chunk_by(|(_, one), (_, next)| {
             (one.target, one.seq.0 + 1) == (next.target, next.seq.0)
         }) {
-            let [(_, first), .., (_, last)] = run else {
-                continue;
-            };
-            let key = [
-                i64::from(first.target.0),
-                first.seq.0.cast_signed(),
-                last.seq.0.cast_signed(),
-            ];
-            let bytes: u64 = run.iter().map(|(_, of_one)| of_one.bytes).sum();
-            let found = self.run.query_row(key, |row| {
-                let number = |index| row.get::<_, i64>(index).map(i64::cast_unsigned);
-                Ok((number(0)?, number(1)?))
-            })?;
-            if found != (run.len() as u64, bytes) {
+            if !self.remove_if_common(run)? {
                 continue;
             }
-            self.remove_run.execute(key)?;
             for (index, of_one) in run {
                 backlogs.remove(of_one.target, of_one.bytes);
                 settled.push(*index);
+                seqs.push(of_one.seq);
             }
         }
-        self.add_settled_run.insert(&settled, |index, row| {
-            row([
-                &(Class::Delivered as u8),
-                &now_ms.cast_signed(),
-                &settlements[*index].seq.0.cast_signed(),
-            ])
-        })?;
+        self.finish_all(&seqs, Class::Delivered, now_ms)?;
         Ok(settled)
+    }
+
+    /// Deletes the rows of a run of consecutive numbers at one target. False if one of them is not as it should be.
+    fn remove_if_common(&mut self, run: &[(usize, &Settlement)]) -> rusqlite::Result<bool> {
+        let [(_, first), ..] = run else {
+            return Ok(false);
+        };
+        let (target, seq) = (first.target.0, first.seq.0.cast_signed());
+        if run.len() == 1 {
+            let row = params![target, seq, first.bytes.cast_signed()];
+            return Ok(self.remove_common.execute(row)? == 1);
+        }
+        let last = seq + i64::try_from(run.len()).unwrap_or(i64::MAX) - 1;
+        let key = [i64::from(target), seq, last];
+        let bytes: u64 = run.iter().map(|(_, of_one)| of_one.bytes).sum();
+        let found = self.run.query_row(key, |row| {
+            let number = |index| row.get::<_, i64>(index).map(i64::cast_unsigned);
+            Ok((number(0)?, number(1)?))
+        })?;
+        if found != (run.len() as u64, bytes) {
+            return Ok(false);
+        }
+        self.remove_run.execute(key)?;
+        Ok(true)
     }
 
     /// Writes how an attempt ended. What the row says counts, not what the settlement remembers of it. False if it
@@ -285,9 +289,6 @@ impl<'c> Statements<'c> {
         now_ms: u64,
         backlogs: &mut Backlogs,
     ) -> rusqlite::Result<bool> {
-        if self.settle_common(settlement, now_ms, backlogs)? {
-            return Ok(true);
-        }
         let Settlement { target, seq, .. } = *settlement;
         let found = self.find(target, seq)?;
         let Some(found) = found.filter(|found| found.replay == settlement.replay) else {
@@ -383,29 +384,6 @@ impl<'c> Statements<'c> {
             }
         }
         Ok(targets)
-    }
-
-    /// The common case in half the steps: the only target of an event takes it at the first attempt. The row is
-    /// deleted only if it says all of that, and the same number of bytes; false if not.
-    fn settle_common(
-        &mut self,
-        settlement: &Settlement,
-        now_ms: u64,
-        backlogs: &mut Backlogs,
-    ) -> rusqlite::Result<bool> {
-        if !matches!(settlement.outcome, Outcome::Delivered) {
-            return Ok(false);
-        }
-        let Settlement {
-            target, seq, bytes, ..
-        } = *settlement;
-        let row = params![target.0, seq.0.cast_signed(), bytes.cast_signed()];
-        if self.remove_common.execute(row)? == 0 {
-            return Ok(false);
-        }
-        backlogs.remove(target, bytes);
-        self.finish(seq, Class::Delivered, now_ms)?;
-        Ok(true)
     }
 
     pub(super) fn postpone(

@@ -103,13 +103,16 @@ impl Drop for CloseInbox<'_> {
     }
 }
 
-/// Tells what is left, also when this thread panics: it is committed.
+/// Tells what is left before the thread is gone. When it panics the runtime's task does that: it is committed, and whoever
+/// is told may panic too, which would end the process without a word.
 struct CloseOutbox<'a>(&'a Outbox);
 
 impl Drop for CloseOutbox<'_> {
     fn drop(&mut self) {
-        self.0.tell();
         self.0.close();
+        if !std::thread::panicking() {
+            self.0.tell();
+        }
     }
 }
 
