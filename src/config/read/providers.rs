@@ -1,35 +1,11 @@
 //! `providers`: a user's own presets, in the language of those that come with the program.
 
-use super::value;
+use super::{source::KEYS_OF_A_PRESET, value};
 use crate::config::{
     presets,
     reader::{Node, did_you_mean},
 };
 use serde_yaml::Value;
-
-/// What a preset may say: everything of a source but what only one source can have, and what it starts from itself.
-const KEYS: &[&str] = &[
-    "public_url",
-    "verify",
-    "secret",
-    "secrets",
-    "params",
-    "handshake",
-    "event",
-    "max_age",
-    "dedupe",
-    "sender_timeout",
-    "sender_retries",
-    "expect_every",
-    "ack",
-    "ack_deadline",
-    "respond",
-    "forward",
-    "limits",
-    "rejects",
-    "status",
-    "sample",
-];
 
 /// A preset of the file.
 pub(super) struct OwnPreset<'a> {
@@ -46,10 +22,13 @@ pub(super) fn read<'a>(section: Option<&Node<'a>>) -> Vec<OwnPreset<'a>> {
         .into_iter()
         .filter_map(|(name, node)| {
             check_name(&name, &node);
-            node.map(KEYS)?;
+            node.map(KEYS_OF_A_PRESET)?;
             let mut value = node.value().clone();
             if let Value::Mapping(entries) = &mut value {
-                entries.retain(|key, _| key.as_str().is_some_and(|key| KEYS.contains(&key)));
+                entries.retain(|key, _| {
+                    key.as_str()
+                        .is_some_and(|key| KEYS_OF_A_PRESET.contains(&key))
+                });
             }
             Some(OwnPreset { name, node, value })
         })

@@ -17,7 +17,8 @@ use crate::config::{
 };
 use std::time::Duration;
 
-const KEYS: &[&str] = &[
+/// The first three are of one source alone: what it starts from, what it is called and where it is.
+const KEYS: [&str; 23] = [
     "provider",
     "replaces",
     "path",
@@ -42,6 +43,9 @@ const KEYS: &[&str] = &[
     "status",
     "sample",
 ];
+
+/// What a preset may say: everything of a source but that.
+pub(super) const KEYS_OF_A_PRESET: &[&str] = KEYS.split_at(3).1;
 
 /// How long a sender waits by default; what most vendors do at least.
 const SENDER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -98,7 +102,7 @@ pub(super) fn read(name: &str, node: &Node<'_>, around: &Surroundings<'_>) -> Re
         Provider::None | Provider::Unknown => node.value().clone(),
     };
     let node = node.with_value(&merged);
-    let Some(map) = node.map(KEYS) else {
+    let Some(map) = node.map(&KEYS) else {
         return reading;
     };
     reading.path = map.read_or("path", &value::PATH, reading.path);
