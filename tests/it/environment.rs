@@ -6,7 +6,6 @@ use crate::support::{
     sender::hmac_sha256_hex,
     wait_until,
 };
-use std::process::Stdio;
 
 const FIRST: &str = "canary-of-the-file-1";
 const SECOND: &str = "canary-of-the-file-2";
@@ -35,20 +34,6 @@ fn signed(secret: &str, n: usize) -> Request {
     let body = format!("{{\"n\":{n}}}");
     let mac = hmac_sha256_hex(secret, &[body.as_bytes()]);
     Request::new("/hooks/shop", body).header("X-Signature", &mac)
-}
-
-/// The exit code, and everything that was printed.
-fn ended(home: &Home, args: &[&str]) -> (Option<i32>, String) {
-    let output = home
-        .command(args)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the binary runs");
-    let text = [output.stdout, output.stderr].concat();
-    (
-        output.status.code(),
-        String::from_utf8_lossy(&text).into_owned(),
-    )
 }
 
 fn hang_up(gate: &Gate, says: &str) {
@@ -88,7 +73,7 @@ fn every_command_takes_its_variables_from_the_file() {
         &["store", "check"],
     ];
     for command in commands {
-        let (code, said) = ended(&home, &[command, &file].concat());
+        let (code, said) = home.said(&[command, &file].concat());
         assert_eq!(code, Some(0), "{command:?}: {said}");
         for secret in [FIRST, TOKEN] {
             assert!(!said.contains(secret), "{command:?}: {said}");
@@ -97,7 +82,7 @@ fn every_command_takes_its_variables_from_the_file() {
     // Without the file each of them misses something.
     let bare = self::home(&app).wrapped(&[]);
     for command in commands {
-        let (code, said) = ended(&bare, &[command, &file].concat());
+        let (code, said) = bare.said(&[command, &file].concat());
         assert_ne!(code, Some(0), "{command:?}: {said}");
     }
 }
@@ -168,7 +153,7 @@ fn a_file_that_is_wrong_is_told_with_its_lines_and_without_its_values() {
     let text = format!("SHOP_SECRET={FIRST} # why\nSHOP TOKEN={TOKEN}\n");
     std::fs::write(home.path().join("shop.env"), text).expect("a writable directory");
     for command in ["check", "run"] {
-        let (code, said) = ended(&home, &[command, "-c", "hookgate.yaml"]);
+        let (code, said) = home.said(&[command, "-c", "hookgate.yaml"]);
         assert_eq!(code, Some(78), "{said}");
         for part in [
             "shop.env:1:34: a # after a value",
@@ -180,7 +165,7 @@ fn a_file_that_is_wrong_is_told_with_its_lines_and_without_its_values() {
         assert!(!said.contains(FIRST) && !said.contains(TOKEN), "{said}");
     }
     std::fs::remove_file(home.path().join("shop.env")).expect("it is there");
-    let (code, said) = ended(&home, &["check", "-c", "hookgate.yaml"]);
+    let (code, said) = home.said(&["check", "-c", "hookgate.yaml"]);
     assert_eq!(code, Some(78), "{said}");
     assert!(
         said.contains("shop.env: the file of variables can't be read"),

@@ -1,7 +1,6 @@
 //! `providers` of a configuration: a user's own presets, for every command that knows those of the program.
 
 use crate::support::{App, gate::Home, sender::hmac_sha256_hex};
-use std::process::Stdio;
 
 const SECRET: &str = "secret-of-the-shop";
 
@@ -15,20 +14,6 @@ fn home(app: &App) -> Home {
     .env("SHOP_SECRET", SECRET)
 }
 
-/// The exit code, and everything that was printed.
-fn ended(home: &Home, args: &[&str]) -> (Option<i32>, String) {
-    let output = home
-        .command(args)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the binary runs");
-    let text = [output.stdout, output.stderr].concat();
-    (
-        output.status.code(),
-        String::from_utf8_lossy(&text).into_owned(),
-    )
-}
-
 #[test]
 fn the_gateway_send_and_explain_go_by_a_preset_of_the_file() {
     let app = App::start();
@@ -36,12 +21,8 @@ fn the_gateway_send_and_explain_go_by_a_preset_of_the_file() {
     let gate = home.start();
     let to = format!("http://{}", gate.public);
     let file = ["-c", "hookgate.yaml"];
-    let send = |more: &[&str]| {
-        ended(
-            &home,
-            &[&["send", "shop", "--to", &to], &file[..], more].concat(),
-        )
-    };
+    let send =
+        |more: &[&str]| home.said(&[&["send", "shop", "--to", &to], &file[..], more].concat());
     let (code, said) = send(&[]);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("order.paid"), "the preset's sample: {said}");
@@ -55,7 +36,7 @@ fn the_gateway_send_and_explain_go_by_a_preset_of_the_file() {
             "POST /hooks/shop HTTP/1.1\r\nHost: a\r\nX-Shop-Signature: {signature}\r\nContent-Length: 2\r\n\r\n{{}}"
         );
         std::fs::write(home.path().join("request.txt"), captured).expect("writable");
-        ended(&home, &[&["explain", "request.txt"], &file[..]].concat())
+        home.said(&[&["explain", "request.txt"], &file[..]].concat())
     };
     let (code, said) = explain(&hmac_sha256_hex(SECRET, &[b"{}"]));
     assert_eq!(code, Some(0), "{said}");
@@ -94,7 +75,7 @@ fn what_a_preset_lacks_is_told_where_it_stands() {
 fn presets_of_the_file_are_listed_with_the_others() {
     let app = App::start();
     let home = home(&app);
-    let (code, said) = ended(&home, &["providers", "-c", "hookgate.yaml"]);
+    let (code, said) = home.said(&["providers", "-c", "hookgate.yaml"]);
     assert_eq!(code, Some(0), "{said}");
     let line = said.lines().find(|line| line.starts_with("my-shop "));
     let line = line.unwrap_or_else(|| panic!("{said}"));
@@ -103,15 +84,15 @@ fn presets_of_the_file_are_listed_with_the_others() {
         said.lines().any(|line| line.starts_with("github ")),
         "{said}"
     );
-    let (_, without) = ended(&home, &["providers"]);
+    let (_, without) = home.said(&["providers"]);
     assert!(!without.contains("my-shop"), "{without}");
 
-    let (code, said) = ended(&home, &["providers", "my-shop", "-c", "hookgate.yaml"]);
+    let (code, said) = home.said(&["providers", "my-shop", "-c", "hookgate.yaml"]);
     assert_eq!(code, Some(0), "{said}");
     assert!(
         said.contains("X-Shop-Signature") && said.contains("${SHOP_SECRET}"),
         "{said}"
     );
-    let (code, said) = ended(&home, &["providers", "my-shop"]);
+    let (code, said) = home.said(&["providers", "my-shop"]);
     assert_eq!(code, Some(64), "{said}");
 }

@@ -3,7 +3,7 @@
 
 use crate::support::{App, gate::Home, tools};
 use std::collections::BTreeMap;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// One preset of each kind: JSON, a form under a signed URL, a time in the signature's list, a JWT, basic, tokens in
 /// header, query and body, a signature in the query and in the body, a re-serialised body.
@@ -42,16 +42,7 @@ fn config(app: &App) -> String {
 
 fn send(home: &Home, source: &str, to: &str, more: &[&str]) -> (Option<i32>, String) {
     let args = [&["send", source, "-c", "hookgate.yaml", "--to", to], more].concat();
-    let output = home
-        .command(&args)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the binary runs");
-    let text = [output.stdout, output.stderr].concat();
-    (
-        output.status.code(),
-        String::from_utf8_lossy(&text).into_owned(),
-    )
+    home.said(&args)
 }
 
 #[test]

@@ -75,6 +75,20 @@ impl Home {
         self.command_under(&wrapper, args)
     }
 
+    /// Runs the binary here to its end: the exit code, and everything that was printed.
+    pub(crate) fn said(&self, args: &[&str]) -> (Option<i32>, String) {
+        let output = self
+            .command(args)
+            .stdin(Stdio::null())
+            .output()
+            .expect("the binary runs");
+        let text = [output.stdout, output.stderr].concat();
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&text).into_owned(),
+        )
+    }
+
     fn command_under(&self, wrapper: &[&str], args: &[&str]) -> Command {
         let mut words = wrapper
             .iter()
