@@ -1,7 +1,7 @@
 //! Handles of every metric, made once: a series that the configuration makes known exists from the start, at 0.
 //!
 //! Each gateway has a recorder of its own, so that several can live in one process. Labels are only source,
-//! target, secret name and fixed words.
+//! target, secret name, the name of a certificate's file, and fixed words.
 
 use crate::clock;
 use metrics::{Counter, Gauge, Histogram, Unit, with_local_recorder};
@@ -377,6 +377,21 @@ impl Metrics {
         gauge.set(interval.as_secs_f64());
     }
 
+    /// `tls_certificate_expiry_timestamp_seconds{file}`: until when the certificate in a file is valid, Unix seconds; none
+    /// when it is no longer in use.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "seconds until the year 9999 fit a double"
+    )]
+    pub fn certificate_expiry(&self, file: &str, not_after: Option<u64>) {
+        let gauge = with_local_recorder(
+            &self.recorder,
+            || metrics::gauge!("hookgate_tls_certificate_expiry_timestamp_seconds", "file" => file.to_owned()),
+        );
+        // A series cannot be taken back, and NaN is below no bound.
+        gauge.set(not_after.map_or(f64::NAN, |seconds| seconds as f64));
+    }
+
     /// Handles for the refused requests that a source keeps.
     pub fn rejects(&self, source: &str) -> RejectMetrics {
         let s = source.to_owned();
@@ -498,6 +513,10 @@ impl Metrics {
             gauge!(
                 "hookgate_source_expected_interval_seconds",
                 "sources.NAME.expect_every, where it is set."
+            );
+            gauge!(
+                "hookgate_tls_certificate_expiry_timestamp_seconds",
+                "Until when the certificate in a file of listen.tls is valid, Unix time."
             );
             gauge!("hookgate_dedupe_keys", "Keys remembered.");
             counter!(

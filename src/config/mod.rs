@@ -15,6 +15,7 @@ pub mod source;
 pub mod summary;
 pub mod target;
 pub mod template;
+pub mod tls;
 pub mod verify;
 
 // From text to values, in the order in which it happens.
@@ -131,6 +132,10 @@ pub struct Limits {
     pub signatures: usize,
     /// Refused requests that are kept in a second of one client's, where a source keeps them.
     pub rejects_per_client: u32,
+    /// Of TLS handshakes.
+    pub tls: tls::TlsLimits,
+    /// Of one HTTP/2 connection.
+    pub http2: tls::Http2Limits,
 }
 
 /// How a stop goes.

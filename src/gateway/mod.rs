@@ -455,6 +455,8 @@ fn connections(config: &Config) -> server::Settings {
         headers: limits.headers,
         header_timeout: limits.header_timeout,
         idle_timeout: limits.idle_timeout,
+        tls: None,
+        http2: None,
     }
 }
 

@@ -1,8 +1,11 @@
 //! One connection of the server, from accept to close: it ends in time, its last answer reaches the peer, and no
-//! byte of a body is ever taken for a request.
+//! byte of a body is ever taken for a request. What is here speaks HTTP/1; `http2` does the same for HTTP/2.
 
+use super::begin::{self, Begun};
 use super::deadlines::{Deadline, Facts, Wait, Watched};
+use super::http2;
 use super::server::{House, Peer, Refusal};
+use super::stream::Stream;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
 use http_body::Body;
@@ -16,9 +19,10 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tower::{BoxError, Service, ServiceExt};
 
 /// Bytes that a closing connection reads and drops, so that what the peer still sends does not reset the
@@ -40,13 +44,42 @@ enum Event {
 }
 
 /// Serves one connection until it is closed.
-pub(super) async fn run<S, R>(stream: TcpStream, peer: SocketAddr, service: S, house: Arc<House>)
+pub(super) async fn run<S, R>(socket: TcpStream, peer: SocketAddr, service: S, house: Arc<House>)
 where
+    S: Service<Request<Incoming>, Response = Response<R>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send + 'static,
+    R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    let begun = if begin::is_needed(&house) {
+        // On the heap like what follows, since every connection's task would have to hold it otherwise.
+        Box::pin(begin::begin(socket, peer, &house)).await
+    } else {
+        Some(Begun::Http1(Stream::plain(socket), Instant::now()))
+    };
+    match begun {
+        None => {}
+        Some(Begun::Http1(stream, since)) => http1(stream, since, peer, service, house).await,
+        Some(Begun::Http2(stream)) => Box::pin(http2::run(stream, peer, service, house)).await,
+    }
+}
+
+/// Serves HTTP/1. The first head has its time since `since`.
+async fn http1<S, R>(
+    stream: Stream,
+    since: Instant,
+    peer: SocketAddr,
+    service: S,
+    house: Arc<House>,
+) where
     S: Service<Request<Incoming>, Response = Response<R>, Error = Infallible> + Clone,
     R: Body<Data = Bytes, Error: Into<BoxError>> + 'static,
 {
     let facts = Arc::new(Facts::default());
-    let mut deadline = Deadline::new(house.header_timeout, house.idle_timeout);
+    let mut deadline = Deadline::new(since, house.header_timeout, house.idle_timeout);
     let handler = service_fn(|mut request: Request<Incoming>| {
         facts.called();
         request.extensions_mut().insert(Peer(peer));
@@ -54,7 +87,7 @@ where
         answer(service.clone(), request, facts, house)
     });
     let io = TokioIo::new(Watched::new(stream, Arc::clone(&facts)));
-    let mut connection = house.http.serve_connection(io, handler);
+    let mut connection = house.http1.serve_connection(io, handler);
     let mut drain = pin!(house.stage.drained());
     let mut listening = false;
     let mut drained = false;
@@ -92,7 +125,7 @@ where
                 }
                 let last_words = match &ended {
                     // hyper leaves this one to whoever could speak HTTP/2.
-                    Err(error) if error.is_parse_version_h2() => last_words(Refusal::Malformed),
+                    Err(error) if error.is_parse_version_h2() => Refusal::Malformed.last_words(),
                     _ => Vec::new(),
                 };
                 if !last_words.is_empty() || (!facts.ended() && !nothing_unread) {
@@ -108,16 +141,21 @@ where
                     tracing::debug!(%peer, "head was not whole in time");
                     house.refusals.refused(Refusal::Timeout);
                     let stream = parts.io.into_inner().into_stream();
-                    close(stream, &last_words(Refusal::Timeout)).await;
+                    close(stream, &Refusal::Timeout.last_words()).await;
                     return;
                 }
                 if wait == Wait::Head || !deadline.grant_idle_timeout() {
+                    parts.io.into_inner().into_stream().hang_up();
                     return;
                 }
                 // It held nothing, so it can be put together again.
-                connection = house.http.serve_connection(parts.io, parts.service);
+                connection = house.http1.serve_connection(parts.io, parts.service);
             }
-            Event::Due(_) => return,
+            Event::Due(_) => {
+                let stream = connection.into_parts().io.into_inner().into_stream();
+                stream.hang_up();
+                return;
+            }
         }
     }
 }
@@ -158,25 +196,8 @@ fn refusal(error: &hyper::Error) -> Option<Refusal> {
     }
 }
 
-/// The answer to what is no whole head, where hyper cannot send one.
-fn last_words(refusal: Refusal) -> Vec<u8> {
-    let body = match refusal {
-        Refusal::Malformed => r#"{"error":"malformed request"}"#,
-        Refusal::TooLarge => r#"{"error":"headers too large"}"#,
-        Refusal::Timeout => r#"{"error":"request timeout"}"#,
-    };
-    format!(
-        "HTTP/1.1 {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
-         connection: close\r\ndate: {}\r\n\r\n{body}",
-        refusal.status(),
-        body.len(),
-        httpdate::fmt_http_date(SystemTime::now()),
-    )
-    .into_bytes()
-}
-
 /// Writes `last_words`, ends our side, and lingers: reads and drops what the peer still sends.
-async fn close(stream: TcpStream, last_words: &[u8]) {
+pub(super) async fn close(stream: Stream, last_words: &[u8]) {
     match tokio::time::timeout(LINGER, linger(stream, last_words)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::trace!(%error, "peer was gone before the connection was closed"),
@@ -184,7 +205,7 @@ async fn close(stream: TcpStream, last_words: &[u8]) {
     }
 }
 
-async fn linger(mut stream: TcpStream, last_words: &[u8]) -> io::Result<()> {
+async fn linger(mut stream: Stream, last_words: &[u8]) -> io::Result<()> {
     stream.write_all(last_words).await?;
     stream.shutdown().await?;
     // On the heap, since every connection's task would have to hold it otherwise.

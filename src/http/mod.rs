@@ -1,12 +1,19 @@
-//! HTTP/1.1 on both sides, without any webhook word in it: a server with a deadline for every phase of a
-//! connection, a strict reading of requests, bodies within a budget, and a client for one origin.
+//! HTTP on both sides, without any webhook word in it: a server (HTTP/1.1, and HTTP/2 where it is asked for, with TLS or
+//! without) with a deadline for every phase of a connection, a strict reading of requests, bodies within a budget, and a
+//! client for one origin.
 
+mod begin;
 pub mod body;
 pub mod client;
 mod connection;
 mod deadlines;
+mod http2;
 pub mod server;
+mod stream;
 pub mod strict;
+mod tls;
+
+pub use tls::Tls;
 
 use bytes::Bytes;
 use http_body_util::Full;

@@ -3,6 +3,8 @@
 //! Every connection is a task of the loop's own set, so that none is left when [`serve`] returns.
 
 use super::connection;
+use super::tls::Tls;
+use crate::config::tls::Http2Limits;
 use crate::shutdown::{Listener as Stop, Phase};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -13,7 +15,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use std::{fmt, io};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -45,6 +47,10 @@ pub struct Settings {
     pub header_timeout: Duration,
     /// Between two requests: then close. Also how long an answer may wait for a sender that does not read.
     pub idle_timeout: Duration,
+    /// TLS, and nothing else; none: plain.
+    pub tls: Option<Arc<Tls>>,
+    /// HTTP/2 beside HTTP/1: with TLS where the client chooses it (ALPN), without where it begins with the preface.
+    pub http2: Option<Http2Limits>,
 }
 
 /// The other end of a connection, in every request's extensions.
@@ -54,7 +60,7 @@ pub struct Peer(pub SocketAddr);
 /// Why a connection has answered by itself: no head came whole, so that the service was not asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// What came is not HTTP/1.
+    /// What came is not HTTP.
     Malformed,
     /// The head is over one of its limits.
     TooLarge,
@@ -70,6 +76,28 @@ impl Refusal {
             Self::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
         }
+    }
+
+    /// The same in JSON.
+    pub(super) fn body(self) -> &'static str {
+        match self {
+            Self::Malformed => r#"{"error":"malformed request"}"#,
+            Self::TooLarge => r#"{"error":"headers too large"}"#,
+            Self::Timeout => r#"{"error":"request timeout"}"#,
+        }
+    }
+
+    /// The whole answer to what is no whole head of HTTP/1, where hyper cannot send one.
+    pub(super) fn last_words(self) -> Vec<u8> {
+        let body = self.body();
+        format!(
+            "HTTP/1.1 {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+             connection: close\r\ndate: {}\r\n\r\n{body}",
+            self.status(),
+            body.len(),
+            httpdate::fmt_http_date(SystemTime::now()),
+        )
+        .into_bytes()
     }
 }
 
@@ -87,7 +115,11 @@ impl Refusals for () {
 /// What all connections of one server share.
 #[derive(Debug)]
 pub(super) struct House {
-    pub(super) http: http1::Builder,
+    pub(super) http1: http1::Builder,
+    pub(super) http2: Option<Http2Limits>,
+    pub(super) tls: Option<Arc<Tls>>,
+    pub(super) header_bytes: usize,
+    pub(super) headers: usize,
     pub(super) header_timeout: Duration,
     pub(super) idle_timeout: Duration,
     pub(super) stage: Stage,
@@ -107,7 +139,11 @@ impl House {
             http.max_headers(settings.headers);
         }
         Self {
-            http,
+            http1: http,
+            http2: settings.http2,
+            tls: settings.tls.clone(),
+            header_bytes: settings.header_bytes,
+            headers: settings.headers,
             header_timeout: settings.header_timeout,
             idle_timeout: settings.idle_timeout,
             stage: Stage::default(),

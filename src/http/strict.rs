@@ -12,6 +12,9 @@ pub enum Malformed {
     /// RFC 9112 3.2: exactly one valid Host in HTTP/1.1, at most one in HTTP/1.0.
     #[error("request needs exactly one Host header")]
     Host,
+    /// RFC 9113 8.3.1: a Host beside another `:authority`.
+    #[error("Host and :authority differ")]
+    Authority,
     /// RFC 9112 6.1: only `chunked` is known, once, and not in HTTP/1.0.
     #[error("unknown transfer coding")]
     TransferCoding,
@@ -54,7 +57,19 @@ fn check_target<B>(head: &Request<B>) -> Result<(), Malformed> {
 fn check_host<B>(head: &Request<B>) -> Result<(), Malformed> {
     let mut hosts = head.headers().get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
-        (Some(host), None) if is_host(host.as_bytes()) => Ok(()),
+        (Some(host), None) if is_host(host.as_bytes()) => {
+            // In HTTP/1 the target goes before the Host (RFC 9112 3.2.2).
+            let authority = head.uri().authority();
+            let differs = authority.is_some_and(|authority| {
+                let authority = authority.as_str().as_bytes();
+                !authority.eq_ignore_ascii_case(host.as_bytes())
+            });
+            if differs && head.version() == Version::HTTP_2 {
+                Err(Malformed::Authority)
+            } else {
+                Ok(())
+            }
+        }
         (None, None) if head.version() < Version::HTTP_11 => Ok(()),
         _ => Err(Malformed::Host),
     }
@@ -190,6 +205,32 @@ mod tests {
             "a\tb",
         ] {
             assert!(!is_host(invalid.as_bytes()), "{invalid}");
+        }
+    }
+
+    #[test]
+    fn a_host_beside_an_authority() {
+        let target = "https://example.com/a";
+        for (version, hosts, expected) in [
+            (Version::HTTP_2, &["example.com"][..], Ok(())),
+            (Version::HTTP_2, &["EXAMPLE.com"], Ok(())),
+            (Version::HTTP_2, &["example.org"], Err(Malformed::Authority)),
+            (
+                Version::HTTP_2,
+                &["example.com:443"],
+                Err(Malformed::Authority),
+            ),
+            (Version::HTTP_2, &[], Err(Malformed::Host)),
+            (
+                Version::HTTP_2,
+                &["example.com", "example.com"],
+                Err(Malformed::Host),
+            ),
+            (Version::HTTP_11, &["example.org"], Ok(())),
+        ] {
+            let headers: Vec<(&str, &str)> = hosts.iter().map(|host| ("host", *host)).collect();
+            let head = head("POST", target, version, &headers);
+            assert_eq!(check(&head), expected, "{version:?} {hosts:?}");
         }
     }
 

@@ -1,8 +1,10 @@
 //! The sections about the gateway itself: where it listens, what it keeps, its bounds, its end.
 
+use super::http2;
 use crate::config::{
     Admin, Limits, Secret, Shutdown, Store,
     reader::{Map, Node},
+    tls::{Http2Limits, TlsLimits},
     value::{
         self, ATTEMPTS, DURATION, DURATION_OR_ZERO, SIZE, SIZE_OR_ZERO, count_kind, size_text,
     },
@@ -141,6 +143,8 @@ pub(super) fn limits(section: Option<&Node<'_>>) -> Limits {
         dedupe_keys: 1_000_000,
         signatures: 16,
         rejects_per_client: 10,
+        tls: TlsLimits::default(),
+        http2: Http2Limits::default(),
     };
     let keys = &[
         "body",
@@ -154,6 +158,8 @@ pub(super) fn limits(section: Option<&Node<'_>>) -> Limits {
         "dedupe_keys",
         "signatures",
         "rejects_per_client",
+        "tls",
+        "http2",
     ];
     let Some(map) = below(section, keys) else {
         return limits;
@@ -187,6 +193,8 @@ pub(super) fn limits(section: Option<&Node<'_>>) -> Limits {
     if let Some(per_client) = per_client.and_then(|count| u32::try_from(count).ok()) {
         limits.rejects_per_client = per_client;
     }
+    limits.tls = http2::tls_limits(map.get("tls").as_ref());
+    limits.http2 = http2::http2_limits(map.get("http2").as_ref());
     if map.get("body").is_none() && limits.in_flight_bytes < limits.body_bytes {
         map.node().problem_at_key(format!(
             "in_flight_bytes is {}, less than one body, which may have {}; raise it or lower body",

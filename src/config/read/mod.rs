@@ -7,6 +7,7 @@ mod event;
 mod fit;
 mod general;
 mod handshake;
+mod http2;
 mod params;
 mod providers;
 mod rejects;
@@ -19,6 +20,7 @@ mod secrets;
 mod sign;
 mod source;
 mod target;
+mod tls;
 
 pub use fit::takes;
 

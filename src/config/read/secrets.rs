@@ -242,7 +242,8 @@ fn file_contents(node: &Node<'_>) -> Option<(Vec<u8>, bool)> {
     Some((secret.to_vec(), false))
 }
 
-fn read_bounded(path: &str) -> io::Result<zeroize::Zeroizing<Vec<u8>>> {
+/// Reads a file of secrets or keys, if it is not too large to be one.
+pub(super) fn read_bounded(path: &str) -> io::Result<zeroize::Zeroizing<Vec<u8>>> {
     let mut contents = zeroize::Zeroizing::new(Vec::new());
     File::open(path)?
         .take(SECRET_BYTES_MAX + 1)

@@ -36,6 +36,8 @@ fn settings() -> Settings {
         headers: 20,
         header_timeout: PATIENCE * 2,
         idle_timeout: PATIENCE * 2,
+        tls: None,
+        http2: None,
     }
 }
 
