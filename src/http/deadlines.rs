@@ -5,6 +5,7 @@
 //! when a request is being handled. [`Deadline`] reads them after every step of hyper and keeps one timer,
 //! which is set anew only when it fires too early or would fire too late: not once a request.
 
+use super::socket::Socket;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,7 +13,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 /// What a connection waits for.
@@ -175,18 +175,18 @@ impl Deadline {
 /// A socket that notes what passes through it.
 #[derive(Debug)]
 pub(super) struct Watched {
-    stream: TcpStream,
+    stream: Socket,
     facts: Arc<Facts>,
 }
 
 impl Watched {
     /// Notes into `facts` what passes through `stream`.
-    pub(super) fn new(stream: TcpStream, facts: Arc<Facts>) -> Self {
+    pub(super) fn new(stream: Socket, facts: Arc<Facts>) -> Self {
         Self { stream, facts }
     }
 
     /// The socket itself.
-    pub(super) fn into_stream(self) -> TcpStream {
+    pub(super) fn into_stream(self) -> Socket {
         self.stream
     }
 

@@ -5,7 +5,9 @@ pub mod body;
 pub mod client;
 mod connection;
 mod deadlines;
+pub mod listen;
 pub mod server;
+mod socket;
 pub mod strict;
 
 use bytes::Bytes;
