@@ -158,7 +158,7 @@ async fn serve(config: Config, origin: Origin, named: origin::ConfigFile) -> Res
     let gateway = Gateway::open(config).await.map_err(not_opened)?;
     let renewing = tokio::spawn(renew(hangups, gateway.secrets(), origin, named));
     tracing::info!(
-        listen = %gateway.public_addr(),
+        listen = gateway.public_places(),
         admin = %gateway.admin_addr(),
         sources,
         version = env!("CARGO_PKG_VERSION"),
@@ -182,7 +182,7 @@ fn names(config: &Config) -> String {
 pub(super) fn not_opened(error: OpenError) -> Failure {
     match error {
         OpenError::Store(_) => Failure::Store(error.into()),
-        OpenError::Bind { .. } => Failure::Failed(error.into()),
+        OpenError::Bind(_) => Failure::Failed(error.into()),
     }
 }
 
@@ -289,6 +289,7 @@ fn name(kind: SignalKind) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::listen::BindError;
     use std::io;
 
     #[test]
@@ -300,10 +301,10 @@ mod tests {
 
     #[test]
     fn an_address_that_is_taken_is_no_trouble_of_the_store() {
-        let taken = OpenError::Bind {
-            address: SocketAddr::from(([127, 0, 0, 1], 8080)),
+        let taken = OpenError::Bind(BindError::System {
+            place: "127.0.0.1:8080".to_owned(),
             source: io::ErrorKind::AddrInUse.into(),
-        };
+        });
         assert!(matches!(not_opened(taken), Failure::Failed(_)));
         let locked = OpenError::Store(crate::store::OpenError::Locked {
             path: "data".into(),

@@ -17,6 +17,7 @@ use crate::dedupe::{Dedupe, Kind, Restored, Windows};
 use crate::deliver::Deliver;
 use crate::event::{Seq, SourceId, TargetId};
 use crate::extract::KeyExpr;
+use crate::http::listen::{self, BindError, Handed, Listening};
 use crate::http::server;
 use crate::metrics::{Metrics, ProcessMetrics};
 use crate::receive::{Learned, Receive, Source, service};
@@ -32,7 +33,6 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tower::service_fn;
@@ -57,13 +57,8 @@ pub enum OpenError {
     #[error("cannot open the store")]
     Store(#[from] store::OpenError),
     /// A listener.
-    #[error("cannot listen on {address}")]
-    Bind {
-        /// As configured.
-        address: SocketAddr,
-        /// Why.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Bind(#[from] BindError),
 }
 
 /// The store failed: what was acknowledged is safe, nothing more can be.
@@ -74,7 +69,7 @@ pub struct Poisoned;
 /// A gateway with its store open and its listeners bound.
 pub struct Gateway {
     config: Config,
-    public: TcpListener,
+    public: Vec<Listening>,
     admin_addr: SocketAddr,
     admin_task: JoinHandle<()>,
     readiness: Readiness,
@@ -86,14 +81,14 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Opens the store and binds both listeners. The admin side answers from the start (unready); senders are
+    /// Opens the store and binds all listeners. The admin side answers from the start (unready); senders are
     /// served by [`Self::run`].
     pub async fn open(mut config: Config) -> Result<Self, OpenError> {
         let metrics = Metrics::new();
         let readiness = Readiness::default();
         let shutdown = Shutdown::default();
-        let admin = bind(config.admin.listen).await?;
-        let admin_addr = address(&admin, config.admin.listen)?;
+        let admin = Listening::tcp(config.admin.listen).await?;
+        let admin_addr = admin.address().unwrap_or(config.admin.listen);
         let token = config.admin.token.take();
         let api = Arc::new(Api::new(token.as_ref(), admin_addr));
         let admin_task = serve_admin(
@@ -178,7 +173,12 @@ impl Gateway {
         );
         store.forget(forgotten);
         // After the store: what is read back from the page cache is made durable before anybody can be answered.
-        let public = bind(config.listen).await?;
+        let mut handed = Handed::of_process();
+        let public = listen::bind(&config.listeners, &mut handed).await?;
+        if !handed.left().is_empty() {
+            let names = handed.left().join(", ");
+            tracing::warn!(names, "sockets were handed over on which nothing listens");
+        }
         deliver.start(store.clone(), shutdown.listen());
         let receive = Arc::new(Receive {
             sources: receive_sources,
@@ -238,9 +238,15 @@ impl Gateway {
         })
     }
 
-    /// Where senders connect.
-    pub fn public_addr(&self) -> SocketAddr {
-        self.public.local_addr().unwrap_or(self.config.listen)
+    /// The first address at which senders connect; none if they come by other ways only.
+    pub fn public_addr(&self) -> Option<SocketAddr> {
+        self.public.iter().find_map(Listening::address)
+    }
+
+    /// Every place where senders connect, for people.
+    pub fn public_places(&self) -> String {
+        let places: Vec<String> = self.public.iter().map(Listening::place).collect();
+        places.join(", ")
     }
 
     /// What renews its secrets while it runs.
@@ -338,18 +344,6 @@ const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_secs(1);
 /// write-ahead log.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, OpenError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| OpenError::Bind { address, source })
-}
-
-fn address(listener: &TcpListener, address: SocketAddr) -> Result<SocketAddr, OpenError> {
-    listener
-        .local_addr()
-        .map_err(|source| OpenError::Bind { address, source })
-}
-
 /// Opens the store and fills the memory of keys from it, off the runtime's threads.
 /// The third value is what it does not remember any more, and the store need not either.
 async fn open_store(config: Config) -> Result<(Opened, Arc<Dedupe>, Vec<(Seq, Kind)>), OpenError> {
@@ -413,7 +407,7 @@ async fn open_store(config: Config) -> Result<(Opened, Arc<Dedupe>, Vec<(Seq, Ki
 }
 
 fn serve_admin(
-    listener: TcpListener,
+    listener: Listening,
     admin: Admin,
     config: &Config,
     shutdown: &Shutdown,
@@ -432,7 +426,7 @@ fn serve_admin(
     let mut stop = shutdown.listen();
     let until_over = Shutdown::default();
     let serve = server::serve(
-        listener,
+        vec![listener],
         service,
         settings,
         metrics::Gauge::noop(),

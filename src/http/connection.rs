@@ -4,7 +4,9 @@
 use super::begin::{self, Begun};
 use super::deadlines::{Deadline, Facts, Wait, Watched};
 use super::http2;
+use super::listen::Terms;
 use super::server::{House, Peer, Refusal};
+use super::socket::Socket;
 use super::stream::Stream;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
@@ -15,13 +17,11 @@ use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tower::{BoxError, Service, ServiceExt};
 
@@ -44,8 +44,13 @@ enum Event {
 }
 
 /// Serves one connection until it is closed.
-pub(super) async fn run<S, R>(socket: TcpStream, peer: SocketAddr, service: S, house: Arc<House>)
-where
+pub(super) async fn run<S, R>(
+    socket: Socket,
+    peer: Peer,
+    terms: Arc<Terms>,
+    service: S,
+    house: Arc<House>,
+) where
     S: Service<Request<Incoming>, Response = Response<R>, Error = Infallible>
         + Clone
         + Send
@@ -54,9 +59,15 @@ where
     S::Future: Send + 'static,
     R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    let begun = if begin::is_needed(&house) {
+    if let Some(peers) = &terms.proxy_protocol
+        && !peers.contains(peer.client())
+    {
+        house.refusals.refused(Refusal::Malformed);
+        return;
+    }
+    let begun = if begin::is_needed(&terms) {
         // On the heap like what follows, since every connection's task would have to hold it otherwise.
-        Box::pin(begin::begin(socket, peer, &house)).await
+        Box::pin(begin::begin(socket, peer, &terms, &house)).await
     } else {
         Some(Begun::Http1(Stream::plain(socket), Instant::now()))
     };
@@ -71,7 +82,7 @@ where
 async fn http1<S, R>(
     stream: Stream,
     since: Instant,
-    peer: SocketAddr,
+    peer: Peer,
     service: S,
     house: Arc<House>,
 ) where
@@ -82,7 +93,7 @@ async fn http1<S, R>(
     let mut deadline = Deadline::new(since, house.header_timeout, house.idle_timeout);
     let handler = service_fn(|mut request: Request<Incoming>| {
         facts.called();
-        request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(peer);
         let (facts, house) = (Arc::clone(&facts), Arc::clone(&house));
         answer(service.clone(), request, facts, house)
     });
