@@ -1,18 +1,23 @@
 //! Where senders connect, and what is spoken there.
 
+use super::tls::Tls;
 use crate::network::Networks;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// One place where senders connect.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Listener {
     /// Where.
     pub place: Place,
     /// Each connection begins with a PROXY protocol header, and only these may connect; none is expected where this is
     /// `None`.
     pub proxy_protocol: Option<Networks>,
+    /// TLS, and nothing else; plain where it is `None`.
+    pub tls: Option<Tls>,
+    /// HTTP/2 beside HTTP/1.
+    pub http2: bool,
 }
 
 /// Something that connections come from.
@@ -38,13 +43,17 @@ impl Listener {
         Self {
             place,
             proxy_protocol: None,
+            tls: None,
+            http2: false,
         }
     }
 
     /// Where this machine's own senders can speak plain HTTP; an address may be that of every interface, a port 0.
     pub fn plain_address(&self) -> Option<SocketAddr> {
         match self.place {
-            Place::Tcp(address) if self.proxy_protocol.is_none() => Some(address),
+            Place::Tcp(address) if self.proxy_protocol.is_none() && self.tls.is_none() => {
+                Some(address)
+            }
             _ => None,
         }
     }
@@ -71,6 +80,12 @@ impl fmt::Display for Listener {
         }
         if let Some(peers) = &self.proxy_protocol {
             write!(f, ", PROXY protocol from {peers}")?;
+        }
+        if let Some(tls) = &self.tls {
+            tls.fmt(f)?;
+        }
+        if self.http2 {
+            f.write_str(", HTTP/2")?;
         }
         Ok(())
     }

@@ -22,6 +22,27 @@ pub struct Tls {
     pub min_version: Version,
 }
 
+/// How a listener's line goes on in the summary.
+impl fmt::Display for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let since = match self.min_version {
+            Version::Tls12 => "1.2",
+            Version::Tls13 => "1.3",
+        };
+        write!(f, ", TLS {since} and later")?;
+        for certificate in &self.certificates {
+            let names = certificate.names.join(" ");
+            let names = if names.is_empty() { "no name" } else { &names };
+            write!(f, ", {} for {names}", certificate.file)?;
+        }
+        match &self.clients {
+            None => Ok(()),
+            Some(clients) if clients.required => f.write_str(", client certificates required"),
+            Some(_) => f.write_str(", client certificates optional"),
+        }
+    }
+}
+
 /// Whose certificates clients may show.
 #[derive(Clone, Debug)]
 pub struct Clients {

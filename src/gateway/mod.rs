@@ -1,5 +1,6 @@
 //! The whole wiring on one page: open, build, serve, drain.
 
+mod certificates;
 mod prepare;
 mod renew;
 #[cfg(test)]
@@ -17,12 +18,13 @@ use crate::dedupe::{Dedupe, Kind, Restored, Windows};
 use crate::deliver::Deliver;
 use crate::event::{Seq, SourceId, TargetId};
 use crate::extract::KeyExpr;
-use crate::http::listen::{self, BindError, Handed, Listening};
+use crate::http::listen::{self, BindError, Handed, Listening, Terms};
 use crate::http::server;
 use crate::metrics::{Metrics, ProcessMetrics};
 use crate::receive::{Learned, Receive, Source, service};
 use crate::shutdown::{Phase, Shutdown, persevere};
 use crate::store::{self, Judge, OpenSettings, Opened, RejectSettings, RejectSource, Store};
+use certificates::Certificates;
 use http::Request;
 use prepare::{
     give_up_after, numbers, seconds, secret_headers, setups, source_facts, source_metrics,
@@ -76,6 +78,7 @@ pub struct Gateway {
     shutdown: Shutdown,
     store: Store,
     receive: Arc<Receive>,
+    certificates: Arc<Certificates>,
     upkeep: Upkeep,
     process: ProcessMetrics,
 }
@@ -174,7 +177,12 @@ impl Gateway {
         store.forget(forgotten);
         // After the store: what is read back from the page cache is made durable before anybody can be answered.
         let mut handed = Handed::of_process();
-        let public = listen::bind(&config.listeners, &mut handed).await?;
+        let terms = config.listeners.iter();
+        let terms: Vec<Arc<Terms>> = terms
+            .map(|listener| Arc::new(Terms::new(listener, config.limits.tls)))
+            .collect();
+        let public = listen::bind(&config.listeners, &terms, &mut handed).await?;
+        let certificates = Arc::new(Certificates::new(&config, &terms, &metrics));
         if !handed.left().is_empty() {
             let names = handed.left().join(", ");
             tracing::warn!(names, "sockets were handed over on which nothing listens");
@@ -233,6 +241,7 @@ impl Gateway {
             shutdown,
             store,
             receive,
+            certificates,
             upkeep,
             process,
         })
@@ -249,9 +258,14 @@ impl Gateway {
         places.join(", ")
     }
 
-    /// What renews its secrets while it runs.
+    /// What renews its secrets and certificates while it runs.
     pub fn secrets(&self) -> Secrets {
-        Secrets::new(Arc::clone(&self.receive), self.process.clone())
+        let certificates = Arc::clone(&self.certificates);
+        Secrets::new(
+            Arc::clone(&self.receive),
+            certificates,
+            self.process.clone(),
+        )
     }
 
     /// Where operators connect.
@@ -449,8 +463,7 @@ fn connections(config: &Config) -> server::Settings {
         headers: limits.headers,
         header_timeout: limits.header_timeout,
         idle_timeout: limits.idle_timeout,
-        tls: None,
-        http2: None,
+        http2: limits.http2,
     }
 }
 

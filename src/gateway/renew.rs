@@ -1,5 +1,6 @@
-//! New secrets for a running gateway: all of them or none, without a request in between that meets half.
+//! New secrets and certificates for a running gateway: all of them or none, without a request in between that meets half.
 
+use super::certificates::Certificates;
 use super::prepare::{seconds, secret_headers};
 use crate::clock;
 use crate::config::Config;
@@ -8,16 +9,25 @@ use crate::receive::Receive;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
-/// Renews the secrets of a gateway.
+/// Renews the secrets and the certificates of a gateway.
 #[derive(Clone)]
 pub struct Secrets {
     receive: Arc<Receive>,
+    certificates: Arc<Certificates>,
     process: ProcessMetrics,
 }
 
 impl Secrets {
-    pub(super) fn new(receive: Arc<Receive>, process: ProcessMetrics) -> Self {
-        Self { receive, process }
+    pub(super) fn new(
+        receive: Arc<Receive>,
+        certificates: Arc<Certificates>,
+        process: ProcessMetrics,
+    ) -> Self {
+        Self {
+            receive,
+            certificates,
+            process,
+        }
     }
 
     /// Waits until a handshake has brought one. It is to be told when it is in use; dropped, what is returned says that
@@ -26,7 +36,7 @@ impl Secrets {
         self.receive.learned.rung().await
     }
 
-    /// Uses the secrets of `config`, which is the running configuration with what its files hold now.
+    /// Uses the secrets and certificates of `config`, which is the running configuration with what its files hold now.
     pub fn renew(&self, config: &Config) {
         for source in &config.sources {
             if let Some(running) = self.receive.sources.get(&source.path) {
@@ -34,6 +44,7 @@ impl Secrets {
             }
         }
         self.receive.deliver.renew(secret_headers(&config.sources));
+        self.certificates.renew(config);
         self.process.reload_successful.set(1.0);
         self.process.last_reload.set(seconds(clock::wall_ms()));
     }

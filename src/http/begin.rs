@@ -2,13 +2,13 @@
 
 use super::connection::close;
 use super::http2::PREFACE;
-use super::server::{House, Refusal};
+use super::listen::Terms;
+use super::server::{House, Peer, Refusal};
+use super::socket::Socket;
 use super::stream::Stream;
 use super::tls::{NoSession, Tls, speaks_http2};
 use bytes::BytesMut;
-use std::net::SocketAddr;
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 /// What is spoken over a connection.
@@ -24,10 +24,15 @@ pub(super) enum Begun {
 const NOT_TLS: &str = "this port speaks TLS; begin the URL with https://\n";
 
 /// Finds out what is spoken. None: the connection is closed.
-pub(super) async fn begin(socket: TcpStream, peer: SocketAddr, house: &House) -> Option<Begun> {
+pub(super) async fn begin(
+    socket: Socket,
+    peer: Peer,
+    terms: &Terms,
+    house: &House,
+) -> Option<Begun> {
     let drained = house.stage.drained();
     let begun = async {
-        if let Some(tls) = &house.tls {
+        if let Some(tls) = &terms.tls {
             secure(tls, socket, peer).await
         } else {
             sniff(socket, house).await
@@ -42,11 +47,11 @@ pub(super) async fn begin(socket: TcpStream, peer: SocketAddr, house: &House) ->
 }
 
 /// Whether anything has to be found out.
-pub(super) fn is_needed(house: &House) -> bool {
-    house.tls.is_some() || house.http2.is_some()
+pub(super) fn is_needed(terms: &Terms) -> bool {
+    terms.tls.is_some() || terms.http2
 }
 
-async fn secure(tls: &Tls, socket: TcpStream, peer: SocketAddr) -> Option<Begun> {
+async fn secure(tls: &Tls, socket: Socket, peer: Peer) -> Option<Begun> {
     match tls.accept(socket).await {
         Ok(session) => {
             let http2 = speaks_http2(&session);
@@ -86,7 +91,7 @@ fn not_tls() -> Vec<u8> {
 }
 
 /// Reads as much as tells HTTP/2's preface from a request of HTTP/1.
-async fn sniff(mut socket: TcpStream, house: &House) -> Option<Begun> {
+async fn sniff(mut socket: Socket, house: &House) -> Option<Begun> {
     let since = Instant::now();
     let deadline = since + house.header_timeout;
     let mut seen = BytesMut::with_capacity(PREFACE.len());

@@ -79,13 +79,8 @@ pub(super) async fn run<S, R>(
 }
 
 /// Serves HTTP/1. The first head has its time since `since`.
-async fn http1<S, R>(
-    stream: Stream,
-    since: Instant,
-    peer: Peer,
-    service: S,
-    house: Arc<House>,
-) where
+async fn http1<S, R>(stream: Stream, since: Instant, peer: Peer, service: S, house: Arc<House>)
+where
     S: Service<Request<Incoming>, Response = Response<R>, Error = Infallible> + Clone,
     R: Body<Data = Bytes, Error: Into<BoxError>> + 'static,
 {

@@ -16,23 +16,21 @@ pub(super) use frames::PREFACE;
 use super::connection::close;
 use super::server::{House, Peer, Refusal};
 use super::stream::Stream;
-use crate::config::tls::Http2Limits;
 use bytes::Bytes;
 use frames::{Frames, Reason};
 use http::{HeaderValue, Request, Response, header};
-use http_body::Body;
-use http_body_util::{BodyExt, Either, Full};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use ledger::{Deadline, Ledger};
+use ledger::{Deadline, Ledger, Sending};
 use parking_lot::Mutex;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
@@ -57,7 +55,7 @@ enum Event {
 }
 
 /// Serves one connection until it is closed.
-pub(super) async fn run<S, R>(stream: Stream, peer: SocketAddr, service: S, house: Arc<House>)
+pub(super) async fn run<S, R>(stream: Stream, peer: Peer, service: S, house: Arc<House>)
 where
     S: Service<Request<Incoming>, Response = Response<R>, Error = Infallible>
         + Clone
@@ -67,10 +65,9 @@ where
     S::Future: Send + 'static,
     R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    let limits = house.http2.unwrap_or_default();
-    let ledger = Ledger::new(&limits);
+    let ledger = Ledger::new(&house.http2);
     let mut watched = Watched::new(stream, Arc::clone(&ledger));
-    let end = converse(&mut watched, peer, service, &house, &limits, ledger).await;
+    let end = converse(&mut watched, peer, service, &house, ledger).await;
     if watched.ended {
         return;
     }
@@ -84,10 +81,9 @@ where
 /// Lets hyper serve until there is nothing more to do; what the peer has to be told, if hyper has not told it.
 async fn converse<S, R>(
     watched: &mut Watched,
-    peer: SocketAddr,
+    peer: Peer,
     service: S,
     house: &Arc<House>,
-    limits: &Http2Limits,
     ledger: Arc<Ledger>,
 ) -> Option<Reason>
 where
@@ -101,23 +97,18 @@ where
 {
     let handler = service_fn(|mut request: Request<Incoming>| {
         let handling = ledger.began();
-        request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(peer);
         let service = service.clone();
         let house = Arc::clone(house);
         async move {
             let answer = answer(service, request, &house).await;
             let sending = handling.answered();
-            Ok::<_, Infallible>(answer.map(|body| {
-                body.map_frame(move |frame| {
-                    sending.went_on();
-                    frame
-                })
-            }))
+            Ok::<_, Infallible>(answer.map(|body| Noted::new(body, sending)))
         }
     });
     // Its tasks end with it, whether they are done or not.
     let streams = Arc::new(Mutex::new(JoinSet::new()));
-    let http = builder(house, limits, Streams(Arc::downgrade(&streams)));
+    let http = builder(house, Streams(Arc::downgrade(&streams)));
     let mut connection = pin!(http.serve_connection(TokioIo::new(watched), handler));
     let mut deadline = Deadline::new(house.header_timeout, house.idle_timeout, PARTING);
     let mut drain = pin!(house.stage.drained());
@@ -160,7 +151,8 @@ where
     }
 }
 
-fn builder(house: &House, limits: &Http2Limits, streams: Streams) -> http2::Builder<Streams> {
+fn builder(house: &House, streams: Streams) -> http2::Builder<Streams> {
+    let limits = &house.http2;
     let lines = LINE_OVERHEAD.saturating_mul(house.headers);
     let head = house.header_bytes.saturating_add(lines);
     let mut http = http2::Builder::new(streams);
@@ -199,11 +191,9 @@ where
 }
 
 fn too_large<R>() -> Response<Either<Full<Bytes>, R>> {
-    let refusal = Refusal::TooLarge;
-    let mut answer = Response::new(Either::Left(Full::from(refusal.body())));
-    *answer.status_mut() = refusal.status();
-    let json = HeaderValue::from_static("application/json");
-    answer.headers_mut().insert(header::CONTENT_TYPE, json);
+    // Without a body, as hyper's own over HTTP/1.
+    let mut answer = Response::new(Either::Left(Full::default()));
+    *answer.status_mut() = Refusal::TooLarge.status();
     answer
 }
 
@@ -215,6 +205,50 @@ fn name_host<B>(request: &mut Request<B>) {
     let host = request.uri().authority();
     if let Some(host) = host.and_then(|host| HeaderValue::try_from(host.as_str()).ok()) {
         request.headers_mut().insert(header::HOST, host);
+    }
+}
+
+/// The body of an answer, whose way is noted.
+#[derive(Debug)]
+struct Noted<B> {
+    body: Pin<Box<B>>,
+    sending: Sending,
+}
+
+impl<B: Body> Noted<B> {
+    fn new(body: B, mut sending: Sending) -> Self {
+        if body.is_end_stream() {
+            sending.is_whole();
+        }
+        Self {
+            body: Box::pin(body),
+            sending,
+        }
+    }
+}
+
+impl<B: Body> Body for Noted<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        self.sending.goes_on();
+        let frame = ready!(self.body.as_mut().poll_frame(cx));
+        if frame.is_none() || self.body.is_end_stream() {
+            self.sending.is_whole();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

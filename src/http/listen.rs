@@ -6,6 +6,8 @@
 
 use super::server::Peer;
 use super::socket::Socket;
+use super::tls::Tls;
+use crate::config::tls::TlsLimits;
 use crate::config::{Listener, Place};
 use crate::network::Networks;
 use listenfd::ListenFd;
@@ -51,6 +53,22 @@ pub enum BindError {
 pub struct Terms {
     /// Who may connect, and begins with a PROXY protocol header; anybody, without one, where it is `None`.
     pub proxy_protocol: Option<Networks>,
+    /// TLS, and nothing else; plain where it is `None`.
+    pub tls: Option<Arc<Tls>>,
+    /// HTTP/2 beside HTTP/1: with TLS where the client chooses it (ALPN), without where it begins with the preface.
+    pub http2: bool,
+}
+
+impl Terms {
+    /// What a listener's configuration says.
+    pub fn new(listener: &Listener, limits: TlsLimits) -> Self {
+        let tls = listener.tls.as_ref();
+        Self {
+            proxy_protocol: listener.proxy_protocol.clone(),
+            tls: tls.map(|tls| Arc::new(Tls::new(tls, limits, listener.http2))),
+            http2: listener.http2,
+        }
+    }
 }
 
 /// A listener that is bound.
@@ -126,9 +144,10 @@ impl From<TcpListener> for Listening {
     }
 }
 
-/// Listens on every place, or on none.
+/// Listens on every place, or on none; each has its terms.
 pub async fn bind(
     listeners: &[Listener],
+    terms: &[Arc<Terms>],
     handed: &mut Handed,
 ) -> Result<Vec<Listening>, BindError> {
     let named: Vec<&str> = listeners
@@ -139,19 +158,16 @@ pub async fn bind(
         })
         .collect();
     let mut bound = Vec::new();
-    for listener in listeners {
+    for (listener, terms) in listeners.iter().zip(terms) {
         let acceptors = match &listener.place {
             Place::Tcp(address) => vec![Listening::tcp(*address).await?.acceptor],
             Place::Unix { path, mode } => vec![unix(&listener.place, path, *mode).await?],
             Place::Systemd(Some(name)) => handed.take(&listener.place, |of| of == name)?,
             Place::Systemd(None) => handed.take(&listener.place, |of| !named.contains(&of))?,
         };
-        let terms = Arc::new(Terms {
-            proxy_protocol: listener.proxy_protocol.clone(),
-        });
         bound.extend(acceptors.into_iter().map(|acceptor| Listening {
             acceptor,
-            terms: Arc::clone(&terms),
+            terms: Arc::clone(terms),
         }));
     }
     Ok(bound)

@@ -5,9 +5,9 @@
 use super::connection;
 use super::listen::{Listening, Terms};
 use super::socket::Socket;
+use crate::config::tls::Http2Limits;
 use crate::network::Client;
 use crate::quiet::Quiet;
-use crate::config::tls::Http2Limits;
 use crate::shutdown::{Listener as Stop, Phase};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -50,10 +50,8 @@ pub struct Settings {
     pub header_timeout: Duration,
     /// Between two requests: then close. Also how long an answer may wait for a sender that does not read.
     pub idle_timeout: Duration,
-    /// TLS, and nothing else; none: plain.
-    pub tls: Option<Arc<Tls>>,
-    /// HTTP/2 beside HTTP/1: with TLS where the client chooses it (ALPN), without where it begins with the preface.
-    pub http2: Option<Http2Limits>,
+    /// Of each HTTP/2 connection.
+    pub http2: Http2Limits,
 }
 
 /// The other end of a connection, in every request's extensions.
@@ -102,18 +100,13 @@ impl Refusal {
         }
     }
 
-    /// The same in JSON.
-    pub(super) fn body(self) -> &'static str {
-        match self {
+    /// The whole answer to what is no whole head of HTTP/1, where hyper cannot send one.
+    pub(super) fn last_words(self) -> Vec<u8> {
+        let body = match self {
             Self::Malformed => r#"{"error":"malformed request"}"#,
             Self::TooLarge => r#"{"error":"headers too large"}"#,
             Self::Timeout => r#"{"error":"request timeout"}"#,
-        }
-    }
-
-    /// The whole answer to what is no whole head of HTTP/1, where hyper cannot send one.
-    pub(super) fn last_words(self) -> Vec<u8> {
-        let body = self.body();
+        };
         format!(
             "HTTP/1.1 {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
              connection: close\r\ndate: {}\r\n\r\n{body}",
@@ -140,8 +133,7 @@ impl Refusals for () {
 #[derive(Debug)]
 pub(super) struct House {
     pub(super) http1: http1::Builder,
-    pub(super) http2: Option<Http2Limits>,
-    pub(super) tls: Option<Arc<Tls>>,
+    pub(super) http2: Http2Limits,
     pub(super) header_bytes: usize,
     pub(super) headers: usize,
     pub(super) header_timeout: Duration,
@@ -165,7 +157,6 @@ impl House {
         Self {
             http1: http,
             http2: settings.http2,
-            tls: settings.tls.clone(),
             header_bytes: settings.header_bytes,
             headers: settings.headers,
             header_timeout: settings.header_timeout,

@@ -1,12 +1,12 @@
 //! The bytes of a connection of the server, secured or not.
 
+use super::socket::Socket;
 use bytes::{Buf, Bytes};
 use futures_util::FutureExt as _;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 /// A connection that was accepted.
@@ -19,25 +19,25 @@ pub(super) struct Stream {
 
 #[derive(Debug)]
 enum Io {
-    Plain(TcpStream),
+    Plain(Socket),
     /// Boxed: a session is large.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Socket>>),
 }
 
 impl Stream {
     /// As it was accepted.
-    pub(super) fn plain(socket: TcpStream) -> Self {
+    pub(super) fn plain(socket: Socket) -> Self {
         Self::after(Bytes::new(), socket)
     }
 
     /// The same, of which `seen` was read already.
-    pub(super) fn after(seen: Bytes, socket: TcpStream) -> Self {
+    pub(super) fn after(seen: Bytes, socket: Socket) -> Self {
         let io = Io::Plain(socket);
         Self { seen, io }
     }
 
     /// After a handshake.
-    pub(super) fn secured(session: TlsStream<TcpStream>) -> Self {
+    pub(super) fn secured(session: TlsStream<Socket>) -> Self {
         let io = Io::Tls(Box::new(session));
         Self {
             seen: Bytes::new(),

@@ -9,7 +9,7 @@ use crate::config::tls as config;
 use parking_lot::RwLock;
 use rustls::crypto::ring;
 use rustls::server::{
-    Acceptor, ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert,
+    Accepted, Acceptor, ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert,
     WebPkiClientVerifier,
 };
 use rustls::sign::CertifiedKey;
@@ -98,7 +98,7 @@ impl Tls {
             // Only now, so that clients that say nothing take nobody's place.
             let _place = self.handshakes.acquire().await.expect("is never closed");
             let current = Arc::clone(&self.current.read());
-            StartHandshake::from_parts(hello, socket)
+            StartHandshake::from_parts(*hello, socket)
                 .into_stream(current)
                 .await
         };
@@ -115,7 +115,8 @@ pub(super) fn speaks_http2<S>(session: &TlsStream<S>) -> bool {
 }
 
 enum Hello {
-    Tls(rustls::server::Accepted),
+    /// Boxed, as it is large.
+    Tls(Box<Accepted>),
     Http,
 }
 
@@ -142,7 +143,7 @@ where
         }
         match acceptor.accept() {
             Ok(None) => {}
-            Ok(Some(accepted)) => return Ok(Hello::Tls(accepted)),
+            Ok(Some(accepted)) => return Ok(Hello::Tls(Box::new(accepted))),
             Err((error, mut alert)) => {
                 let mut words = Vec::new();
                 alert.write_all(&mut words)?;

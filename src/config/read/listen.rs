@@ -1,5 +1,6 @@
 //! `listen`: one place, one mapping, or a list of them.
 
+use super::tls;
 use crate::config::{
     listener::{Listener, Place},
     reader::{Map, Node, every},
@@ -12,7 +13,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 const DEFAULT: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 8080));
 
 /// The keys of a listener. Each is read by [`listener`].
-const KEYS: &[&str] = &["address", "mode", "proxy_protocol"];
+const KEYS: &[&str] = &["address", "mode", "proxy_protocol", "tls", "http2"];
 
 /// What stands for `listen`.
 const ACCEPTED: &str = "an address, a mapping with address, or a list of them";
@@ -78,6 +79,8 @@ fn listener(node: &Node<'_>) -> Option<Listener> {
         let read = items.iter().map(|item| item.read(&NETWORKS));
         every(read).map(|lists| lists.into_iter().collect())
     });
+    let tls = map.get_some("tls").map(|node| tls::read(&node));
+    let http2 = map.choose_or("http2", &[("true", true), ("false", false)], tls.is_some());
     let mut place = address?.read(&LISTENER)?;
     match (&mut place, &mode) {
         (Place::Unix { mode, .. }, _) => *mode = given_mode.unwrap_or(*mode),
@@ -89,6 +92,11 @@ fn listener(node: &Node<'_>) -> Option<Listener> {
     Some(Listener {
         place,
         proxy_protocol,
+        tls: match tls {
+            Some(tls) => Some(tls?),
+            None => None,
+        },
+        http2,
     })
 }
 

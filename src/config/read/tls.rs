@@ -16,6 +16,9 @@ const CERTIFICATES_MAX: usize = 1_000;
 
 const ACCEPTED: &str = "a list of { cert: FILE, key: FILE }";
 
+/// Nothing can be read; it was said why.
+struct Said;
+
 /// Reads `tls`.
 pub(super) fn read(node: &Node<'_>) -> Option<Tls> {
     let map = node.map(&[
@@ -30,7 +33,7 @@ pub(super) fn read(node: &Node<'_>) -> Option<Tls> {
     let certificates = certificates(&map);
     Some(Tls {
         certificates: certificates?,
-        clients: clients?,
+        clients: clients.ok()?,
         min_version,
     })
 }
@@ -49,36 +52,36 @@ fn certificates(map: &Map<'_>) -> Option<Vec<Certificate>> {
     let read = nodes
         .iter()
         .enumerate()
-        .map(|(index, node)| certificate(node, index == 0));
+        .map(|(index, node)| certificate(node, index == 0).ok());
     // One whose file may be missing (`check --allow-unset`) is left out.
     Some(every(read)?.into_iter().flatten().collect())
 }
 
-/// One certificate with its key; `Some(None)` where a file may be missing, and is.
-fn certificate(node: &Node<'_>, is_default: bool) -> Option<Option<Certificate>> {
-    let map = node.map(&["cert", "key"])?;
+/// One certificate with its key; None where a file may be missing, and is.
+fn certificate(node: &Node<'_>, is_default: bool) -> Result<Option<Certificate>, Said> {
+    let map = node.map(&["cert", "key"]).ok_or(Said)?;
     let part = |name: &str| map.need(name, &format!("there is no {name}; accepted: {ACCEPTED}"));
     let (cert_node, key_node) = (part("cert"), part("key"));
-    let (cert_node, key_node) = (cert_node?, key_node?);
+    let (cert_node, key_node) = (cert_node.ok_or(Said)?, key_node.ok_or(Said)?);
     let (cert_file, key_file) = (File::read(&cert_node), File::read(&key_node));
     let (cert_file, key_file) = (cert_file?, key_file?);
     let chain = cert_file.parse(&cert_node, chain);
     let key = key_file.parse(&key_node, key);
     let (Some(chain), Some(key)) = (chain?, key?) else {
-        return Some(None);
+        return Ok(None);
     };
     match Certificate::new(&cert_file.path, chain, &key) {
         Ok(certificate) => {
             warn(&cert_node, &certificate, is_default);
-            Some(Some(certificate))
+            Ok(Some(certificate))
         }
         Err(Unfit::Certificate(why)) => {
             cert_node.problem(format!("the file {} {why}", cert_file.shown));
-            None
+            Err(Said)
         }
         Err(Unfit::Key(why)) => {
             key_node.problem(format!("the file {} {why}", key_file.shown));
-            None
+            Err(Said)
         }
     }
 }
@@ -97,8 +100,8 @@ fn warn(node: &Node<'_>, certificate: &Certificate, is_default: bool) {
     }
 }
 
-/// Whose certificates clients may show; `Some(None)`: nobody is asked.
-fn clients(map: &Map<'_>) -> Option<Option<Clients>> {
+/// Whose certificates clients may show; None: nobody is asked.
+fn clients(map: &Map<'_>) -> Result<Option<Clients>, Said> {
     let words = [("required", true), ("optional", false)];
     let required = map.get("client_certificate");
     let Some(node) = map.get_some("client_ca") else {
@@ -106,14 +109,14 @@ fn clients(map: &Map<'_>) -> Option<Option<Clients>> {
             required.problem_at_key(
                 "there is no client_ca to prove clients with; give one, or leave this out",
             );
-            return None;
+            return Err(Said);
         }
-        return Some(None);
+        return Ok(None);
     };
     let required = map.choose_or("client_certificate", &words, true);
     let file = File::read(&node)?;
     let Some(certificates) = file.parse(&node, chain)? else {
-        return Some(None);
+        return Ok(None);
     };
     let mut roots = RootCertStore::empty();
     for certificate in certificates {
@@ -122,10 +125,10 @@ fn clients(map: &Map<'_>) -> Option<Option<Clients>> {
                 "the file {} holds a certificate that can't be an authority's: {error}",
                 file.shown
             ));
-            return None;
+            return Err(Said);
         }
     }
-    Some(Some(Clients {
+    Ok(Some(Clients {
         roots: Arc::new(roots),
         required,
     }))
@@ -140,37 +143,37 @@ struct File {
 }
 
 impl File {
-    fn read(node: &Node<'_>) -> Option<Self> {
-        let path = node.text("the path of a PEM file", true)?;
+    fn read(node: &Node<'_>) -> Result<Self, Said> {
+        let path = node.text("the path of a PEM file", true).ok_or(Said)?;
         let contents = match read_bounded(&path.value) {
             Ok(contents) => Some(contents),
             Err(_) if node.context().allow_unset => None,
             Err(error) => {
                 node.problem(format!("the file {} can't be read: {error}", path.shown));
-                return None;
+                return Err(Said);
             }
         };
-        Some(Self {
+        Ok(Self {
             path: path.value,
             shown: path.shown,
             contents,
         })
     }
 
-    /// What it holds; `Some(None)` where it may be missing, and is.
+    /// What it holds; None where it may be missing, and is.
     fn parse<T>(
         &self,
         node: &Node<'_>,
         parse: fn(&[u8]) -> Result<T, String>,
-    ) -> Option<Option<T>> {
+    ) -> Result<Option<T>, Said> {
         let Some(contents) = &self.contents else {
-            return Some(None);
+            return Ok(None);
         };
         match parse(contents) {
-            Ok(parsed) => Some(Some(parsed)),
+            Ok(parsed) => Ok(Some(parsed)),
             Err(why) => {
                 node.problem(format!("the file {} {why}", self.shown));
-                None
+                Err(Said)
             }
         }
     }

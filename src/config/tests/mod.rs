@@ -2,6 +2,7 @@
 
 mod bad;
 mod examples;
+mod http2;
 mod presets;
 mod providers;
 mod schema;

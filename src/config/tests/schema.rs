@@ -13,6 +13,11 @@ const NONE: &str = "zqzqzqzq";
 const MAPPINGS: [(&str, &str); 38] = [
     ("", "{}: 1"),
     ("/$defs/listenerAtLength", "listen: { {}: 1 }"),
+    ("/$defs/tls", "listen: { tls: { {}: 1 } }"),
+    (
+        "/$defs/tls/properties/certificates/items",
+        "listen: { tls: { certificates: [{ {}: 1 }] } }",
+    ),
     ("/properties/admin", "admin: { {}: 1 }"),
     ("/properties/store", "store: { {}: 1 }"),
     ("/properties/limits", "limits: { {}: 1 }"),
@@ -131,7 +136,15 @@ const MAPPINGS: [(&str, &str); 38] = [
 ];
 
 /// Each word that is one of a few: where the schema has them, and a file that has [`NONE`] in its place.
-const WORDS: [(&str, &str); 12] = [
+const WORDS: [(&str, &str); 14] = [
+    (
+        "/$defs/tls/properties/client_certificate",
+        "listen: { address: \":1\", tls: { client_ca: a, client_certificate: {} } }",
+    ),
+    (
+        "/$defs/tls/properties/min_version",
+        "listen: { address: \":1\", tls: { min_version: {} } }",
+    ),
     (
         "/$defs/source/properties/ack",
         "sources: { a: { ack: {} } }",

@@ -25,7 +25,7 @@ fn every_shipped_file_passes_check_without_secrets_and_warnings() {
         assert!(warnings.is_empty(), "{}", shown(&warnings));
         seen += 1;
     }
-    assert_eq!(seen, 7, "five vendors, fan-out and the reference");
+    assert_eq!(seen, 8, "five vendors, fan-out, tls and the reference");
 }
 
 /// Every example in the pages that a user copies from.

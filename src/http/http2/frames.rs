@@ -186,7 +186,7 @@ mod tests {
         let mut frames = Frames::outgoing();
         let last = goaway(7, Reason::EnhanceYourCalm);
         frames.pass(&last, |frame| {
-            assert_eq!((frame.kind, frame.length), (GOAWAY, 8))
+            assert_eq!((frame.kind, frame.length), (GOAWAY, 8));
         });
         assert!(frames.is_between());
         assert_eq!(last[9..], [0, 0, 0, 7, 0, 0, 0, 0xb]);

@@ -29,7 +29,7 @@ struct Counts {
     sending: u32,
     /// Requests since the start.
     requests: u64,
-    /// Those that were taken back before they were answered.
+    /// Those that were taken back before their answers were whole.
     cancelled: u64,
     /// When the last request ended, or a piece of an answer went out.
     last: Instant,
@@ -117,7 +117,10 @@ impl Handling {
             counts.sending += 1;
         });
         ledger.control_frames.store(0, Relaxed);
-        Sending(ledger)
+        Sending {
+            ledger,
+            whole: false,
+        }
     }
 }
 
@@ -132,20 +135,31 @@ impl Drop for Handling {
     }
 }
 
-/// An answer on its way.
+/// An answer on its way. Dropped before it is whole, its request was taken back.
 #[derive(Debug)]
-pub(super) struct Sending(Arc<Ledger>);
+pub(super) struct Sending {
+    ledger: Arc<Ledger>,
+    whole: bool,
+}
 
 impl Sending {
-    /// A piece of it has gone out.
-    pub(super) fn went_on(&self) {
-        self.0.change(|_| ());
+    /// A piece of it is wanted, and so the one before has gone out.
+    pub(super) fn goes_on(&self) {
+        self.ledger.change(|_| ());
+    }
+
+    /// Its last piece was taken.
+    pub(super) fn is_whole(&mut self) {
+        self.whole = true;
     }
 }
 
 impl Drop for Sending {
     fn drop(&mut self) {
-        self.0.change(|counts| counts.sending -= 1);
+        self.ledger.change(|counts| {
+            counts.sending -= 1;
+            counts.cancelled += u64::from(!self.whole);
+        });
     }
 }
 
@@ -232,6 +246,12 @@ mod tests {
         (Ledger::new(&limits), Deadline::new(FIRST, IDLE, PARTING))
     }
 
+    /// A request and its whole answer.
+    fn answer(ledger: &Arc<Ledger>) {
+        let mut sending = ledger.began().answered();
+        sending.is_whole();
+    }
+
     /// Seconds until the deadline is over.
     async fn over(deadline: &mut Deadline, ledger: &Ledger) -> u64 {
         let began = Instant::now();
@@ -260,7 +280,7 @@ mod tests {
         assert!(waited.is_err());
         let sending = handling.answered();
         tokio::time::advance(seconds(70)).await;
-        sending.went_on();
+        sending.goes_on();
         assert_eq!(over(&mut deadline, &ledger).await, 75);
     }
 
@@ -286,7 +306,7 @@ mod tests {
             ledger.control_frame();
         }
         assert!(!ledger.is_flooded());
-        drop(ledger.began().answered());
+        answer(&ledger);
         for _ in 0..6 {
             assert!(!ledger.is_flooded());
             ledger.control_frame();
@@ -299,10 +319,11 @@ mod tests {
         }
         assert!(!ledger.is_taken_back());
         for _ in 0..5 {
-            drop(ledger.began().answered());
+            answer(&ledger);
         }
         drop(ledger.began());
-        drop(ledger.began());
+        // An answer that nobody has taken.
+        drop(ledger.began().answered());
         assert!(!ledger.is_taken_back(), "5 of 10");
         drop(ledger.began());
         assert!(ledger.is_taken_back(), "6 of 11");

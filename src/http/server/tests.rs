@@ -38,8 +38,7 @@ fn settings() -> Settings {
         headers: 20,
         header_timeout: PATIENCE * 2,
         idle_timeout: PATIENCE * 2,
-        tls: None,
-        http2: None,
+        http2: Http2Limits::default(),
     }
 }
 
