@@ -1,107 +1,12 @@
 //! TLS to the app: whom the gateway believes, with certificates made by `openssl` for each run.
 
-use crate::support::{Gate, Request, gate::Home, sender::Head, tools, wait_until};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+use crate::support::{
+    Gate, Request, certificates::Certificates, gate::Home, sender::Head, tools, wait_until,
+};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
-use std::process::Command;
 use std::sync::{Arc, Mutex};
-use tempfile::TempDir;
-
-/// What `openssl` is told: an authority, and what it signs.
-const OPENSSL: &str = "
-[req]
-distinguished_name = subject
-prompt = no
-[subject]
-CN = made for a test
-[ca]
-default_ca = authority
-[authority]
-database = index.txt
-new_certs_dir = .
-certificate = ca.pem
-private_key = ca.key
-rand_serial = yes
-unique_subject = no
-default_md = sha256
-policy = any
-[any]
-commonName = supplied
-[root]
-basicConstraints = critical, CA:TRUE
-keyUsage = keyCertSign
-[localhost]
-subjectAltName = DNS:localhost
-[elsewhere]
-subjectAltName = DNS:elsewhere.test
-";
-
-/// An authority and certificates, all for one key.
-struct Certificates(TempDir);
-
-impl Certificates {
-    fn make() -> Self {
-        let made = Self(tempfile::tempdir().expect("a temporary directory"));
-        let write = |name: &str, text: &str| {
-            std::fs::write(made.path().join(name), text).expect("a writable directory");
-        };
-        write("openssl.cnf", OPENSSL);
-        write("index.txt", "");
-        let new_key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
-        made.openssl(&format!(
-            "req -x509 {new_key} -extensions root -keyout ca.key -out ca.pem -days 2"
-        ));
-        made.openssl(&format!("req {new_key} -keyout app.key -out app.csr"));
-        let signed = |name: &str, how: &str| {
-            made.openssl(&format!("ca -batch -notext -in app.csr -out {name} {how}"));
-        };
-        signed("good.pem", "-extensions localhost -days 2");
-        signed("wrong-host.pem", "-extensions elsewhere -days 2");
-        signed(
-            "expired.pem",
-            "-extensions localhost -startdate 20200101000000Z -enddate 20200102000000Z",
-        );
-        made.openssl("req -x509 -key app.key -subj /CN=itself -extensions localhost -out self-signed.pem -days 2");
-        made
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    #[track_caller]
-    fn openssl(&self, args: &str) {
-        let (command, rest) = args.split_once(' ').expect("a command and its arguments");
-        let ran = Command::new("openssl")
-            .args([command, "-config", "openssl.cnf"])
-            .args(rest.split(' '))
-            .current_dir(self.path())
-            .output()
-            .expect("openssl runs");
-        assert!(
-            ran.status.success(),
-            "openssl {args}: {}",
-            String::from_utf8_lossy(&ran.stderr)
-        );
-    }
-
-    /// A server's side with the certificate of this name.
-    fn server(&self, name: &str) -> Arc<ServerConfig> {
-        let certificate = CertificateDer::from_pem_file(self.path().join(name)).expect("PEM");
-        let key = PrivateKeyDer::from_pem_file(self.path().join("app.key")).expect("PEM");
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)
-            .expect("a certificate and its key");
-        Arc::new(config)
-    }
-}
 
 /// What the app has taken: bodies, and the attempts that brought them.
 type Taken = Arc<Mutex<Vec<(String, u32)>>>;
@@ -194,7 +99,7 @@ fn an_app_that_proves_its_name_is_delivered_to() {
     if !tools::has("openssl", &["version"]) {
         return;
     }
-    let certificates = Certificates::make();
+    let certificates = Certificates::of_an_app();
     let app = App::start(certificates.server("good.pem"));
     let home = home(&app, &certificates);
     let gate = home.start();
@@ -219,7 +124,7 @@ fn an_app_that_does_not_prove_its_name_gets_nothing_until_it_does() {
     if !tools::has("openssl", &["version"]) {
         return;
     }
-    let certificates = Certificates::make();
+    let certificates = Certificates::of_an_app();
     for (bad, why) in [
         ("wrong-host.pem", "not valid for name"),
         ("expired.pem", "expired"),

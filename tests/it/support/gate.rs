@@ -20,7 +20,7 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    /// `sources_and_targets` is the part of the file below `listen`, `admin` and `store`. An `admin:` and a `store:`
+    /// `sources_and_targets` is the part of the file below `listen`, `admin` and `store`. A `listen:`, an `admin:` and a `store:`
     /// section of its own may be given too; the store's path is `./data` in the directory.
     pub(crate) fn new(sources_and_targets: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
@@ -43,7 +43,8 @@ impl Home {
         };
         let admin = unless("admin:", "admin: { listen: 127.0.0.1:0 }\n");
         let store = unless("store:", "store: { path: ./data, min_free: 1MiB }\n");
-        let text = format!("listen: 127.0.0.1:0\n{admin}{store}{sources_and_targets}");
+        let listen = unless("listen:", "listen: 127.0.0.1:0\n");
+        let text = format!("{listen}{admin}{store}{sources_and_targets}");
         std::fs::write(self.file(), text).expect("a writable directory");
     }
 

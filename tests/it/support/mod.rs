@@ -1,8 +1,10 @@
 //! What every test stands on: a gateway in a process of its own, a scripted app, a sender that signs.
 
 pub(crate) mod app;
+pub(crate) mod certificates;
 pub(crate) mod device;
 pub(crate) mod gate;
+pub(crate) mod h2;
 pub(crate) mod hole;
 pub(crate) mod mount;
 pub(crate) mod operators;
