@@ -23,10 +23,11 @@ pub(super) enum Begun {
 /// For a client that does not speak TLS where it is spoken.
 const NOT_TLS: &str = "this port speaks TLS; begin the URL with https://\n";
 
-/// Finds out what is spoken. None: the connection is closed.
+/// Finds out what is spoken over a socket that was accepted at `accepted`. None: the connection is closed.
 pub(super) async fn begin(
     socket: Socket,
     peer: Peer,
+    accepted: Instant,
     terms: &Terms,
     house: &House,
 ) -> Option<Begun> {
@@ -35,7 +36,7 @@ pub(super) async fn begin(
         if let Some(tls) = &terms.tls {
             secure(tls, socket, peer).await
         } else {
-            sniff(socket, house).await
+            sniff(socket, accepted, house).await
         }
     };
     tokio::select! {
@@ -91,8 +92,7 @@ fn not_tls() -> Vec<u8> {
 }
 
 /// Reads as much as tells HTTP/2's preface from a request of HTTP/1.
-async fn sniff(mut socket: Socket, house: &House) -> Option<Begun> {
-    let since = Instant::now();
+async fn sniff(mut socket: Socket, since: Instant, house: &House) -> Option<Begun> {
     let deadline = since + house.header_timeout;
     let mut seen = BytesMut::with_capacity(PREFACE.len());
     while is_open(&seen) {

@@ -5,6 +5,7 @@ use super::begin::{self, Begun};
 use super::deadlines::{Deadline, Facts, Wait, Watched};
 use super::http2;
 use super::listen::Terms;
+use super::proxy;
 use super::server::{House, Peer, Refusal};
 use super::socket::Socket;
 use super::stream::Stream;
@@ -45,8 +46,8 @@ enum Event {
 
 /// Serves one connection until it is closed.
 pub(super) async fn run<S, R>(
-    socket: Socket,
-    peer: Peer,
+    mut socket: Socket,
+    mut peer: Peer,
     terms: Arc<Terms>,
     service: S,
     house: Arc<House>,
@@ -59,17 +60,19 @@ pub(super) async fn run<S, R>(
     S::Future: Send + 'static,
     R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    if let Some(peers) = &terms.proxy_protocol
-        && !peers.contains(peer.client())
-    {
-        house.refusals.refused(Refusal::Malformed);
-        return;
+    let accepted = Instant::now();
+    if let Some(peers) = &terms.proxy_protocol {
+        let due = accepted + house.header_timeout;
+        // On the heap, since most connections have none of it.
+        let client = Box::pin(proxy::client(&mut socket, peer, peers, due, &house));
+        let Some(client) = client.await else { return };
+        peer = client;
     }
     let begun = if begin::is_needed(&terms) {
         // On the heap like what follows, since every connection's task would have to hold it otherwise.
-        Box::pin(begin::begin(socket, peer, &terms, &house)).await
+        Box::pin(begin::begin(socket, peer, accepted, &terms, &house)).await
     } else {
-        Some(Begun::Http1(Stream::plain(socket), Instant::now()))
+        Some(Begun::Http1(Stream::plain(socket), accepted))
     };
     match begun {
         None => {}

@@ -9,6 +9,7 @@ mod connection;
 mod deadlines;
 mod http2;
 pub mod listen;
+mod proxy;
 pub mod server;
 mod socket;
 mod stream;

@@ -82,7 +82,7 @@ impl fmt::Display for Peer {
 /// Why a connection has answered by itself: no head came whole, so that the service was not asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// What came is not HTTP.
+    /// What came is not HTTP, or not what has to come before it.
     Malformed,
     /// The head is over one of its limits.
     TooLarge,
@@ -140,6 +140,8 @@ pub(super) struct House {
     pub(super) idle_timeout: Duration,
     pub(super) stage: Stage,
     pub(super) refusals: Arc<dyn Refusals>,
+    /// About connections that were refused before HTTP.
+    pub(super) complaints: Quiet,
 }
 
 impl House {
@@ -163,6 +165,7 @@ impl House {
             idle_timeout: settings.idle_timeout,
             stage: Stage::default(),
             refusals,
+            complaints: Quiet::default(),
         }
     }
 }

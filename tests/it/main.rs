@@ -8,6 +8,7 @@
     reason = "a test whose helper thread panicked has failed: poisoning says so"
 )]
 
+mod activation;
 mod answers;
 mod api;
 mod attempts;
@@ -29,6 +30,7 @@ mod http2;
 mod io_errors;
 mod keeping;
 mod learning;
+mod listeners;
 mod lookalikes;
 mod malformed;
 mod operate;
@@ -38,6 +40,7 @@ mod own_presets;
 mod passthrough;
 mod pending;
 mod power;
+mod proxy;
 mod rejects;
 mod schema;
 mod secrets;
