@@ -321,7 +321,7 @@ fn a_handshake_has_its_time_and_its_place() {
     let mut first = [0; 1];
     half.read_exact(&mut first).expect("the server's hello");
     // Another one has its own time, which goes on for longer, and comes through once the place is free.
-    std::thread::sleep(Duration::from_millis(1_000));
+    std::thread::sleep(Duration::from_secs(1));
     let another = std::thread::scope(|scope| {
         let another =
             scope.spawn(|| status(&gate, &config).map(|status| (status, began.elapsed())));
