@@ -94,7 +94,7 @@ impl Listening {
     pub async fn tcp(address: SocketAddr) -> Result<Self, BindError> {
         let listener = TcpListener::bind(address)
             .await
-            .map_err(|source| system(address, source))?;
+            .map_err(|source| system(&address, source))?;
         Ok(listener.into())
     }
 
@@ -173,7 +173,7 @@ pub async fn bind(
     Ok(bound)
 }
 
-fn system(place: impl ToString, source: io::Error) -> BindError {
+fn system(place: &impl ToString, source: io::Error) -> BindError {
     BindError::System {
         place: place.to_string(),
         source,
@@ -273,14 +273,6 @@ impl Handed {
         Self {
             sockets,
             left: left.into_iter().enumerate().collect(),
-        }
-    }
-
-    /// None at all.
-    pub fn nothing() -> Self {
-        Self {
-            sockets: ListenFd::empty(),
-            left: Vec::new(),
         }
     }
 
