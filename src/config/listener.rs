@@ -71,7 +71,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// The place, and what is particular about it.
+/// The place, and what is particular about it: all that cannot change while it is listened on, and nothing else.
 impl fmt::Display for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.place.fmt(f)?;
@@ -81,8 +81,8 @@ impl fmt::Display for Listener {
         if let Some(peers) = &self.proxy_protocol {
             write!(f, ", PROXY protocol from {peers}")?;
         }
-        if let Some(tls) = &self.tls {
-            tls.fmt(f)?;
+        if self.tls.is_some() {
+            f.write_str(", TLS")?;
         }
         if self.http2 {
             f.write_str(", HTTP/2")?;

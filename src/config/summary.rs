@@ -29,6 +29,9 @@ pub fn summary(config: &Config) -> String {
     };
     for listener in &config.listeners {
         line(format!("listen   {listener}"));
+        if let Some(tls) = &listener.tls {
+            line(format!("         {tls}"));
+        }
     }
     line(format!("admin    {}{token}", config.admin.listen));
     line(format!(

@@ -22,14 +22,14 @@ pub struct Tls {
     pub min_version: Version,
 }
 
-/// How a listener's line goes on in the summary.
+/// For the summary: what is shown, and to whom.
 impl fmt::Display for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let since = match self.min_version {
             Version::Tls12 => "1.2",
             Version::Tls13 => "1.3",
         };
-        write!(f, ", TLS {since} and later")?;
+        write!(f, "TLS {since} and later")?;
         for certificate in &self.certificates {
             let names = certificate.names.join(" ");
             let names = if names.is_empty() { "no name" } else { &names };

@@ -551,7 +551,7 @@ fn check_finds_whatever_is_wrong_with_a_certificate_and_all_of_it_at_once() {
         ),
         (
             pairs(&[good.clone(), pair("other.pem", "other.key")]),
-            "other.pem for elsewhere.test, HTTP/2",
+            "other.pem for elsewhere.test\n",
         ),
     ] {
         let (code, said) = home(&app, &tls, "").said(&["check", "-c", "hookgate.yaml"]);
