@@ -30,16 +30,17 @@ pub const RESULTS: [&str; 5] = [
     "unavailable",
 ];
 /// Why a request is rejected.
-pub const REJECTED: [&str; 6] = [
+pub const REJECTED: [&str; 7] = [
     "missing_signature",
     "bad_signature",
     "stale",
     "too_large",
     "timeout",
     "malformed",
+    "not_allowed",
 ];
 /// Why a request is refused for now.
-pub const UNAVAILABLE: [&str; 4] = ["full", "store", "overloaded", "late"];
+pub const UNAVAILABLE: [&str; 6] = ["full", "store", "overloaded", "late", "rate", "client"];
 /// Why a refused request is not kept: its client had its share, too many waited, it is larger than the ring, or the
 /// file failed.
 pub const REJECTS_DROPPED: [&str; 4] = ["client", "busy", "too_large", "error"];

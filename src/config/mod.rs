@@ -47,6 +47,8 @@ pub(crate) use value::{
 };
 pub use verify::Verify;
 
+use crate::network::Networks;
+use crate::rate::Rate;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// The JSON Schema of a configuration file, for editors. It is written by hand, since a file is read by hand; tests hold
@@ -60,6 +62,8 @@ pub fn schema() -> &'static str {
 pub struct Config {
     /// Where senders connect: at least one place, and no two that collide.
     pub listeners: Vec<Listener>,
+    /// Peers that say in `X-Forwarded-For` who sends.
+    pub trusted_proxies: Networks,
     /// The operator's side.
     pub admin: Admin,
     /// Where events are kept, and how many.
@@ -133,6 +137,12 @@ pub struct Limits {
     pub signatures: usize,
     /// Refused requests that are kept in a second of one client's, where a source keeps them.
     pub rejects_per_client: u32,
+    /// Requests of one client to one source whose body was read in vain; beyond it none is read. None: no limit.
+    pub failures_per_client: Option<Rate>,
+    /// Clients whose failures are known at one time, over all sources.
+    pub failing_clients: usize,
+    /// Of `in_flight_bytes`, what one source of several may have: percent, 1 to 100.
+    pub in_flight_per_source_percent: u32,
 }
 
 /// How a stop goes.

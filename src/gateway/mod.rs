@@ -20,7 +20,7 @@ use crate::extract::KeyExpr;
 use crate::http::listen::{self, BindError, Handed, Listening};
 use crate::http::server;
 use crate::metrics::{Metrics, ProcessMetrics};
-use crate::receive::{Learned, Receive, Source, service};
+use crate::receive::{Failures, Learned, Receive, Source, service};
 use crate::shutdown::{Phase, Shutdown, persevere};
 use crate::store::{self, Judge, OpenSettings, Opened, RejectSettings, RejectSource, Store};
 use http::Request;
@@ -119,6 +119,7 @@ impl Gateway {
                 (&*setup.config.name, (setup.id, order_by))
             })
             .collect();
+        let budget = Budget::new(config.limits.in_flight_bytes);
         let receive_sources: HashMap<String, Source> = config
             .sources
             .iter()
@@ -132,6 +133,7 @@ impl Gateway {
                         Arc::clone(&source_metrics[&id]),
                         &targets,
                         config.limits.signatures,
+                        share(&config, &budget),
                     ),
                 )
             })
@@ -187,7 +189,11 @@ impl Gateway {
             store: store.clone(),
             rejects: rejects.clone(),
             deliver,
-            budget: Budget::new(config.limits.in_flight_bytes),
+            trusted_proxies: std::mem::take(&mut config.trusted_proxies),
+            failures: Failures::new(
+                config.limits.failures_per_client,
+                config.limits.failing_clients,
+            ),
             body_timeout: config.limits.body_timeout,
             learned: Learned::default(),
             stop: shutdown.listen(),
@@ -439,6 +445,17 @@ fn serve_admin(
             () = stop.reached(Phase::Over) => until_over.enter(Phase::Over),
         }
     })
+}
+
+/// What one source may have of all bytes in flight. Bytes that are held cannot be called back when others need them, so
+/// what others may need stays free of it; where there are no others, it has all.
+fn share(config: &Config, budget: &Budget) -> Budget {
+    if config.sources.len() < 2 {
+        return budget.clone();
+    }
+    let percent = u64::from(config.limits.in_flight_per_source_percent);
+    let bytes = u128::from(config.limits.in_flight_bytes) * u128::from(percent) / 100;
+    budget.share(u64::try_from(bytes).unwrap_or(u64::MAX))
 }
 
 fn connections(config: &Config) -> server::Settings {

@@ -11,6 +11,7 @@
 mod answers;
 mod api;
 mod attempts;
+mod callers;
 mod canary;
 mod clock;
 mod commandline;

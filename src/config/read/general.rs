@@ -4,11 +4,14 @@ use super::listen::collide;
 use crate::config::{
     Admin, Limits, Secret, Shutdown, Store,
     listener::{Listener, Place},
-    reader::{Map, Node},
+    reader::{Map, Node, every},
     value::{
-        self, ATTEMPTS, DURATION, DURATION_OR_ZERO, SIZE, SIZE_OR_ZERO, count_kind, size_text,
+        self, ATTEMPTS, DURATION, DURATION_OR_ZERO, NETWORKS, PERCENT, RATE_OR_OFF, SIZE,
+        SIZE_OR_ZERO, count_kind, size_text,
     },
 };
+use crate::network::Networks;
+use crate::rate::Rate;
 use std::{
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
     path::PathBuf,
@@ -38,6 +41,15 @@ const SIGNATURES_MAX: usize = 1_000;
 const DEDUPE_KEYS_MAX: usize = 100_000_000;
 /// Refused requests of one client that are kept in a second: more than are written in one.
 const REJECTS_PER_CLIENT_MAX: usize = 1_000_000;
+/// Failures of one client at one source. Generous, since a vendor's address may be that of many of its customers, or of
+/// a proxy that is not in `trusted_proxies`, and among them the good share the bad one's fate while it lasts: reading and
+/// verifying as many costs well under a hundredth of a core.
+const FAILURES_PER_CLIENT: Rate = Rate {
+    count: 100,
+    per: Duration::from_secs(1),
+};
+/// Clients whose failures are known: 24 MB.
+const FAILING_CLIENTS_MAX: usize = 1_000_000;
 
 /// Reads `admin`.
 pub(super) fn admin(top: &Map<'_>, public: &[Listener]) -> Admin {
@@ -125,6 +137,31 @@ pub(super) fn store_path(root: &Node<'_>) -> Option<PathBuf> {
     }
 }
 
+/// Reads `trusted_proxies`.
+pub(super) fn trusted_proxies(top: &Map<'_>) -> Networks {
+    let Some(node) = top.get_some("trusted_proxies") else {
+        return Networks::default();
+    };
+    // An empty list is the default.
+    let networks = networks(&node).unwrap_or_default();
+    if networks
+        .networks
+        .iter()
+        .any(|network| network.is_everybody())
+    {
+        let warning = "trusts everybody, so whoever sends says itself who it is";
+        node.context().report.warning(node.path(), warning);
+    }
+    networks
+}
+
+/// A list of networks, or one.
+pub(super) fn networks(node: &Node<'_>) -> Option<Networks> {
+    let items = node.one_or_list(NETWORKS.accepts)?;
+    let read = every(items.iter().map(|item| item.read(&NETWORKS)));
+    read.map(|lists| lists.into_iter().collect())
+}
+
 /// Reads `limits`.
 pub(super) fn limits(section: Option<&Node<'_>>) -> Limits {
     let mut limits = Limits {
@@ -139,6 +176,9 @@ pub(super) fn limits(section: Option<&Node<'_>>) -> Limits {
         dedupe_keys: 1_000_000,
         signatures: 16,
         rejects_per_client: 10,
+        failures_per_client: Some(FAILURES_PER_CLIENT),
+        failing_clients: 16_384,
+        in_flight_per_source_percent: 50,
     };
     let keys = &[
         "body",
@@ -152,6 +192,9 @@ pub(super) fn limits(section: Option<&Node<'_>>) -> Limits {
         "dedupe_keys",
         "signatures",
         "rejects_per_client",
+        "failures_per_client",
+        "failing_clients",
+        "in_flight_per_source",
     ];
     let Some(map) = below(section, keys) else {
         return limits;
@@ -185,6 +228,21 @@ pub(super) fn limits(section: Option<&Node<'_>>) -> Limits {
     if let Some(per_client) = per_client.and_then(|count| u32::try_from(count).ok()) {
         limits.rejects_per_client = per_client;
     }
+    limits.failures_per_client = map.read_or(
+        "failures_per_client",
+        &RATE_OR_OFF,
+        limits.failures_per_client,
+    );
+    limits.failing_clients = map.read_or(
+        "failing_clients",
+        &count_kind::<FAILING_CLIENTS_MAX>(),
+        limits.failing_clients,
+    );
+    limits.in_flight_per_source_percent = map.read_or(
+        "in_flight_per_source",
+        &PERCENT,
+        limits.in_flight_per_source_percent,
+    );
     if map.get("body").is_none() && limits.in_flight_bytes < limits.body_bytes {
         map.node().problem_at_key(format!(
             "in_flight_bytes is {}, less than one body, which may have {}; raise it or lower body",
