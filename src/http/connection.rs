@@ -3,6 +3,7 @@
 
 use super::deadlines::{Deadline, Facts, Wait, Watched};
 use super::listen::Terms;
+use super::proxy;
 use super::server::{House, Peer, Refusal};
 use super::socket::Socket;
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Instant;
 use tower::{BoxError, Service, ServiceExt};
 
 /// Bytes that a closing connection reads and drops, so that what the peer still sends does not reset the
@@ -41,8 +43,8 @@ enum Event {
 
 /// Serves one connection until it is closed.
 pub(super) async fn run<S, R>(
-    stream: Socket,
-    peer: Peer,
+    mut stream: Socket,
+    mut peer: Peer,
     terms: Arc<Terms>,
     service: S,
     house: Arc<House>,
@@ -50,14 +52,16 @@ pub(super) async fn run<S, R>(
     S: Service<Request<Incoming>, Response = Response<R>, Error = Infallible> + Clone,
     R: Body<Data = Bytes, Error: Into<BoxError>> + 'static,
 {
-    if let Some(peers) = &terms.proxy_protocol
-        && !peers.contains(peer.client())
-    {
-        house.refusals.refused(Refusal::Malformed);
-        return;
+    let accepted = Instant::now();
+    if let Some(peers) = &terms.proxy_protocol {
+        let due = accepted + house.header_timeout;
+        // On the heap, since most connections have none of it.
+        let client = Box::pin(proxy::client(&mut stream, peer, peers, due, &house));
+        let Some(client) = client.await else { return };
+        peer = client;
     }
     let facts = Arc::new(Facts::default());
-    let mut deadline = Deadline::new(house.header_timeout, house.idle_timeout);
+    let mut deadline = Deadline::new(accepted, house.header_timeout, house.idle_timeout);
     let handler = service_fn(|mut request: Request<Incoming>| {
         facts.called();
         request.extensions_mut().insert(peer);

@@ -6,6 +6,7 @@ pub mod client;
 mod connection;
 mod deadlines;
 pub mod listen;
+mod proxy;
 pub mod server;
 mod socket;
 pub mod strict;

@@ -79,7 +79,7 @@ impl fmt::Display for Peer {
 /// Why a connection has answered by itself: no head came whole, so that the service was not asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// What came is not HTTP/1.
+    /// What came is not HTTP/1, or not what has to come before it.
     Malformed,
     /// The head is over one of its limits.
     TooLarge,
@@ -117,6 +117,8 @@ pub(super) struct House {
     pub(super) idle_timeout: Duration,
     pub(super) stage: Stage,
     pub(super) refusals: Arc<dyn Refusals>,
+    /// About connections that were refused before HTTP.
+    pub(super) complaints: Quiet,
 }
 
 impl House {
@@ -137,6 +139,7 @@ impl House {
             idle_timeout: settings.idle_timeout,
             stage: Stage::default(),
             refusals,
+            complaints: Quiet::default(),
         }
     }
 }
