@@ -137,6 +137,8 @@ pub struct RejectMetrics {
 pub struct ElsewhereMetrics {
     /// `requests_rejected_total{source="",reason}`
     pub rejected: Family,
+    /// `unavailable_total{source="",reason="connections"}`
+    pub crowded: Counter,
     requests: Requests,
 }
 
@@ -321,6 +323,7 @@ impl Metrics {
     pub fn elsewhere(self: &Arc<Self>) -> ElsewhereMetrics {
         with_local_recorder(&self.recorder, || ElsewhereMetrics {
             rejected: rejected(""),
+            crowded: metrics::counter!("hookgate_unavailable_total", "source" => "", "reason" => "connections"),
             requests: Requests::new(self, "", []),
         })
     }

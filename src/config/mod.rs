@@ -139,6 +139,8 @@ pub struct Limits {
     pub rejects_per_client: u32,
     /// Requests of one client to one source whose body was read in vain; beyond it none is read. None: no limit.
     pub failures_per_client: Option<Rate>,
+    /// Connections of one client open at one time, those in `trusted_proxies` excepted; none is no bound.
+    pub connections_per_client: Option<usize>,
     /// Clients whose failures are known at one time, over all sources.
     pub failing_clients: usize,
     /// Of `in_flight_bytes`, what one source of several may have: percent, 1 to 100.

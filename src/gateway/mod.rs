@@ -189,7 +189,7 @@ impl Gateway {
             store: store.clone(),
             rejects: rejects.clone(),
             deliver,
-            trusted_proxies: std::mem::take(&mut config.trusted_proxies),
+            trusted_proxies: config.trusted_proxies.clone(),
             failures: Failures::new(
                 config.limits.failures_per_client,
                 config.limits.failing_clients,
@@ -426,6 +426,7 @@ fn serve_admin(
         connections: ADMIN_CONNECTIONS,
         header_timeout: ADMIN_HEADER_TIMEOUT,
         idle_timeout: ADMIN_IDLE_TIMEOUT,
+        per_client: None,
         ..connections(config)
     };
     // Operators watch the drain too, so this listener stays until the end.
@@ -466,6 +467,9 @@ fn connections(config: &Config) -> server::Settings {
         headers: limits.headers,
         header_timeout: limits.header_timeout,
         idle_timeout: limits.idle_timeout,
+        per_client: limits
+            .connections_per_client
+            .map(|most| (most, config.trusted_proxies.clone())),
     }
 }
 

@@ -60,6 +60,15 @@ pub(super) async fn run<S, R>(
         let Some(client) = client.await else { return };
         peer = client;
     }
+    let entered = house.crowd.as_ref().map(|crowd| crowd.enter(peer.client()));
+    // Held until the connection ends.
+    let Ok(_member) = entered.transpose() else {
+        if let Some(suppressed) = house.complaints.pass() {
+            tracing::warn!(%peer, suppressed, "client has as many connections as it may");
+        }
+        house.refusals.refused(Refusal::Crowded);
+        return close(stream, &last_words(Refusal::Crowded)).await;
+    };
     let facts = Arc::new(Facts::default());
     let mut deadline = Deadline::new(accepted, house.header_timeout, house.idle_timeout);
     let handler = service_fn(|mut request: Request<Incoming>| {
@@ -179,9 +188,15 @@ fn last_words(refusal: Refusal) -> Vec<u8> {
         Refusal::Malformed => r#"{"error":"malformed request"}"#,
         Refusal::TooLarge => r#"{"error":"headers too large"}"#,
         Refusal::Timeout => r#"{"error":"request timeout"}"#,
+        Refusal::Crowded => r#"{"error":"too many connections"}"#,
+    };
+    let again = match refusal {
+        // By then some of the others may have ended.
+        Refusal::Crowded => "retry-after: 2\r\n",
+        Refusal::Malformed | Refusal::TooLarge | Refusal::Timeout => "",
     };
     format!(
-        "HTTP/1.1 {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+        "HTTP/1.1 {}\r\n{again}content-type: application/json\r\ncontent-length: {}\r\n\
          connection: close\r\ndate: {}\r\n\r\n{body}",
         refusal.status(),
         body.len(),

@@ -4,6 +4,7 @@
 pub mod body;
 pub mod client;
 mod connection;
+mod crowd;
 mod deadlines;
 pub mod listen;
 mod proxy;

@@ -3,9 +3,10 @@
 //! Every connection is a task of the loop's own set, so that none is left when [`serve`] returns.
 
 use super::connection;
+use super::crowd::Crowd;
 use super::listen::{Listening, Terms};
 use super::socket::Socket;
-use crate::network::Client;
+use crate::network::{Client, Networks};
 use crate::quiet::Quiet;
 use crate::shutdown::{Listener as Stop, Phase};
 use bytes::Bytes;
@@ -49,6 +50,8 @@ pub struct Settings {
     pub header_timeout: Duration,
     /// Between two requests: then close. Also how long an answer may wait for a sender that does not read.
     pub idle_timeout: Duration,
+    /// Open at one time of one client, and who is exempt; a further one is 503. None: no bound.
+    pub per_client: Option<(usize, Networks)>,
 }
 
 /// The other end of a connection, in every request's extensions.
@@ -85,6 +88,8 @@ pub enum Refusal {
     TooLarge,
     /// The head was not whole in time.
     Timeout,
+    /// Its client has as many connections as it may: nothing of it was read.
+    Crowded,
 }
 
 impl Refusal {
@@ -94,6 +99,7 @@ impl Refusal {
             Self::Malformed => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
@@ -119,6 +125,7 @@ pub(super) struct House {
     pub(super) refusals: Arc<dyn Refusals>,
     /// About connections that were refused before HTTP.
     pub(super) complaints: Quiet,
+    pub(super) crowd: Option<Arc<Crowd>>,
 }
 
 impl House {
@@ -140,6 +147,10 @@ impl House {
             stage: Stage::default(),
             refusals,
             complaints: Quiet::default(),
+            crowd: settings
+                .per_client
+                .as_ref()
+                .map(|(most, exempt)| Crowd::new(*most, exempt.clone())),
         }
     }
 }

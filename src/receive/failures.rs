@@ -11,6 +11,7 @@ use crate::network::Client;
 use crate::rate::{Pace, Rate};
 use parking_lot::Mutex;
 use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -66,7 +67,7 @@ impl Failures {
         }
         let key = table.key(source, client);
         let places = table.places.lock();
-        let place = places[table.set(key, places.len())]
+        let place = places[set(key, places.len())]
             .iter()
             .find(|place| place.key == key)?;
         table.pace.wait(place.full_at, now)
@@ -78,7 +79,7 @@ impl Failures {
         let now = Instant::now();
         let key = table.key(source, client);
         let mut places = table.places.lock();
-        let set = table.set(key, places.len());
+        let set = set(key, places.len());
         let places = &mut places[set];
         let known = places.iter().position(|place| place.key == key);
         let nearest_to_full = || (0..WAYS).min_by_key(|at| places[*at].full_at);
@@ -103,17 +104,17 @@ impl Table {
         self.hasher.hash_one((source, client.neighbourhood()))
     }
 
-    /// Where a key may be.
-    fn set(&self, key: u64, places: usize) -> std::ops::Range<usize> {
-        let sets = (places / WAYS) as u64;
-        let first = usize::try_from(key % sets).unwrap_or(0) * WAYS;
-        first..first + WAYS
-    }
-
     fn ms(&self, at: Instant) -> u64 {
         let since = at.saturating_duration_since(self.began);
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
+}
+
+/// Where a key may be.
+fn set(key: u64, places: usize) -> Range<usize> {
+    let sets = (places / WAYS) as u64;
+    let first = usize::try_from(key % sets).unwrap_or(0) * WAYS;
+    first..first + WAYS
 }
 
 #[cfg(test)]

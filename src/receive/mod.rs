@@ -81,11 +81,13 @@ impl Receive {
 /// Heads that never came whole are for no source: nobody knows their path.
 impl Refusals for Receive {
     fn refused(&self, refusal: Refusal) {
-        self.elsewhere.rejected.increment(match refusal {
-            Refusal::Malformed => "malformed",
-            Refusal::TooLarge => "too_large",
-            Refusal::Timeout => "timeout",
-        });
+        let elsewhere = &self.elsewhere;
+        match refusal {
+            Refusal::Malformed => elsewhere.rejected.increment("malformed"),
+            Refusal::TooLarge => elsewhere.rejected.increment("too_large"),
+            Refusal::Timeout => elsewhere.rejected.increment("timeout"),
+            Refusal::Crowded => elsewhere.crowded.increment(1),
+        }
         self.elsewhere.answered(refusal.status().as_u16());
     }
 }

@@ -301,3 +301,30 @@ fn one_source_leaves_others_room_for_their_bodies() {
     drop(held);
     wait_until("it has room again", || gate.send(&event(1)).status == 200);
 }
+
+#[test]
+fn one_address_has_its_share_of_the_connections_and_a_proxy_has_all_it_wants() {
+    let app = App::start();
+    for (top, bounded) in [("", true), ("trusted_proxies: 127.0.0.1", false)] {
+        let top = format!("{top}\nlimits: {{ connections_per_client: 3 }}");
+        let home = home(&app, &top, "");
+        let gate = home.start();
+        let refused = "hookgate_unavailable_total{source=\"\",reason=\"connections\"}";
+        assert_eq!(gate.metric(refused), 0.0, "it is there from the start");
+        let mut open: Vec<Connection> = (0..3).map(|_| Connection::open(gate.public)).collect();
+        for (n, connection) in open.iter_mut().enumerate() {
+            assert_eq!(connection.send(&event(n)).status, 200);
+        }
+        let mut further = Connection::open(gate.public);
+        let reply = further.send(&event(3));
+        if bounded {
+            assert_comes_again(&reply, "2");
+            assert_eq!(gate.metric(refused), 1.0);
+            drop(open.pop());
+            wait_until("there is room again", || gate.send(&event(3)).status == 200);
+        } else {
+            assert_eq!(reply.status, 200);
+            assert_eq!(gate.metric(refused), 0.0);
+        }
+    }
+}

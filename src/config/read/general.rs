@@ -10,7 +10,7 @@ use crate::config::{
         SIZE_OR_ZERO, count_kind, size_text,
     },
 };
-use crate::network::Networks;
+use crate::network::{Network, Networks};
 use crate::rate::Rate;
 use std::{
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
@@ -144,11 +144,7 @@ pub(super) fn trusted_proxies(top: &Map<'_>) -> Networks {
     };
     // An empty list is the default.
     let networks = networks(&node).unwrap_or_default();
-    if networks
-        .networks
-        .iter()
-        .any(|network| network.is_everybody())
-    {
+    if networks.networks.iter().any(Network::is_everybody) {
         let warning = "trusts everybody, so whoever sends says itself who it is";
         node.context().report.warning(node.path(), warning);
     }
@@ -178,6 +174,8 @@ pub(super) fn limits(section: Option<&Node<'_>>) -> Limits {
         rejects_per_client: 10,
         failures_per_client: Some(FAILURES_PER_CLIENT),
         failing_clients: 16_384,
+        // Off, since whoever stands before it without being in `trusted_proxies` has the connections of all senders.
+        connections_per_client: None,
         in_flight_per_source_percent: 50,
     };
     let keys = &[
@@ -194,6 +192,7 @@ pub(super) fn limits(section: Option<&Node<'_>>) -> Limits {
         "rejects_per_client",
         "failures_per_client",
         "failing_clients",
+        "connections_per_client",
         "in_flight_per_source",
     ];
     let Some(map) = below(section, keys) else {
@@ -238,6 +237,9 @@ pub(super) fn limits(section: Option<&Node<'_>>) -> Limits {
         &count_kind::<FAILING_CLIENTS_MAX>(),
         limits.failing_clients,
     );
+    limits.connections_per_client = map
+        .get_some("connections_per_client")
+        .and_then(|node| node.read(&count_kind::<CONNECTIONS_MAX>()));
     limits.in_flight_per_source_percent = map.read_or(
         "in_flight_per_source",
         &PERCENT,

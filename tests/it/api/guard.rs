@@ -567,7 +567,7 @@ fn what_is_done_is_logged_with_who_did_it_and_to_what() {
     let home = Home::new(&format!("trusted_proxies: 127.0.0.1\n{}", config(&app)));
     let gate = home.start();
     let id = send(&gate, "erp", 1, "a");
-    app.wait_for(1);
+    super::wait_for_state(&gate, &id, "app", "delivered");
     let lies = [
         "Host: localhost",
         "Content-Type: application/json",
