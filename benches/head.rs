@@ -10,7 +10,8 @@ use hookgate::dedupe::{Dedupe, Windows};
 use hookgate::deliver::Deliver;
 use hookgate::http::{server::Peer, strict};
 use hookgate::metrics::Metrics;
-use hookgate::receive::{Learned, Receive, Source, service};
+use hookgate::network::Networks;
+use hookgate::receive::{Failures, Learned, Receive, Source, service};
 use hookgate::shutdown::Shutdown;
 use hookgate::store::{Feed, OpenSettings, Opened, RejectSettings};
 use http::{HeaderValue, Method, Request};
@@ -85,7 +86,14 @@ fn receive(place: &std::path::Path) -> Arc<Receive> {
     let targets = HashMap::from([("app", (target.id, source.event_type.clone()))]);
     let handles = Arc::new(metrics.source("erp", 200, []));
     let path = source.path.clone();
-    let source = Source::new(source.clone(), id, handles, &targets, 16);
+    let source = Source::new(
+        source.clone(),
+        id,
+        handles,
+        &targets,
+        16,
+        Budget::new(u64::MAX),
+    );
     let windows = Windows {
         event: Duration::from_hours(72),
         replay: Duration::from_hours(72),
@@ -105,7 +113,8 @@ fn receive(place: &std::path::Path) -> Arc<Receive> {
         store,
         rejects,
         deliver,
-        budget: Budget::new(u64::MAX),
+        trusted_proxies: Networks::default(),
+        failures: Failures::new(None, 8),
         body_timeout: Duration::from_secs(15),
         learned: Learned::default(),
         stop: Shutdown::default().listen(),

@@ -13,6 +13,8 @@ pub struct Budget(Arc<Shared>);
 struct Shared {
     limit: u64,
     used: AtomicU64,
+    /// What is taken here is taken there too.
+    whole: Option<Budget>,
 }
 
 impl Budget {
@@ -21,6 +23,17 @@ impl Budget {
         Self(Arc::new(Shared {
             limit,
             used: AtomicU64::new(0),
+            whole: None,
+        }))
+    }
+
+    /// A share of this budget: what is taken of it counts here as well, and it never gives more than `limit` bytes.
+    #[must_use]
+    pub fn share(&self, limit: u64) -> Self {
+        Self(Arc::new(Shared {
+            limit,
+            used: AtomicU64::new(0),
+            whole: Some(self.clone()),
         }))
     }
 
@@ -56,24 +69,44 @@ impl Charge {
     /// Takes `more` bytes, or nothing: false when the budget has no room for them.
     #[must_use]
     pub fn grow(&mut self, more: u64) -> bool {
-        let shared = &self.budget.0;
-        let own = self.bytes;
-        let taken = shared
-            .used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                (used == own || used.saturating_add(more) <= shared.limit)
-                    .then(|| used.saturating_add(more))
-            });
-        if taken.is_ok() {
+        let taken = self.budget.0.take(self.bytes, more);
+        if taken {
             self.bytes += more;
         }
+        taken
+    }
+}
+
+impl Shared {
+    /// Takes `more` for a holder that has `own`, here and of the whole, or nothing.
+    fn take(&self, own: u64, more: u64) -> bool {
+        let taken = self
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                (used == own || used.saturating_add(more) <= self.limit)
+                    .then(|| used.saturating_add(more))
+            });
+        let Some(whole) = &self.whole else {
+            return taken.is_ok();
+        };
+        if taken.is_ok() && !whole.0.take(own, more) {
+            self.used.fetch_sub(more, Ordering::Relaxed);
+            return false;
+        }
         taken.is_ok()
+    }
+
+    fn give_back(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+        if let Some(whole) = &self.whole {
+            whole.0.give_back(bytes);
+        }
     }
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.budget.0.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.budget.0.give_back(self.bytes);
     }
 }
 
@@ -96,5 +129,23 @@ mod tests {
         assert!(budget.take(1).is_none());
         drop(alone);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn a_share_leaves_the_rest_to_others() {
+        let whole = Budget::new(100);
+        let (one, other) = (whole.share(50), whole.share(50));
+        let mut held = one.take(50).expect("its share");
+        assert!(one.take(1).is_none(), "no more than its share");
+        let rest = other.take(50).expect("what the first could not take");
+        assert_eq!((one.used(), other.used(), whole.used()), (50, 50, 100));
+        drop(rest);
+        let beside = whole.take(45).expect("room");
+        assert!(!held.grow(6) && other.take(6).is_none());
+        assert_eq!(one.used(), 50);
+        assert_eq!(other.used(), 0, "what the whole refused is given back");
+        drop((held, beside));
+        assert_eq!((one.used(), whole.used()), (0, 0));
+        assert!(one.take(60).is_some(), "a larger body passes alone");
     }
 }

@@ -44,4 +44,5 @@ pub mod extract;
 pub mod metrics;
 pub mod network;
 pub mod quiet;
+pub mod rate;
 pub mod shutdown;

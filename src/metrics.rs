@@ -30,16 +30,17 @@ pub const RESULTS: [&str; 5] = [
     "unavailable",
 ];
 /// Why a request is rejected.
-pub const REJECTED: [&str; 6] = [
+pub const REJECTED: [&str; 7] = [
     "missing_signature",
     "bad_signature",
     "stale",
     "too_large",
     "timeout",
     "malformed",
+    "not_allowed",
 ];
 /// Why a request is refused for now.
-pub const UNAVAILABLE: [&str; 4] = ["full", "store", "overloaded", "late"];
+pub const UNAVAILABLE: [&str; 6] = ["full", "store", "overloaded", "late", "rate", "client"];
 /// Why a refused request is not kept: its client had its share, too many waited, it is larger than the ring, or the
 /// file failed.
 pub const REJECTS_DROPPED: [&str; 4] = ["client", "busy", "too_large", "error"];
@@ -136,6 +137,8 @@ pub struct RejectMetrics {
 pub struct ElsewhereMetrics {
     /// `requests_rejected_total{source="",reason}`
     pub rejected: Family,
+    /// `unavailable_total{source="",reason="connections"}`
+    pub crowded: Counter,
     requests: Requests,
 }
 
@@ -320,6 +323,7 @@ impl Metrics {
     pub fn elsewhere(self: &Arc<Self>) -> ElsewhereMetrics {
         with_local_recorder(&self.recorder, || ElsewhereMetrics {
             rejected: rejected(""),
+            crowded: metrics::counter!("hookgate_unavailable_total", "source" => "", "reason" => "connections"),
             requests: Requests::new(self, "", []),
         })
     }

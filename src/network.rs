@@ -22,6 +22,19 @@ pub enum Client {
 }
 
 impl Client {
+    /// What counts together with it where what clients do is counted: its address, or its network of IPv6, of which one
+    /// customer has all (RFC 6177).
+    #[must_use]
+    pub fn neighbourhood(self) -> Self {
+        match self {
+            Self::Address(IpAddr::V6(address)) => {
+                let network = u128::from(address) >> 64 << 64;
+                Self::Address(IpAddr::V6(network.into()))
+            }
+            client => client,
+        }
+    }
+
     /// The address, if it has one.
     pub fn address(self) -> Option<IpAddr> {
         match self {
@@ -72,6 +85,11 @@ impl Network {
         let address = bits(address);
         let is_ipv4 = prefixed(address, BITS_BEFORE_IPV4) == bits_before_ipv4();
         prefixed(address, self.prefix) == self.first && (self.is_ipv4() || !is_ipv4)
+    }
+
+    /// Whether every address of its kind is in it.
+    pub fn is_everybody(&self) -> bool {
+        self.prefix == if self.is_ipv4() { BITS_BEFORE_IPV4 } else { 0 }
     }
 
     fn is_ipv4(&self) -> bool {
@@ -159,6 +177,11 @@ pub struct Networks {
 }
 
 impl Networks {
+    /// Whether nobody is in them.
+    pub fn is_empty(&self) -> bool {
+        self.networks.is_empty() && !self.unix
+    }
+
     /// Whether the client is in one of them.
     pub fn contains(&self, client: Client) -> bool {
         match client {

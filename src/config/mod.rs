@@ -48,6 +48,8 @@ pub(crate) use value::{
 };
 pub use verify::Verify;
 
+use crate::network::Networks;
+use crate::rate::Rate;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// The JSON Schema of a configuration file, for editors. It is written by hand, since a file is read by hand; tests hold
@@ -61,6 +63,8 @@ pub fn schema() -> &'static str {
 pub struct Config {
     /// Where senders connect: at least one place, and no two that collide.
     pub listeners: Vec<Listener>,
+    /// Peers that say in `X-Forwarded-For` who sends.
+    pub trusted_proxies: Networks,
     /// The operator's side.
     pub admin: Admin,
     /// Where events are kept, and how many.
@@ -138,6 +142,14 @@ pub struct Limits {
     pub tls: tls::TlsLimits,
     /// Of one HTTP/2 connection.
     pub http2: tls::Http2Limits,
+    /// Requests of one client to one source whose body was read in vain; beyond it none is read. None: no limit.
+    pub failures_per_client: Option<Rate>,
+    /// Connections of one client open at one time, those in `trusted_proxies` excepted; none is no bound.
+    pub connections_per_client: Option<usize>,
+    /// Clients whose failures are known at one time, over all sources.
+    pub failing_clients: usize,
+    /// Of `in_flight_bytes`, what one source of several may have: percent, 1 to 100.
+    pub in_flight_per_source_percent: u32,
 }
 
 /// How a stop goes.

@@ -2,6 +2,8 @@
 
 use super::{Patterns, Secret, Verify, handshake::Handshake};
 use crate::extract::{Field, KeyExpr};
+use crate::network::Networks;
+use crate::rate::Rate;
 use http::{HeaderName, HeaderValue, StatusCode};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -58,6 +60,10 @@ pub struct Source {
     pub routes: Vec<Route>,
     /// Bytes of a body.
     pub body_limit_bytes: u64,
+    /// Events that are accepted; `None` is no limit.
+    pub rate: Option<Rate>,
+    /// Who may send; `None` is everybody.
+    pub allow_from: Option<Networks>,
     /// How many of its refused requests are kept; `None` is none.
     pub rejects: Option<Rejects>,
 }

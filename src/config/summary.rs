@@ -13,6 +13,7 @@ use super::{
 };
 use crate::backoff::Schedule;
 use crate::extract::{Field, KeyExpr};
+use crate::rate::Rate;
 use std::fmt::Write as _;
 
 /// Listeners, store, every source and every target, each value as it was understood.
@@ -32,6 +33,12 @@ pub fn summary(config: &Config) -> String {
         if let Some(tls) = &listener.tls {
             line(format!("         {tls}"));
         }
+    }
+    if !config.trusted_proxies.is_empty() {
+        let proxies = &config.trusted_proxies;
+        line(format!(
+            "proxies  {proxies}: who sends stands in X-Forwarded-For"
+        ));
     }
     line(format!("admin    {}{token}", config.admin.listen));
     line(format!(
@@ -63,6 +70,9 @@ fn source_lines(source: &Source) -> String {
     }
     if let Some(public_url) = &source.public_url {
         rows.push(("public url", public_url.to_string()));
+    }
+    if let Some(allowed) = &source.allow_from {
+        rows.push(("allowed", format!("from {allowed}")));
     }
     rows.push(("verify", verify(&source.verify)));
     if let Some(secrets) = secrets(source) {
@@ -116,6 +126,10 @@ fn source_lines(source: &Source) -> String {
         rows.push(("replay key", format!("{}, for {window}", what.join(" + "))));
     }
     rows.push(("ack", ack(source)));
+    if let Some(rate) = source.rate {
+        let unit = unit(rate);
+        rows.push(("rate", format!("{} events a {unit}, then 503", rate.count)));
+    }
     if let Some(rejects) = &source.rejects {
         let (keep, bytes) = (rejects.keep, size(rejects.max_size_bytes));
         rows.push((
@@ -132,6 +146,15 @@ fn source_lines(source: &Source) -> String {
         rows.push(("forward", format!("{} <- {events}", route.target)));
     }
     block("source", &source.name, source.replaces.as_deref(), &rows)
+}
+
+/// The time in which so many are allowed.
+fn unit(rate: Rate) -> &'static str {
+    match rate.per.as_secs() {
+        1 => "second",
+        60 => "minute",
+        _ => "hour",
+    }
 }
 
 fn target_lines(target: &Target) -> String {
@@ -175,12 +198,8 @@ fn target_lines(target: &Target) -> String {
         rows.push(("order", format!("one after the other by {key}")));
     }
     if let Some(rate) = target.rate {
-        let unit = match rate.per.as_secs() {
-            1 => "second",
-            60 => "minute",
-            _ => "hour",
-        };
-        rows.push(("rate", format!("{} attempts a {unit}", rate.attempts)));
+        let unit = unit(rate);
+        rows.push(("rate", format!("{} attempts a {unit}", rate.count)));
     }
     match target.sign.len() {
         0 => {}

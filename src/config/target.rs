@@ -2,6 +2,7 @@
 
 use crate::backoff::Schedule;
 use crate::extract::KeyExpr;
+use crate::rate::Rate;
 use http::Uri;
 use std::{sync::Arc, time::Duration};
 use zeroize::Zeroizing;
@@ -61,15 +62,6 @@ pub enum Format {
     Plain,
     /// `ce-*` beside them: CloudEvents 1.0 in binary mode.
     CloudEvents,
-}
-
-/// How many attempts may begin, evenly over time but for a burst of one second's worth.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
-    /// Attempts; above zero.
-    pub attempts: u32,
-    /// In this time; above zero.
-    pub per: Duration,
 }
 
 /// When a target counts as down, and how it is asked whether it is up again. What counts is in `deliver`.

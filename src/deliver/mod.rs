@@ -21,7 +21,6 @@ mod lanes;
 mod log;
 #[cfg(test)]
 mod model;
-mod rate;
 mod reader;
 mod removed;
 mod retry;

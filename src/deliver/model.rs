@@ -625,7 +625,7 @@ impl World {
                 .partition_point(|ms| ms + 1_000 < self.passed_ms);
             let taken = self.taken_ms.len() - from;
             assert_eq!(rate.per, Duration::from_secs(1));
-            let most = usize::try_from(2 * rate.attempts).expect("small");
+            let most = usize::try_from(2 * rate.count).expect("small");
             assert!(taken <= most, "{taken} within a second");
         }
         if let Some((answers, since)) = &mut self.since_closed {
@@ -744,7 +744,7 @@ proptest! {
         ops in proptest::collection::vec(any_op(), 0..600),
     ) {
         let per = Duration::from_secs(1);
-        let rate = rate.map(|attempts| target::Rate { attempts, per });
+        let rate = rate.map(|count| crate::rate::Rate { count, per });
         let mut world = World::limited(backlog, memory, page_rows, Limits { rate, ordered, ..LIMITS });
         for op in &ops {
             world.run(op);

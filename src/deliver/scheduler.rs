@@ -11,11 +11,11 @@ use super::due::{Due, DuePage};
 use super::fresh::{Fresh, FreshPage};
 use super::job::Job;
 use super::lanes::Lanes;
-use super::rate::Rate;
 use crate::budget::Budget;
 use crate::clock;
 use crate::config::target;
 use crate::event::{Event, Lane, Seq};
+use crate::rate::{Bucket, Rate};
 use crate::store::{Backlog, Delivery, Outcome, Settlement};
 use std::collections::{HashSet, VecDeque};
 use std::{sync::Arc, time::Duration};
@@ -83,7 +83,7 @@ pub(super) struct Limits {
     /// Attempts at one time.
     pub(super) concurrency: usize,
     /// Attempts that begin.
-    pub(super) rate: Option<target::Rate>,
+    pub(super) rate: Option<Rate>,
     /// When it counts as down.
     pub(super) breaker: Option<target::Breaker>,
     /// The longest delay of a retry.
@@ -105,7 +105,7 @@ pub(super) struct Scheduler {
     /// Attempts that run.
     running: usize,
     breaker: Breaker,
-    rate: Rate,
+    rate: Bucket,
     paused: bool,
     crew: Crew,
     duty: Duty,
@@ -129,7 +129,7 @@ impl Scheduler {
             out_most: concurrency.saturating_add(UNSETTLED_MAX),
             running: 0,
             breaker: Breaker::new(limits.breaker, concurrency),
-            rate: Rate::new(limits.rate),
+            rate: Bucket::new(limits.rate),
             paused: backlog.paused,
             crew: Crew::new(concurrency),
             duty: Duty::Before,

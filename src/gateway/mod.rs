@@ -21,7 +21,7 @@ use crate::extract::KeyExpr;
 use crate::http::listen::{self, BindError, Handed, Listening, Terms};
 use crate::http::server;
 use crate::metrics::{Metrics, ProcessMetrics};
-use crate::receive::{Learned, Receive, Source, service};
+use crate::receive::{Failures, Learned, Receive, Source, service};
 use crate::shutdown::{Phase, Shutdown, persevere};
 use crate::store::{self, Judge, OpenSettings, Opened, RejectSettings, RejectSource, Store};
 use certificates::Certificates;
@@ -122,6 +122,7 @@ impl Gateway {
                 (&*setup.config.name, (setup.id, order_by))
             })
             .collect();
+        let budget = Budget::new(config.limits.in_flight_bytes);
         let receive_sources: HashMap<String, Source> = config
             .sources
             .iter()
@@ -135,6 +136,7 @@ impl Gateway {
                         Arc::clone(&source_metrics[&id]),
                         &targets,
                         config.limits.signatures,
+                        share(&config, &budget),
                     ),
                 )
             })
@@ -195,7 +197,11 @@ impl Gateway {
             store: store.clone(),
             rejects: rejects.clone(),
             deliver,
-            budget: Budget::new(config.limits.in_flight_bytes),
+            trusted_proxies: config.trusted_proxies.clone(),
+            failures: Failures::new(
+                config.limits.failures_per_client,
+                config.limits.failing_clients,
+            ),
             body_timeout: config.limits.body_timeout,
             learned: Learned::default(),
             stop: shutdown.listen(),
@@ -434,6 +440,7 @@ fn serve_admin(
         connections: ADMIN_CONNECTIONS,
         header_timeout: ADMIN_HEADER_TIMEOUT,
         idle_timeout: ADMIN_IDLE_TIMEOUT,
+        per_client: None,
         ..connections(config)
     };
     // Operators watch the drain too, so this listener stays until the end.
@@ -455,6 +462,17 @@ fn serve_admin(
     })
 }
 
+/// What one source may have of all bytes in flight. Bytes that are held cannot be called back when others need them, so
+/// what others may need stays free of it; where there are no others, it has all.
+fn share(config: &Config, budget: &Budget) -> Budget {
+    if config.sources.len() < 2 {
+        return budget.clone();
+    }
+    let percent = u64::from(config.limits.in_flight_per_source_percent);
+    let bytes = u128::from(config.limits.in_flight_bytes) * u128::from(percent) / 100;
+    budget.share(u64::try_from(bytes).unwrap_or(u64::MAX))
+}
+
 fn connections(config: &Config) -> server::Settings {
     let limits = &config.limits;
     server::Settings {
@@ -464,6 +482,9 @@ fn connections(config: &Config) -> server::Settings {
         header_timeout: limits.header_timeout,
         idle_timeout: limits.idle_timeout,
         http2: limits.http2,
+        per_client: limits
+            .connections_per_client
+            .map(|most| (most, config.trusted_proxies.clone())),
     }
 }
 

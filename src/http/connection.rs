@@ -68,6 +68,19 @@ pub(super) async fn run<S, R>(
         let Some(client) = client.await else { return };
         peer = client;
     }
+    let entered = house.crowd.as_ref().map(|crowd| crowd.enter(peer.client()));
+    // Held until the connection ends.
+    let Ok(_member) = entered.transpose() else {
+        if let Some(suppressed) = house.complaints.pass() {
+            tracing::warn!(%peer, suppressed, "client has as many connections as it may");
+        }
+        house.refusals.refused(Refusal::Crowded);
+        // Before its handshake a client of TLS understands no answer.
+        if terms.tls.is_none() {
+            close(Stream::plain(socket), &Refusal::Crowded.last_words()).await;
+        }
+        return;
+    };
     let begun = if begin::is_needed(&terms) {
         // On the heap like what follows, since every connection's task would have to hold it otherwise.
         Box::pin(begin::begin(socket, peer, accepted, &terms, &house)).await

@@ -6,6 +6,7 @@ mod begin;
 pub mod body;
 pub mod client;
 mod connection;
+mod crowd;
 mod deadlines;
 mod http2;
 pub mod listen;

@@ -3,10 +3,11 @@
 //! Every connection is a task of the loop's own set, so that none is left when [`serve`] returns.
 
 use super::connection;
+use super::crowd::Crowd;
 use super::listen::{Listening, Terms};
 use super::socket::Socket;
 use crate::config::tls::Http2Limits;
-use crate::network::Client;
+use crate::network::{Client, Networks};
 use crate::quiet::Quiet;
 use crate::shutdown::{Listener as Stop, Phase};
 use bytes::Bytes;
@@ -52,6 +53,8 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// Of each HTTP/2 connection.
     pub http2: Http2Limits,
+    /// Open at one time of one client, and who is exempt; a further one is 503. None: no bound.
+    pub per_client: Option<(usize, Networks)>,
 }
 
 /// The other end of a connection, in every request's extensions.
@@ -88,6 +91,8 @@ pub enum Refusal {
     TooLarge,
     /// The head was not whole in time.
     Timeout,
+    /// Its client has as many connections as it may: nothing of it was read.
+    Crowded,
 }
 
 impl Refusal {
@@ -97,6 +102,7 @@ impl Refusal {
             Self::Malformed => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -106,9 +112,15 @@ impl Refusal {
             Self::Malformed => r#"{"error":"malformed request"}"#,
             Self::TooLarge => r#"{"error":"headers too large"}"#,
             Self::Timeout => r#"{"error":"request timeout"}"#,
+            Self::Crowded => r#"{"error":"too many connections"}"#,
+        };
+        let again = match self {
+            // By then some of the others may have ended.
+            Self::Crowded => "retry-after: 2\r\n",
+            Self::Malformed | Self::TooLarge | Self::Timeout => "",
         };
         format!(
-            "HTTP/1.1 {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+            "HTTP/1.1 {}\r\n{again}content-type: application/json\r\ncontent-length: {}\r\n\
              connection: close\r\ndate: {}\r\n\r\n{body}",
             self.status(),
             body.len(),
@@ -142,6 +154,7 @@ pub(super) struct House {
     pub(super) refusals: Arc<dyn Refusals>,
     /// About connections that were refused before HTTP.
     pub(super) complaints: Quiet,
+    pub(super) crowd: Option<Arc<Crowd>>,
 }
 
 impl House {
@@ -166,6 +179,10 @@ impl House {
             stage: Stage::default(),
             refusals,
             complaints: Quiet::default(),
+            crowd: settings
+                .per_client
+                .as_ref()
+                .map(|(most, exempt)| Crowd::new(*most, exempt.clone())),
         }
     }
 }

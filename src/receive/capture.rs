@@ -8,27 +8,20 @@ use super::Receive;
 use super::rejection::{Cause, Rejection};
 use super::source::Source;
 use crate::clock;
-use crate::http::server::Peer;
 use crate::network::Client;
 use crate::store::Reject;
 use bytes::Bytes;
-use http::{Extensions, HeaderMap, Method, Request, Uri, request::Parts};
+use http::{HeaderMap, Method, Request, Uri, request::Parts};
 use http_body::Body;
-
-/// Who is connected.
-pub(super) fn client(extensions: &Extensions) -> Client {
-    let peer = extensions.get::<Peer>().copied().unwrap_or_default();
-    peer.client()
-}
 
 /// Keeps a request that was refused by its head. Its body is not read for that; it is known if there is none to come.
 pub(super) fn head<B: Body>(
     receive: &Receive,
     source: &Source,
+    client: Client,
     request: &Request<B>,
     rejection: &Rejection,
 ) {
-    let client = client(request.extensions());
     let Some(reason) = wanted(receive, source, client, rejection) else {
         return;
     };
@@ -59,6 +52,7 @@ impl Whole {
     pub(super) fn of(
         receive: &Receive,
         source: &Source,
+        client: Client,
         head: &Parts,
         body: &Bytes,
         received_ms: u64,
@@ -68,7 +62,7 @@ impl Whole {
             uri: head.uri.clone(),
             headers: head.headers.clone(),
             body: body.clone(),
-            client: client(&head.extensions),
+            client,
             received_ms,
         })
     }

@@ -1,13 +1,21 @@
 //! Which of the sender's headers go on to the app. What describes the connection, or what only a gateway may
 //! say, does not.
 
-use crate::network::Client;
+use super::caller::{Caller, X_FORWARDED_FOR};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// What a trusted proxy says about the request that it got, beside whom it got it from. Of what else begins with
+/// `X-Forwarded-` a proxy passes on what it does not know, so that nobody knows who wrote it.
+const SAID_BY_PROXIES: [HeaderName; 3] = [
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-port"),
+];
 
-/// Takes out of `headers` what must not go on, and adds who sent the request, if that has an address.
-pub(super) fn prepare(headers: &mut HeaderMap, client: Client) {
+/// Takes out of `headers` what must not go on, and adds who sent the request, if that has an address. What a trusted proxy
+/// says goes on: its list with itself at the end.
+pub(super) fn prepare(headers: &mut HeaderMap, caller: Caller) {
+    let forwarded_for = forwarded_for(headers, caller);
     // Headers that Connection names belong to the connection as well (RFC 9110 7.6.1).
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
@@ -15,22 +23,43 @@ pub(super) fn prepare(headers: &mut HeaderMap, client: Client) {
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
         .collect();
+    let said = |name: &HeaderName| caller.proxy.is_some() && SAID_BY_PROXIES.contains(name);
     let gone: Vec<HeaderName> = headers
         .keys()
         .filter(|name| {
-            is_hop_by_hop(name.as_str()) || named.contains(name) || is_ours_to_say(name.as_str())
+            is_hop_by_hop(name.as_str())
+                || named.contains(name)
+                || (is_ours_to_say(name.as_str()) && !said(name))
         })
         .cloned()
         .collect();
     for name in gone {
         headers.remove(name);
     }
-    if let Some(address) = client.address() {
-        headers.insert(
-            X_FORWARDED_FOR,
-            HeaderValue::try_from(address.to_string()).expect("an address is plain ASCII"),
-        );
+    if let Some(value) = forwarded_for {
+        headers.insert(X_FORWARDED_FOR, value);
     }
+}
+
+/// The list that goes on: where a trusted proxy is connected what it sent, all lines of it as one, and the proxy; else who
+/// is connected.
+fn forwarded_for(headers: &HeaderMap, caller: Caller) -> Option<HeaderValue> {
+    let last = caller.proxy.unwrap_or(caller.client).address();
+    let last = last.map(|address| address.to_string().into_bytes());
+    let received = caller
+        .proxy
+        .is_some()
+        .then(|| headers.get_all(X_FORWARDED_FOR));
+    let received = received.into_iter().flatten();
+    let entries: Vec<&[u8]> = received
+        .map(HeaderValue::as_bytes)
+        .chain(last.as_deref())
+        .collect();
+    if entries.is_empty() {
+        return None;
+    }
+    let value = HeaderValue::from_bytes(&entries.join(b", ".as_slice()));
+    Some(value.expect("what stood in headers, an address and commas"))
 }
 
 /// Headers that describe one connection (RFC 9110 7.6.1), or that the next connection sets anew.
@@ -65,6 +94,7 @@ fn is_ours_to_say(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::Client;
 
     #[test]
     fn only_end_to_end_headers_go_on() {
@@ -99,14 +129,48 @@ mod tests {
         }
         prepare(
             &mut headers,
-            "::ffff:192.0.2.7".parse().expect("an address"),
+            Caller::direct("::ffff:192.0.2.7".parse().expect("an address")),
         );
         for (name, value) in kept {
             assert_eq!(headers.get(name).expect(name), value);
         }
         assert_eq!(headers.get("x-forwarded-for").expect("added"), "192.0.2.7");
         assert_eq!(headers.len(), kept.len() + 1, "{headers:?}");
-        prepare(&mut headers, Client::Unix);
+        prepare(&mut headers, Caller::direct(Client::Unix));
         assert_eq!(headers.len(), kept.len(), "{headers:?}");
+    }
+
+    #[test]
+    fn what_a_trusted_proxy_says_goes_on_and_nothing_else_of_that_kind() {
+        let sent = [
+            ("x-forwarded-for", "198.51.100.9"),
+            ("x-forwarded-for", "192.0.2.1, 10.0.0.2"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "hooks.example.com"),
+            ("x-forwarded-port", "443"),
+            ("x-forwarded-user", "admin"),
+            ("x_forwarded_proto", "http"),
+            ("forwarded", "for=192.0.2.1"),
+        ];
+        let client: Client = "192.0.2.1".parse().expect("an address");
+        for (proxy, list) in [
+            ("10.0.0.1", "198.51.100.9, 192.0.2.1, 10.0.0.2, 10.0.0.1"),
+            ("unix", "198.51.100.9, 192.0.2.1, 10.0.0.2"),
+        ] {
+            let mut headers = HeaderMap::new();
+            for (name, value) in sent {
+                headers.append(
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                );
+            }
+            let proxy = Some(proxy.parse().expect("a client"));
+            prepare(&mut headers, Caller { client, proxy });
+            assert_eq!(headers.len(), 4, "{headers:?}");
+            assert_eq!(headers[X_FORWARDED_FOR], list);
+            assert_eq!(headers["x-forwarded-proto"], "https");
+            assert_eq!(headers["x-forwarded-host"], "hooks.example.com");
+            assert_eq!(headers["x-forwarded-port"], "443");
+        }
     }
 }

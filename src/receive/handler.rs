@@ -1,11 +1,12 @@
 //! One request, step by step: route, prove, read, verify, dedupe, store, answer.
 
+use super::caller::Caller;
 use super::keys::{Keys, keys};
-use super::rejection::{Rejection, json};
+use super::rejection::{Cause, Rejection, json};
 use super::source::{Proof, Source};
 use super::{Receive, capture, forward, handshake};
 use crate::config::Ack;
-use crate::dedupe::{Answered, Claim, Ended, Kind, Reservation};
+use crate::dedupe::{Answered, Claim, Ended, Kind, RequestKey, Reservation};
 use crate::deliver::PassError;
 use crate::event::{DedupeKey, Event, EventId, FirstAttempts, TargetId};
 use crate::extract::{Members, Parts, event_time_ms};
@@ -52,17 +53,27 @@ where
         return answer;
     };
     let proof = source.proof();
-    let answer = match admissible(&proof, &request) {
+    let caller = Caller::find(
+        &receive.trusted_proxies,
+        request.extensions(),
+        request.headers(),
+    );
+    let client = caller.client;
+    let may_be = admitted(receive, source, client).and_then(|()| admissible(&proof, &request));
+    let answer = match may_be {
         Err(rejection) => {
-            source.rejected(&rejection);
-            capture::head(receive, source, &request, &rejection);
+            source.rejected(&rejection, client);
+            capture::head(receive, source, client, &request, &rejection);
             let answer = early(&request, &rejection);
             source.allowing(answer)
         }
-        Ok(kind) => match take(receive, source, &proof, request, kind).await {
+        Ok(kind) => match take(receive, source, &proof, caller, request, kind).await {
             Ok(success) => source.success(success),
             Err(rejection) => {
-                source.rejected(&rejection);
+                if matches!(rejection.cause(), Cause::Rejected(_)) {
+                    receive.failures.failed(source.id, client);
+                }
+                source.rejected(&rejection, client);
                 source.allowing(rejection.answer())
             }
         },
@@ -77,6 +88,15 @@ enum MayBe {
     Event,
     /// A vendor's question whether the URL is its own, or an event.
     Handshake(MayAnswer),
+}
+
+/// Whether anything of this client is looked at.
+fn admitted(receive: &Receive, source: &Source, client: Client) -> Result<(), Rejection> {
+    if !source.allows(client) {
+        return Err(Rejection::NotAllowed);
+    }
+    let wait = receive.failures.wait(source.id, client);
+    wait.map_or(Ok(()), |wait| Err(Rejection::Client(wait)))
 }
 
 /// What can be said before the body is read.
@@ -112,6 +132,7 @@ fn early<B: Body>(request: &Request<B>, rejection: &Rejection) -> Answer {
 
 /// A request that is here as a whole.
 struct Sent {
+    caller: Caller,
     head: http::request::Parts,
     body: Bytes,
     charge: Charge,
@@ -132,8 +153,7 @@ pub(super) struct Incoming {
     /// When its sender sent it to us: what it says about its own time is compared with this.
     pub(super) wall_ms: u64,
     pub(super) query: Option<String>,
-    /// Who is connected.
-    pub(super) client: Client,
+    pub(super) caller: Caller,
     pub(super) deadline: Instant,
     /// Whether somebody waits for what the app says to it.
     pub(super) waits: bool,
@@ -154,6 +174,7 @@ async fn take<B>(
     receive: &Receive,
     source: &Source,
     proof: &Proof,
+    caller: Caller,
     request: Request<B>,
     kind: MayBe,
 ) -> Result<Success, Rejection>
@@ -167,8 +188,9 @@ where
         bytes: source.config.body_limit_bytes,
         timeout: receive.body_timeout,
     };
-    let (body, charge) = body::read(body, limits, &receive.budget, REQUEST_OVERHEAD_BYTES).await?;
+    let (body, charge) = body::read(body, limits, &source.budget, REQUEST_OVERHEAD_BYTES).await?;
     let sent = Sent {
+        caller,
         last_byte: Instant::now(),
         received_ms: clock::unix_ms(),
         // What the sender and its vendor say about time is meant by everybody's clock.
@@ -179,7 +201,7 @@ where
         deadline,
     };
     let (head, body, wall_ms) = (&sent.head, &sent.body, sent.wall_ms);
-    let whole = capture::Whole::of(receive, source, head, body, wall_ms);
+    let whole = capture::Whole::of(receive, source, caller.client, head, body, wall_ms);
     let result = judge(receive, source, proof, sent, kind).await;
     if let (Err(rejection), Some(whole)) = (&result, whole) {
         whole.keep(receive, source, rejection);
@@ -196,6 +218,7 @@ async fn judge(
     kind: MayBe,
 ) -> Result<Success, Rejection> {
     let Sent {
+        caller,
         head,
         body,
         charge,
@@ -204,7 +227,6 @@ async fn judge(
         wall_ms,
         deadline,
     } = sent;
-    let client = capture::client(&head.extensions);
     let query = head.uri.query().map(str::to_owned);
     if kind == MayBe::Handshake(MayAnswer::Anybody) {
         let request = verify::Request {
@@ -247,7 +269,7 @@ async fn judge(
         received_ms,
         wall_ms,
         query,
-        client,
+        caller,
         deadline,
         waits: source.config.ack == Ack::Delivered,
     };
@@ -267,6 +289,15 @@ pub(super) async fn proceed(
         source.metrics.events.increment("ignored");
         return Ok(Success::Ignored);
     };
+    // Before the claim, so that nothing of what is refused is remembered. What came before, or is on its way, is no other
+    // event: it takes no place, or whoever plays captured requests again would take those of new ones.
+    if source.config.rate.is_some() {
+        let now_ms = incoming.received_ms;
+        let knows = |key: &RequestKey| receive.dedupe.knows(source.id, *key, now_ms);
+        if !keys.claimed.iter().any(knows) {
+            source.take_place()?;
+        }
+    }
     let body_check = crc32fast::hash(incoming.verified.body());
     let reservation = loop {
         match receive
@@ -393,12 +424,12 @@ async fn admit(
         mut verified,
         charge,
         received_ms,
-        client,
+        caller,
         deadline,
         waits,
         ..
     } = incoming;
-    forward::prepare(verified.headers_mut(), client);
+    forward::prepare(verified.headers_mut(), caller);
     let (first_attempts, first_ended) = waits.then(|| FirstAttempts::new(targets.len())).unzip();
     let committed = receive.store.admit(Admission {
         source: source.id,
@@ -451,7 +482,7 @@ async fn pass(
         mut verified,
         charge: _charge,
         received_ms,
-        client,
+        caller,
         deadline,
         ..
     } = incoming;
@@ -459,7 +490,7 @@ async fn pass(
     if receive.stop.phase() == Phase::Over {
         return Err(Rejection::Stopping);
     }
-    forward::prepare(verified.headers_mut(), client);
+    forward::prepare(verified.headers_mut(), caller);
     let (headers, body, secret_header) = verified.into_parts();
     let id = EventId::random(received_ms);
     let event = Event {

@@ -2,7 +2,9 @@
 //!
 //! `service` puts the layers around it, `rejection` knows every answer that is no success.
 
+mod caller;
 mod capture;
+mod failures;
 mod forward;
 mod handler;
 mod handshake;
@@ -13,15 +15,16 @@ mod release;
 pub mod service;
 mod source;
 
+pub use failures::Failures;
 pub use learn::Learned;
 pub use source::Source;
 
-use crate::budget::Budget;
 use crate::dedupe::Dedupe;
 use crate::deliver::Deliver;
 use crate::http::Answer;
 use crate::http::server::{Refusal, Refusals};
 use crate::metrics::ElsewhereMetrics;
+use crate::network::{Client, Networks};
 use crate::shutdown::Listener as Stop;
 use crate::store::{Rejects, Store};
 use rejection::{Cause, Rejection};
@@ -42,8 +45,10 @@ pub struct Receive {
     pub rejects: Rejects,
     /// Where they go.
     pub deliver: Arc<Deliver>,
-    /// Bytes in flight.
-    pub budget: Budget,
+    /// Peers that say in `X-Forwarded-For` who sends.
+    pub trusted_proxies: Networks,
+    /// Who sends more in vain than it may.
+    pub failures: Failures,
     /// From the end of a head to the end of its body.
     pub body_timeout: Duration,
     /// Rung when a handshake has brought a secret.
@@ -53,11 +58,13 @@ pub struct Receive {
 }
 
 impl Receive {
-    /// The answer to a request for `path` that no handler has seen, counted for its source.
-    fn refused(&self, path: &str, rejection: &Rejection) -> Answer {
-        let source = self.sources.get(path);
-        match (source, rejection.cause()) {
-            (Some(source), _) => source.rejected(rejection),
+    /// The answer to a request that no handler has seen, counted for the source of its path where that and its client are
+    /// known.
+    fn refused(&self, request: Option<(&str, Client)>, rejection: &Rejection) -> Answer {
+        let sent = request.and_then(|(path, client)| Some((self.sources.get(path)?, client)));
+        let source = sent.map(|(source, _)| source);
+        match (sent, rejection.cause()) {
+            (Some((source, client)), _) => source.rejected(rejection, client),
             (None, Cause::Rejected(reason)) => self.elsewhere.rejected.increment(reason),
             (None, Cause::Unavailable(_) | Cause::Elsewhere) => {}
         }
@@ -74,11 +81,13 @@ impl Receive {
 /// Heads that never came whole are for no source: nobody knows their path.
 impl Refusals for Receive {
     fn refused(&self, refusal: Refusal) {
-        self.elsewhere.rejected.increment(match refusal {
-            Refusal::Malformed => "malformed",
-            Refusal::TooLarge => "too_large",
-            Refusal::Timeout => "timeout",
-        });
+        let elsewhere = &self.elsewhere;
+        match refusal {
+            Refusal::Malformed => elsewhere.rejected.increment("malformed"),
+            Refusal::TooLarge => elsewhere.rejected.increment("too_large"),
+            Refusal::Timeout => elsewhere.rejected.increment("timeout"),
+            Refusal::Crowded => elsewhere.crowded.increment(1),
+        }
         self.elsewhere.answered(refusal.status().as_u16());
     }
 }

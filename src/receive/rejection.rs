@@ -8,6 +8,7 @@ use crate::verify::Refused;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
+use std::time::Duration;
 
 /// Why a request is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +25,17 @@ pub enum Rejection {
     /// A handshake that differs from the nearest rule at these places. The answer is that to a wrong signature.
     #[error("a handshake was asked for that no rule answers: {0} is not as configured")]
     Unanswered(String),
+    /// Its client is none of `allow_from`. The answer is that to a wrong signature, so that nobody can tell by it which of
+    /// the two was wrong; an operator can, by the metric and the log. It is no 503: who is not allowed now will not be
+    /// later, and a sender that moves to another address is not held up by anything of ours.
+    #[error("its client is not in allow_from")]
+    NotAllowed,
+    /// Too many requests of its client were read and refused (`limits.failures_per_client`): until then no more are read.
+    #[error("too many requests of its client were refused; none is read for {0:?}")]
+    Client(Duration),
+    /// More events than `limits.rate` of the source; there is room for one until then.
+    #[error("more events than limits.rate of the source allows; room for the next one in {0:?}")]
+    Rate(Duration),
     /// The body was not read.
     #[error(transparent)]
     Body(#[from] BodyError),
@@ -67,6 +79,9 @@ impl Rejection {
             Self::Refused(Refused::Missing) => Cause::Rejected("missing_signature"),
             Self::Refused(Refused::Bad) | Self::Unanswered(_) => Cause::Rejected("bad_signature"),
             Self::Refused(Refused::Stale) => Cause::Rejected("stale"),
+            Self::NotAllowed => Cause::Rejected("not_allowed"),
+            Self::Client(_) => Cause::Unavailable("client"),
+            Self::Rate(_) => Cause::Unavailable("rate"),
             Self::Body(BodyError::TooLarge { .. }) => Cause::Rejected("too_large"),
             Self::Body(BodyError::Timeout(_)) => Cause::Rejected("timeout"),
             Self::Body(BodyError::Malformed) | Self::Malformed(_) => Cause::Rejected("malformed"),
@@ -85,7 +100,7 @@ impl Rejection {
         let (status, error) = match self {
             Self::NotFound => (StatusCode::NOT_FOUND, "not found"),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method not allowed"),
-            Self::Refused(_) | Self::Unanswered(_) => {
+            Self::Refused(_) | Self::Unanswered(_) | Self::NotAllowed => {
                 (StatusCode::UNAUTHORIZED, "invalid signature")
             }
             Self::Body(BodyError::TooLarge { .. }) => {
@@ -101,6 +116,9 @@ impl Rejection {
             Self::Body(BodyError::Overloaded) | Self::NotStored(NotStored::Overloaded) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "overloaded")
             }
+            Self::Client(_) | Self::Rate(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "too many requests")
+            }
             Self::NotStored(NotStored::Unavailable)
             | Self::Late
             | Self::Stopping
@@ -112,11 +130,10 @@ impl Rejection {
             headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            let full = matches!(self, Self::NotStored(NotStored::Full | NotStored::Backlog));
-            let seconds = if full {
-                RETRY_FULL_SECONDS
-            } else {
-                RETRY_SOON_SECONDS
+            let seconds = match self {
+                Self::NotStored(NotStored::Full | NotStored::Backlog) => RETRY_FULL_SECONDS,
+                Self::Client(wait) | Self::Rate(wait) => seconds_until(*wait),
+                _ => RETRY_SOON_SECONDS,
             };
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
@@ -126,6 +143,12 @@ impl Rejection {
         }
         answer
     }
+}
+
+/// Whole seconds, so that whoever comes again by then finds that it is over; at least one.
+fn seconds_until(wait: Duration) -> u16 {
+    let seconds = wait.as_millis().div_ceil(1000).max(1);
+    u16::try_from(seconds).unwrap_or(u16::MAX)
 }
 
 /// A JSON answer.
@@ -143,12 +166,11 @@ pub fn json(status: StatusCode, body: Bytes) -> Answer {
 mod tests {
     use super::*;
     use http_body_util::BodyExt;
-    use std::time::Duration;
 
     /// The table of the public contract: status, body, closes, retries.
     #[tokio::test]
     async fn every_rejection_has_its_answer() {
-        let cases: [(Rejection, u16, &str, bool, Option<&str>); 16] = [
+        let cases: [(Rejection, u16, &str, bool, Option<&str>); 19] = [
             (Rejection::NotFound, 404, "not found", false, None),
             (Rejection::Method, 405, "method not allowed", false, None),
             (
@@ -167,6 +189,21 @@ mod tests {
             ),
             (Refused::Bad.into(), 401, "invalid signature", false, None),
             (Refused::Stale.into(), 401, "invalid signature", false, None),
+            (Rejection::NotAllowed, 401, "invalid signature", false, None),
+            (
+                Rejection::Client(Duration::from_millis(10)),
+                503,
+                "too many requests",
+                false,
+                Some("1"),
+            ),
+            (
+                Rejection::Rate(Duration::from_millis(5_001)),
+                503,
+                "too many requests",
+                false,
+                Some("6"),
+            ),
             (
                 BodyError::TooLarge { limit: 1 }.into(),
                 413,

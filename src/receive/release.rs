@@ -4,6 +4,7 @@
 //! doing. As an event it begins now: what is remembered of it, and what is given up, counts from its release.
 
 use super::Receive;
+use super::caller::Caller;
 use super::handler::{self, Incoming, Success};
 use super::rejection::{Cause, Rejection};
 use super::source::Source;
@@ -42,7 +43,7 @@ async fn judge(receive: &Receive, reject: Reject, dry_run: bool) -> Result<Verdi
             "it was refused before its body was read, so there is nothing to admit",
         )
     })?;
-    let incoming = proven(receive, source, &reject, body)?;
+    let incoming = proven(source, &reject, body)?;
     if dry_run {
         return foretell(receive, source, &incoming);
     }
@@ -64,12 +65,7 @@ async fn judge(receive: &Receive, reject: Reject, dry_run: bool) -> Result<Verdi
 }
 
 /// The request with its sender proven, as of its time.
-fn proven(
-    receive: &Receive,
-    source: &Source,
-    reject: &Reject,
-    body: Bytes,
-) -> Result<Incoming, Verdict> {
+fn proven(source: &Source, reject: &Reject, body: Bytes) -> Result<Incoming, Verdict> {
     let proof = source.proof();
     let query = reject.target.split_once('?').map(|(_, query)| query);
     let asked = verify::Request {
@@ -85,7 +81,7 @@ fn proven(
     verifier
         .precheck(&reject.method, query, &reject.headers)
         .map_err(|why| said(&why.into()))?;
-    let charge = receive
+    let charge = source
         .budget
         .take(handler::REQUEST_OVERHEAD_BYTES + body.len() as u64)
         .ok_or_else(|| refused("overloaded", "too many bytes are in flight; try again"))?;
@@ -99,7 +95,8 @@ fn proven(
         received_ms: clock::unix_ms(),
         wall_ms: reject.received_ms,
         query: query.map(str::to_owned),
-        client: reject.client,
+        // Whoever passed it on is not kept: what it said about the sender is in `client`.
+        caller: Caller::direct(reject.client),
         deadline: Instant::now() + source.config.ack_deadline,
         waits: false,
     })

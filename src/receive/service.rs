@@ -1,5 +1,6 @@
 //! The layers around a request, outermost first.
 
+use super::caller::Caller;
 use super::rejection::Rejection;
 use super::{Receive, handler};
 use crate::http::body::BodyError;
@@ -83,7 +84,7 @@ where
         .layer(RequestBodyLimitLayer::new(settings.body_bytes))
         // The safety net below has no words of its own: its answer is the only one without a body.
         .map_response(move |response: Response<Option<_>>| {
-            or_late(response, || late.refused("", &Rejection::Late))
+            or_late(response, || late.refused(None, &Rejection::Late))
         })
         // No request lasts for ever, whatever its steps do.
         .layer(TimeoutLayer::with_status_code(
@@ -141,7 +142,10 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         if let Err(rejection) = self.refuse(&request) {
-            let answer = self.receive.refused(request.uri().path(), &rejection);
+            let trusted = &self.receive.trusted_proxies;
+            let caller = Caller::find(trusted, request.extensions(), request.headers());
+            let request = (request.uri().path(), caller.client);
+            let answer = self.receive.refused(Some(request), &rejection);
             return Either::Left(ready(Ok(answer.map(EitherBody::Left))));
         }
         Either::Right(
@@ -162,7 +166,7 @@ fn panicked(receive: &Receive, panic: &(dyn Any + Send)) -> Answer {
         panic = text.unwrap_or("(no text)"),
         "request failed by a defect in hookgate; please report it"
     );
-    receive.refused("", &Rejection::Panicked)
+    receive.refused(None, &Rejection::Panicked)
 }
 
 /// Requests by number: 1, 2, 3 ... since the start. They are named only where a trace is written that shows it.

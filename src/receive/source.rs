@@ -1,11 +1,14 @@
 //! A source as requests meet it: everything that its configuration says, prepared once.
 
 use super::rejection::{Cause, Rejection};
+use crate::budget::Budget;
 use crate::config::{self, Secret};
 use crate::event::{EventId, SourceId, TargetId};
 use crate::extract::{KeyExpr, Parts};
 use crate::metrics::{REJECTED, SourceMetrics, UNAVAILABLE};
+use crate::network::Client;
 use crate::quiet::Quiet;
+use crate::rate::Bucket;
 use crate::store::Destination;
 use crate::verify::{Handshakes, Surroundings, Verifier};
 use http::HeaderValue;
@@ -33,6 +36,10 @@ pub struct Source {
     /// Where its events go.
     routes: Vec<Route>,
     exempted: Mutex<(Option<Instant>, u32)>,
+    /// Tokens for events, where it has a rate.
+    rate: Option<Mutex<Bucket>>,
+    /// Bytes in flight, of which it has a share.
+    pub(super) budget: Budget,
     /// One line a second.
     conflicts: Quiet,
     /// What is said of handshakes.
@@ -90,13 +97,14 @@ pub enum Exemption {
 }
 
 impl Source {
-    /// Prepares a source. `targets` gives each target by its name: its number, and what it keeps events in order by.
+    /// Prepares a source. `budget` is what its bodies may have. `targets` gives each target by its name: its number, and what it keeps events in order by.
     pub fn new(
         mut config: config::Source,
         id: SourceId,
         metrics: Arc<SourceMetrics>,
         targets: &HashMap<&str, (TargetId, KeyExpr)>,
         signatures_max: usize,
+        budget: Budget,
     ) -> Self {
         // Not kept: when they are renewed, nothing of the old ones should stay in memory.
         let secrets = std::mem::take(&mut config.secrets);
@@ -114,6 +122,8 @@ impl Source {
             signatures_max,
             routes: config.routes.iter().map(route).collect(),
             metrics,
+            rate: config.rate.map(|rate| Mutex::new(Bucket::new(Some(rate)))),
+            budget,
             config,
             conflicts: Quiet::default(),
             handshakes: HandshakeLines::default(),
@@ -124,6 +134,26 @@ impl Source {
                 .map(|reason| (*reason, Quiet::default()))
                 .collect(),
         }
+    }
+
+    /// Whether this client may send.
+    pub(super) fn allows(&self, client: Client) -> bool {
+        let allowed = self.config.allow_from.as_ref();
+        allowed.is_none_or(|allowed| allowed.contains(client))
+    }
+
+    /// Takes the place of one event, or says how long there is none.
+    pub(super) fn take_place(&self) -> Result<(), Rejection> {
+        let Some(rate) = &self.rate else {
+            return Ok(());
+        };
+        let now = Instant::now();
+        let mut rate = rate.lock();
+        if let Some(wait) = rate.wait(now) {
+            return Err(Rejection::Rate(wait));
+        }
+        rate.take(now);
+        Ok(())
     }
 
     /// What its secrets make at present.
@@ -205,8 +235,8 @@ impl Source {
         }
     }
 
-    /// Counts and logs a request that was not taken.
-    pub fn rejected(&self, rejection: &Rejection) {
+    /// Counts and logs a request of this client that was not taken.
+    pub fn rejected(&self, rejection: &Rejection, client: Client) {
         let (result, reason) = match rejection.cause() {
             Cause::Rejected(reason) => {
                 self.metrics.rejected.increment(reason);
@@ -220,7 +250,13 @@ impl Source {
         };
         self.metrics.events.increment(result);
         if let Some(suppressed) = self.rejections.get(reason).and_then(Quiet::pass) {
-            tracing::warn!(source = %self.config.name, reason, suppressed, "event.{result}: {rejection}");
+            tracing::warn!(
+                source = %self.config.name,
+                reason,
+                %client,
+                suppressed,
+                "event.{result}: {rejection}"
+            );
         }
     }
 }

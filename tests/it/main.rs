@@ -12,6 +12,7 @@ mod activation;
 mod answers;
 mod api;
 mod attempts;
+mod callers;
 mod canary;
 mod clock;
 mod commandline;

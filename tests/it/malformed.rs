@@ -648,7 +648,9 @@ fn requests_for_no_source_are_counted_and_have_no_other_series() {
     for line in text.lines().filter(|line| line.contains(r#"source="""#)) {
         assert!(
             line.starts_with("hookgate_http_requests_total{")
-                || line.starts_with("hookgate_requests_rejected_total{"),
+                || line.starts_with("hookgate_requests_rejected_total{")
+                || (line.starts_with("hookgate_unavailable_total{")
+                    && line.contains("reason=\"connections\"")),
             "{line}"
         );
     }

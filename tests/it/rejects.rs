@@ -335,7 +335,7 @@ fn a_flood_costs_a_fixed_amount_of_disk_and_delays_nobody() {
     let home = home(
         &app,
         "rejects: { keep: 1000, max_size: 2MiB }",
-        "rejects_per_client: 1000000",
+        "rejects_per_client: 1000000, failures_per_client: off",
     );
     write_secret(&home, RIGHT);
     let gate = home.start();

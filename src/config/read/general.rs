@@ -5,12 +5,15 @@ use super::listen::collide;
 use crate::config::{
     Admin, Limits, Secret, Shutdown, Store,
     listener::{Listener, Place},
-    reader::{Map, Node},
+    reader::{Map, Node, every},
     tls::{Http2Limits, TlsLimits},
     value::{
-        self, ATTEMPTS, DURATION, DURATION_OR_ZERO, SIZE, SIZE_OR_ZERO, count_kind, size_text,
+        self, ATTEMPTS, DURATION, DURATION_OR_ZERO, NETWORKS, PERCENT, RATE_OR_OFF, SIZE,
+        SIZE_OR_ZERO, count_kind, size_text,
     },
 };
+use crate::network::{Network, Networks};
+use crate::rate::Rate;
 use std::{
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
     path::PathBuf,
@@ -40,6 +43,15 @@ const SIGNATURES_MAX: usize = 1_000;
 const DEDUPE_KEYS_MAX: usize = 100_000_000;
 /// Refused requests of one client that are kept in a second: more than are written in one.
 const REJECTS_PER_CLIENT_MAX: usize = 1_000_000;
+/// Failures of one client at one source. Generous, since a vendor's address may be that of many of its customers, or of
+/// a proxy that is not in `trusted_proxies`, and among them the good share the bad one's fate while it lasts: reading and
+/// verifying as many costs well under a hundredth of a core.
+const FAILURES_PER_CLIENT: Rate = Rate {
+    count: 100,
+    per: Duration::from_secs(1),
+};
+/// Clients whose failures are known: 24 MB.
+const FAILING_CLIENTS_MAX: usize = 1_000_000;
 
 /// Reads `admin`.
 pub(super) fn admin(top: &Map<'_>, public: &[Listener]) -> Admin {
@@ -127,6 +139,27 @@ pub(super) fn store_path(root: &Node<'_>) -> Option<PathBuf> {
     }
 }
 
+/// Reads `trusted_proxies`.
+pub(super) fn trusted_proxies(top: &Map<'_>) -> Networks {
+    let Some(node) = top.get_some("trusted_proxies") else {
+        return Networks::default();
+    };
+    // An empty list is the default.
+    let networks = networks(&node).unwrap_or_default();
+    if networks.networks.iter().any(Network::is_everybody) {
+        let warning = "trusts everybody, so whoever sends says itself who it is";
+        node.context().report.warning(node.path(), warning);
+    }
+    networks
+}
+
+/// A list of networks, or one.
+pub(super) fn networks(node: &Node<'_>) -> Option<Networks> {
+    let items = node.one_or_list(NETWORKS.accepts)?;
+    let read = every(items.iter().map(|item| item.read(&NETWORKS)));
+    read.map(|lists| lists.into_iter().collect())
+}
+
 /// Reads `limits`.
 pub(super) fn limits(section: Option<&Node<'_>>) -> Limits {
     let mut limits = Limits {
@@ -143,6 +176,11 @@ pub(super) fn limits(section: Option<&Node<'_>>) -> Limits {
         rejects_per_client: 10,
         tls: TlsLimits::default(),
         http2: Http2Limits::default(),
+        failures_per_client: Some(FAILURES_PER_CLIENT),
+        failing_clients: 16_384,
+        // Off, since whoever stands before it without being in `trusted_proxies` has the connections of all senders.
+        connections_per_client: None,
+        in_flight_per_source_percent: 50,
     };
     let keys = &[
         "body",
@@ -158,6 +196,10 @@ pub(super) fn limits(section: Option<&Node<'_>>) -> Limits {
         "rejects_per_client",
         "tls",
         "http2",
+        "failures_per_client",
+        "failing_clients",
+        "connections_per_client",
+        "in_flight_per_source",
     ];
     let Some(map) = below(section, keys) else {
         return limits;
@@ -193,6 +235,24 @@ pub(super) fn limits(section: Option<&Node<'_>>) -> Limits {
     }
     limits.tls = http2::tls_limits(map.get("tls").as_ref());
     limits.http2 = http2::http2_limits(map.get("http2").as_ref());
+    limits.failures_per_client = map.read_or(
+        "failures_per_client",
+        &RATE_OR_OFF,
+        limits.failures_per_client,
+    );
+    limits.failing_clients = map.read_or(
+        "failing_clients",
+        &count_kind::<FAILING_CLIENTS_MAX>(),
+        limits.failing_clients,
+    );
+    limits.connections_per_client = map
+        .get_some("connections_per_client")
+        .and_then(|node| node.read(&count_kind::<CONNECTIONS_MAX>()));
+    limits.in_flight_per_source_percent = map.read_or(
+        "in_flight_per_source",
+        &PERCENT,
+        limits.in_flight_per_source_percent,
+    );
     if map.get("body").is_none() && limits.in_flight_bytes < limits.body_bytes {
         map.node().problem_at_key(format!(
             "in_flight_bytes is {}, less than one body, which may have {}; raise it or lower body",

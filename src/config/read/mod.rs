@@ -36,6 +36,7 @@ use std::{collections::HashMap, sync::Arc};
 
 const KEYS: &[&str] = &[
     "listen",
+    "trusted_proxies",
     "admin",
     "store",
     "limits",
@@ -49,6 +50,7 @@ const KEYS: &[&str] = &[
 pub(crate) fn config(root: &Node<'_>, hash: String) -> Option<Config> {
     let top = root.map(KEYS)?;
     let listeners = listen::listeners(&top);
+    let trusted_proxies = general::trusted_proxies(&top);
     let admin = general::admin(&top, &listeners);
     let store = general::store(top.get("store").as_ref());
     let limits = general::limits(top.get("limits").as_ref());
@@ -95,6 +97,7 @@ pub(crate) fn config(root: &Node<'_>, hash: String) -> Option<Config> {
     }
     Some(Config {
         listeners,
+        trusted_proxies,
         admin,
         store,
         limits,

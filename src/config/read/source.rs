@@ -13,16 +13,17 @@ use crate::config::{
     locate::KeyPath,
     misnamed, presets,
     reader::{Map, Node},
-    value::{self, DURATION, DURATION_OR_OFF, duration_text},
+    value::{self, DURATION, DURATION_OR_OFF, RATE_OR_OFF, duration_text},
 };
 use std::time::Duration;
 
 /// The first three are of one source alone: what it starts from, what it is called and where it is.
-const KEYS: [&str; 23] = [
+const KEYS: [&str; 24] = [
     "provider",
     "replaces",
     "path",
     "public_url",
+    "allow_from",
     "verify",
     "secret",
     "secrets",
@@ -183,11 +184,24 @@ fn whole(
     ];
     let ack = map.choose_or("ack", &acks, Ack::Stored);
     let respond = respond::read(map.get("respond").as_ref());
-    let body_limit_bytes = map
+    let limits = map
         .get("limits")
-        .and_then(|node| node.map(&["body"]))
-        .and_then(|map| general::body_limit(&map, around.limits.in_flight_bytes))
+        .and_then(|node| node.map(&["body", "rate"]));
+    let body_limit_bytes = limits
+        .as_ref()
+        .and_then(|map| general::body_limit(map, around.limits.in_flight_bytes))
         .unwrap_or(around.limits.body_bytes);
+    let rate = limits
+        .and_then(|map| map.get_some("rate"))
+        .and_then(|node| node.read(&RATE_OR_OFF))
+        .flatten();
+    let allow_from = map.get_some("allow_from").and_then(|node| {
+        let networks = general::networks(&node)?;
+        if networks.is_empty() {
+            node.problem("an empty list, so nobody could send; name who may, or leave it out");
+        }
+        Some(networks)
+    });
     let rejects = map
         .get_some("rejects")
         .and_then(|node| rejects::read(&node));
@@ -242,6 +256,8 @@ fn whole(
         respond,
         routes,
         body_limit_bytes,
+        rate,
+        allow_from,
         rejects,
     };
     check_together(&source, map);

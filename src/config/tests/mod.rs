@@ -1,6 +1,7 @@
 //! Whole files: those that load, each value asserted, and those that do not, each message as a user sees it.
 
 mod bad;
+mod callers;
 mod examples;
 mod http2;
 mod presets;

@@ -7,7 +7,7 @@ use crate::config::{
     load::{Options, Process, load_text},
     source::Replay,
     summary,
-    target::{Breaker, Format, Rate, SigningKey},
+    target::{Breaker, Format, SigningKey},
     verify::{Algorithm, Encoding, Hash, TimeFormat},
 };
 use std::{path::Path, time::Duration};
@@ -132,8 +132,8 @@ fn values_differ_from_their_defaults_where_the_file_says_so() {
         hold: Duration::from_millis(100),
     };
     assert_eq!(t.breaker, Some(breaker));
-    let rate = Rate {
-        attempts: 600,
+    let rate = crate::rate::Rate {
+        count: 600,
         per: secs(60),
     };
     assert_eq!(t.rate, Some(rate));

@@ -1,7 +1,7 @@
 //! Durations, sizes, counts and factors: each with a unit that is written out, and each bounded.
 
 use super::{Kind, kind};
-use crate::config::target::Rate;
+use crate::rate::Rate;
 use std::time::Duration;
 
 const DURATION_ACCEPTS: &str = "a whole number with ms, s, m, h or d, such as 30s";
@@ -148,7 +148,7 @@ pub(crate) const PERCENT: Kind<u32> = kind("1% to 100%", |text| {
     }
 });
 
-/// Attempts a second, as many as no app takes.
+/// In a second: attempts, as many as no app takes, and events, as many as no gateway does.
 const RATE_MAX: u64 = 1_000_000;
 
 /// So many in some time.
@@ -167,12 +167,21 @@ pub(crate) const RATE: Kind<Rate> = kind(
         }
         match number.parse::<u32>() {
             Ok(0) => Err("must be above zero".to_owned()),
-            Ok(attempts) if u64::from(attempts) <= RATE_MAX * per_s => Ok(Rate {
-                attempts,
+            Ok(count) if u64::from(count) <= RATE_MAX * per_s => Ok(Rate {
+                count,
                 per: Duration::from_secs(per_s),
             }),
             _ => Err(format!("is not a rate up to {RATE_MAX}/s")),
         }
+    },
+);
+
+/// A rate, or none.
+pub(crate) const RATE_OR_OFF: Kind<Option<Rate>> = kind(
+    "a whole number per s, m or h, such as 50/s or 600/m; or off",
+    |text| match text {
+        "off" => Ok(None),
+        rate => (RATE.parse)(rate).map(Some),
     },
 );
 
@@ -303,8 +312,8 @@ mod tests {
 
     #[test]
     fn rates_and_shares() {
-        let rate = |attempts, per_s| Rate {
-            attempts,
+        let rate = |count, per_s| Rate {
+            count,
             per: Duration::from_secs(per_s),
         };
         check(

@@ -148,8 +148,8 @@ fn an_app_that_is_down_is_asked_now_when_an_operator_says_so() {
 /// In paused time: a burst, and then evenly, however many workers there are and however much waits.
 #[test]
 fn attempts_begin_at_the_rate() {
-    let rate = Some(target::Rate {
-        attempts: 10,
+    let rate = Some(crate::rate::Rate {
+        count: 10,
         per: Duration::from_secs(1),
     });
     for concurrency in [1, 3, 64] {

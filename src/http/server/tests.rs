@@ -37,6 +37,7 @@ fn settings() -> Settings {
         header_bytes: 1024,
         headers: 20,
         header_timeout: PATIENCE * 2,
+        per_client: None,
         idle_timeout: PATIENCE * 2,
         http2: Http2Limits::default(),
     }

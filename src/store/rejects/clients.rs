@@ -2,10 +2,7 @@
 //! remembered.
 
 use crate::network::Client;
-use std::{
-    hash::{BuildHasher, RandomState},
-    net::IpAddr,
-};
+use std::hash::{BuildHasher, RandomState};
 
 /// Places of the table: with 24 bytes each, 96 KiB. Far fewer requests are written in a second.
 const PLACES: usize = 4096;
@@ -40,7 +37,7 @@ impl Clients {
 
     /// Counts a request of this client in this second, which never goes back; whether it is one of the first ones.
     pub(super) fn may_keep(&mut self, client: Client, second: u64) -> bool {
-        let client = self.hasher.hash_one(network(client));
+        let client = self.hasher.hash_one(client.neighbourhood());
         // Second 0 is that of a place which nobody has had.
         let second = second + 1;
         let first = usize::try_from(client % (PLACES / WAYS) as u64).unwrap_or(0) * WAYS;
@@ -68,20 +65,10 @@ impl Clients {
     }
 }
 
-/// What counts as one client: an address, or a network of IPv6, of which one customer has all (RFC 6177).
-fn network(client: Client) -> Client {
-    match client {
-        Client::Address(IpAddr::V6(address)) => {
-            let network = u128::from(address) >> 64 << 64;
-            Client::Address(IpAddr::V6(network.into()))
-        }
-        client => client,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::IpAddr;
 
     fn client(text: &str) -> Client {
         text.parse().expect("a client")

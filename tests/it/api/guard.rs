@@ -1,7 +1,7 @@
 //! Who may ask, what is not taken, and that nobody who asks holds a sender up.
 
 use super::{config, event, raw, send};
-use crate::support::{App, gate::Home, sender::Connection};
+use crate::support::{App, gate::Home, sender::Connection, wait_until};
 use serde_json::json;
 
 const TOKEN: &str = "open-sesame-7f3a";
@@ -531,4 +531,68 @@ fn whoever_asks_holds_no_sender_up() {
         )["events"],
         1
     );
+}
+
+/// kubelet and Prometheus come by the pod's address: what they ask is answered under any name, wherever the listener is.
+#[test]
+fn probes_and_metrics_are_answered_under_any_name_and_the_api_is_not() {
+    let app = App::start();
+    let home = Home::new(&config(&app));
+    for admin in ["127.0.0.1:0", "0.0.0.0:0"] {
+        home.configure(&format!(
+            "admin: {{ listen: \"{admin}\" }}\n{}",
+            config(&app)
+        ));
+        let gate = home.start();
+        for host in ["10.1.2.3:9444", "gate.monitoring.svc", "evil.example.com"] {
+            let host = format!("Host: {host}");
+            let status = |path: &str| {
+                let reply = raw(&gate, &request("GET", path, &[&host], b""));
+                reply.expect("an answer").status
+            };
+            for open in ["/metrics", "/healthz", "/readyz"] {
+                assert_eq!(status(open), 200, "{admin} {host} {open}");
+            }
+            for closed in ["/api", "/api/v1/events", "/api/v1/openapi.yaml"] {
+                assert_eq!(status(closed), 403, "{admin} {host} {closed}");
+            }
+        }
+    }
+}
+
+/// Who has done it is who was connected, whatever the request says, and whichever proxies are trusted with senders.
+#[test]
+fn what_is_done_is_logged_with_who_did_it_and_to_what() {
+    let app = App::start();
+    let home = Home::new(&format!("trusted_proxies: 127.0.0.1\n{}", config(&app)));
+    let gate = home.start();
+    let id = send(&gate, "erp", 1, "a");
+    super::wait_for_state(&gate, &id, "app", "delivered");
+    let lies = [
+        "Host: localhost",
+        "Content-Type: application/json",
+        "X-Forwarded-For: 192.0.2.99",
+        "Forwarded: for=192.0.2.99",
+    ];
+    let replay = format!("/api/v1/events/{id}/replay");
+    for (path, action, what) in [
+        ("/api/v1/targets/app/pause", "admin.pause", "app"),
+        ("/api/v1/targets/app/resume", "admin.resume", "app"),
+        (&*replay, "admin.replay", &*id),
+    ] {
+        let mut connection = Connection::open(gate.admin);
+        let own = connection.stream().local_addr().expect("an address");
+        connection.write(&request("POST", path, &lies, b"{}"));
+        let reply = connection
+            .read_reply()
+            .expect("readable")
+            .expect("an answer");
+        assert!((200..300).contains(&reply.status), "{reply:?}");
+        let said = |line: &str| line.contains(action) && line.contains(what);
+        wait_until("it is logged", || gate.log().lines().any(said));
+        let log = gate.log();
+        let line = log.lines().find(|line| said(line)).expect("found above");
+        assert!(line.contains(&own.to_string()), "{line}");
+        assert!(!line.contains("192.0.2.99"), "{line}");
+    }
 }

@@ -105,7 +105,7 @@ fn whole_files() {
                 "keys of later releases",
                 "
 public_url: https://a/
-trusted_proxies: [10.0.0.0/8]
+trust: [10.0.0.0/8]
 rejects: { keep: 100 }
 sources: { a: { verify: none, forward: http://a/, order_by: json:/id, rate: 10 } }
 ",

@@ -1,0 +1,330 @@
+//! Who sends: by way of proxies that are trusted and of peers that are not, from where it is allowed, and as often as
+//! leaves room for others.
+
+use crate::support::{
+    App, Gate, Reply, Request, gate::Home, hmac_sha256_hex, sender::Connection, wait_until,
+};
+use serde_json::json;
+
+const SECRET: &str = "the-secret-of-erp";
+const REFUSED: &str = r#"{"error":"invalid signature"}"#;
+
+/// `top` stands at the top of the file, `source` at the source `erp`; a second source, `crm`, has nothing beside its
+/// scheme.
+fn home(app: &App, top: &str, source: &str) -> Home {
+    let scheme = format!(
+        "verify: {{ hmac: {{ header: X-Signature }} }}\n    secret: {SECRET}\n    event: {{ id: json:/id }}\n    \
+         forward: app"
+    );
+    Home::new(&format!(
+        "{top}\nsources:\n  erp:\n    {scheme}\n    {source}\n  crm:\n    {scheme}\n\
+         targets:\n  app: {{ url: {} }}\n",
+        app.url()
+    ))
+}
+
+fn to(source: &str, n: usize) -> Request {
+    let body = json!({ "id": format!("evt_{n}") }).to_string();
+    let mac = hmac_sha256_hex(SECRET, &[body.as_bytes()]);
+    Request::new(&format!("/hooks/{source}"), body).header("X-Signature", &mac)
+}
+
+fn event(n: usize) -> Request {
+    to("erp", n)
+}
+
+fn forged(n: usize) -> Request {
+    let body = json!({ "id": format!("evt_{n}") }).to_string();
+    Request::new("/hooks/erp", body).header("X-Signature", &"0".repeat(64))
+}
+
+fn by_way_of(request: Request, lines: &[&str]) -> Request {
+    let add = |request: Request, line: &&str| request.header("X-Forwarded-For", line);
+    lines.iter().fold(request, add)
+}
+
+fn from(client: &str, request: Request) -> Request {
+    by_way_of(request, &[client])
+}
+
+fn unavailable(gate: &Gate, reason: &str) -> f64 {
+    gate.metric(&format!(
+        "hookgate_unavailable_total{{source=\"erp\",reason=\"{reason}\"}}"
+    ))
+}
+
+fn not_allowed(gate: &Gate) -> f64 {
+    gate.metric("hookgate_requests_rejected_total{source=\"erp\",reason=\"not_allowed\"}")
+}
+
+#[track_caller]
+fn assert_comes_again(reply: &Reply, retry_after: &str) {
+    assert_eq!(reply.status, 503, "{reply:?}");
+    assert_eq!(reply.header("retry-after"), Some(retry_after), "{reply:?}");
+}
+
+#[test]
+fn a_trusted_proxy_names_the_sender_and_no_sender_names_itself() {
+    let app = App::start();
+    let home = home(
+        &app,
+        "trusted_proxies: [127.0.0.1, 10.0.0.0/8]",
+        "allow_from: [192.0.2.0/24, \"2001:db8::/32\"]",
+    );
+    let gate = home.start();
+    assert_eq!(not_allowed(&gate), 0.0, "it is there from the start");
+    let cases: [(&[&str], bool); 19] = [
+        (&["192.0.2.1"], true),
+        (&["192.0.2.1:4711"], true),
+        (&["::ffff:192.0.2.1"], true),
+        (&["2001:db8::1"], true),
+        (&["[2001:db8::1]:443"], true),
+        (&["198.51.100.1, 192.0.2.1, 10.0.0.2"], true),
+        (&["198.51.100.1", "192.0.2.1", "10.0.0.2"], true),
+        (&[], false),
+        (&["198.51.100.1"], false),
+        (&["::ffff:198.51.100.1"], false),
+        (&["192.0.2.1, 198.51.100.1"], false),
+        (&["192.0.2.1", "198.51.100.1"], false),
+        (&["192.0.2.1, 198.51.100.1, 10.0.0.2"], false),
+        (&["192.0.2.1, unknown"], false),
+        (&["192.0.2.1,"], false),
+        (&["192.0.2.1", ""], false),
+        (&["192.0.2.1, [192.0.2.1]"], false),
+        (&["192.0.2.1, 192.0.2.1:99999"], false),
+        (&["192.0.2.1, unix"], false),
+    ];
+    for (n, (lines, allowed)) in cases.iter().enumerate() {
+        let reply = gate.send(&by_way_of(event(n), lines));
+        assert_eq!(reply.status == 200, *allowed, "{lines:?}: {reply:?}");
+        if !allowed {
+            assert_eq!((reply.status, &*reply.body), (401, REFUSED));
+        }
+    }
+    let also = by_way_of(event(99), &["198.51.100.1"]).header("Forwarded", "for=192.0.2.1");
+    assert_eq!(gate.send(&also).status, 401, "Forwarded is not read");
+    assert_eq!(not_allowed(&gate), 13.0);
+    let forged = gate.send(&from("192.0.2.1", forged(1)));
+    assert_eq!((forged.status, &*forged.body), (401, REFUSED), "the same");
+    let log = gate.log();
+    let line = log.lines().find(|line| line.contains("not_allowed"));
+    let line = line.expect("it is logged");
+    assert!(line.contains("\"client\":\"127.0.0.1\""), "{line}");
+    assert_eq!(app.wait_for(7).len(), 7);
+    let (code, said) = home.said(&["check", "-c", "hookgate.yaml"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("from 192.0.2.0/24, 2001:db8::/32"), "{said}");
+    assert!(said.contains("127.0.0.1/32, 10.0.0.0/8"), "{said}");
+}
+
+/// Whose address is wrong is answered by its head alone.
+#[test]
+fn the_body_of_who_is_not_allowed_is_not_read() {
+    let app = App::start();
+    let home = home(&app, "", "allow_from: 192.0.2.1");
+    let gate = home.start();
+    let mut connection = Connection::open(gate.public);
+    connection.write(
+        b"POST /hooks/erp HTTP/1.1\r\nHost: a\r\nX-Signature: 00\r\nX-Forwarded-For: 192.0.2.1\r\n\
+          Content-Length: 1000\r\n\r\n",
+    );
+    let reply = connection
+        .read_reply()
+        .expect("readable")
+        .expect("an answer");
+    assert_eq!((reply.status, &*reply.body), (401, REFUSED));
+    assert_eq!(reply.header("connection"), Some("close"));
+}
+
+#[test]
+fn the_app_hears_what_a_trusted_proxy_says_and_nothing_of_what_others_do() {
+    let says = |request: Request| {
+        by_way_of(request, &["198.51.100.9", "192.0.2.1"])
+            .header("X-Forwarded-Proto", "https")
+            .header("X-Forwarded-Host", "hooks.example.com")
+            .header("X-Forwarded-User", "admin")
+            .header("X_Forwarded_Proto", "http")
+            .header("Forwarded", "for=192.0.2.1")
+    };
+    for (top, list, kept) in [
+        (
+            "trusted_proxies: 127.0.0.0/8",
+            "198.51.100.9, 192.0.2.1, 127.0.0.1",
+            true,
+        ),
+        ("trusted_proxies: [10.0.0.0/8, unix]", "127.0.0.1", false),
+        ("", "127.0.0.1", false),
+    ] {
+        let app = App::start();
+        let home = home(&app, top, "");
+        let gate = home.start();
+        assert_eq!(gate.send(&says(event(1))).status, 200);
+        let got = app.wait_for(1).remove(0);
+        assert_eq!(got.header("x-forwarded-for"), list);
+        assert_eq!(got.has("x-forwarded-proto"), kept, "{top}");
+        assert_eq!(got.has("x-forwarded-host"), kept, "{top}");
+        for never in ["x-forwarded-user", "x_forwarded_proto", "forwarded"] {
+            assert!(!got.has(never), "{top}: {never}");
+        }
+    }
+}
+
+#[test]
+fn a_flood_of_forgeries_from_one_address_holds_nobody_else_up() {
+    let app = App::start();
+    let top = "trusted_proxies: 127.0.0.1\nlimits: { failures_per_client: 1/h }";
+    let home = home(&app, top, "");
+    let gate = home.start();
+    assert_eq!(
+        unavailable(&gate, "client"),
+        0.0,
+        "it is there from the start"
+    );
+    assert_eq!(gate.send(&from("198.51.100.1", forged(0))).status, 401);
+    for n in 0..50 {
+        let forged = forged(n).header("X-Forwarded-For", "198.51.100.1");
+        let reply = gate.send(&forged);
+        assert_eq!(reply.status, 503, "{reply:?}");
+        let wait: u32 = reply
+            .header("retry-after")
+            .expect("one")
+            .parse()
+            .expect("seconds");
+        assert!((3_500..=3_600).contains(&wait), "{wait}");
+        // As often as it likes: what is proven takes nothing.
+        assert_eq!(gate.send(&from("192.0.2.1", event(n))).status, 200);
+        assert_eq!(gate.send(&from("198.51.100.1", to("crm", n))).status, 200);
+        // Each of a crowd fails once more and makes it no worse for anybody.
+        let one_of_many = format!("203.0.113.{n}");
+        assert_eq!(gate.send(&from(&one_of_many, self::forged(n))).status, 401);
+    }
+    let mut connection = Connection::open(gate.public);
+    connection.write(
+        b"POST /hooks/erp HTTP/1.1\r\nHost: a\r\nX-Signature: 00\r\nX-Forwarded-For: 198.51.100.1\r\n\
+          Content-Length: 1000\r\n\r\n",
+    );
+    let reply = connection
+        .read_reply()
+        .expect("readable")
+        .expect("an answer");
+    assert_eq!(reply.status, 503, "before its body");
+    assert_eq!(unavailable(&gate, "client"), 51.0);
+}
+
+#[test]
+fn a_good_sender_behind_the_forgers_address_comes_again_and_is_taken() {
+    let app = App::start();
+    let home = home(&app, "limits: { failures_per_client: 20/m }", "");
+    let gate = home.start();
+    assert_eq!(gate.send(&forged(1)).status, 401);
+    assert_comes_again(&gate.send(&event(2)), "3");
+    let mut taken = None;
+    wait_until("it is taken", || {
+        let reply = gate.send(&event(2));
+        let done = reply.status == 200;
+        taken = Some(reply);
+        done
+    });
+    assert!(
+        !taken.expect("an answer").is_duplicate(),
+        "it was not remembered"
+    );
+    for n in 3..20 {
+        assert_eq!(gate.send(&event(n)).status, 200);
+    }
+    assert_eq!(app.wait_for(18).len(), 18);
+}
+
+#[test]
+fn a_source_takes_as_many_events_as_its_rate_allows_and_loses_none() {
+    let app = App::start();
+    let home = home(&app, "", "limits: { rate: 20/m }");
+    let gate = home.start();
+    assert_eq!(
+        unavailable(&gate, "rate"),
+        0.0,
+        "it is there from the start"
+    );
+    let first = gate.send(&event(1));
+    assert_eq!(first.status, 200);
+    assert_comes_again(&gate.send(&event(2)), "3");
+    // What came before is answered, and takes no place.
+    for _ in 0..5 {
+        let again = gate.send(&event(1));
+        assert!(
+            again.is_duplicate() && again.id() == first.id(),
+            "{again:?}"
+        );
+    }
+    assert_eq!(gate.send(&forged(3)).status, 401, "nor does what is forged");
+    assert_eq!(
+        gate.send(&to("crm", 1)).status,
+        200,
+        "others have their own"
+    );
+    let mut taken = None;
+    wait_until("the second is taken", || {
+        let reply = gate.send(&event(2));
+        let done = reply.status == 200;
+        taken = Some(reply);
+        done
+    });
+    assert!(
+        !taken.expect("an answer").is_duplicate(),
+        "it was not remembered"
+    );
+    let refused = unavailable(&gate, "rate");
+    assert!(refused >= 1.0);
+    let all = "hookgate_events_total{source=\"erp\",result=\"unavailable\"}";
+    assert_eq!(gate.metric(all), refused);
+    let bodies: Vec<_> = app.wait_for(3).into_iter().map(|got| got.body).collect();
+    assert_eq!(bodies.len(), 3);
+    let (_, said) = home.said(&["check", "-c", "hookgate.yaml"]);
+    assert!(said.contains("20 events a minute"), "{said}");
+}
+
+#[test]
+fn one_source_leaves_others_room_for_their_bodies() {
+    let app = App::start();
+    let top = "limits: { in_flight_bytes: 64KiB, body: 32KiB }";
+    let home = home(&app, top, "");
+    let gate = home.start();
+    let mut held = Connection::open(gate.public);
+    held.write(
+        b"POST /hooks/erp HTTP/1.1\r\nHost: a\r\nX-Signature: 00\r\nExpect: 100-continue\r\nContent-Length: 30000\r\n\r\n",
+    );
+    held.wait_for_continue();
+    let reply = gate.send(&event(1));
+    assert_comes_again(&reply, "2");
+    assert!(reply.body.contains("overloaded"), "{reply:?}");
+    assert_eq!(gate.send(&to("crm", 1)).status, 200);
+    drop(held);
+    wait_until("it has room again", || gate.send(&event(1)).status == 200);
+}
+
+#[test]
+fn one_address_has_its_share_of_the_connections_and_a_proxy_has_all_it_wants() {
+    let app = App::start();
+    for (top, bounded) in [("", true), ("trusted_proxies: 127.0.0.1", false)] {
+        let top = format!("{top}\nlimits: {{ connections_per_client: 3 }}");
+        let home = home(&app, &top, "");
+        let gate = home.start();
+        let refused = "hookgate_unavailable_total{source=\"\",reason=\"connections\"}";
+        assert_eq!(gate.metric(refused), 0.0, "it is there from the start");
+        let mut open: Vec<Connection> = (0..3).map(|_| Connection::open(gate.public)).collect();
+        for (n, connection) in open.iter_mut().enumerate() {
+            assert_eq!(connection.send(&event(n)).status, 200);
+        }
+        let mut further = Connection::open(gate.public);
+        let reply = further.send(&event(3));
+        if bounded {
+            assert_comes_again(&reply, "2");
+            assert_eq!(gate.metric(refused), 1.0);
+            drop(open.pop());
+            wait_until("there is room again", || gate.send(&event(3)).status == 200);
+        } else {
+            assert_eq!(reply.status, 200);
+            assert_eq!(gate.metric(refused), 0.0);
+        }
+    }
+}
