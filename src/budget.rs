@@ -11,7 +11,7 @@ pub struct Budget(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    limit: u64,
+    limit: AtomicU64,
     used: AtomicU64,
 }
 
@@ -19,9 +19,14 @@ impl Budget {
     /// A budget of `limit` bytes.
     pub fn new(limit: u64) -> Self {
         Self(Arc::new(Shared {
-            limit,
+            limit: AtomicU64::new(limit),
             used: AtomicU64::new(0),
         }))
+    }
+
+    /// Has another limit from now on. What is held beyond it stays with its holders.
+    pub fn resize(&self, limit: u64) {
+        self.0.limit.store(limit, Ordering::Relaxed);
     }
 
     /// Bytes held now.
@@ -58,10 +63,11 @@ impl Charge {
     pub fn grow(&mut self, more: u64) -> bool {
         let shared = &self.budget.0;
         let own = self.bytes;
+        let limit = shared.limit.load(Ordering::Relaxed);
         let taken = shared
             .used
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                (used == own || used.saturating_add(more) <= shared.limit)
+                (used == own || used.saturating_add(more) <= limit)
                     .then(|| used.saturating_add(more))
             });
         if taken.is_ok() {
@@ -95,6 +101,18 @@ mod tests {
             .expect("alone, more than the limit passes");
         assert!(budget.take(1).is_none());
         drop(alone);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn another_limit_counts_for_what_is_taken_from_then_on() {
+        let budget = Budget::new(100);
+        let held = budget.take(90).expect("room");
+        budget.resize(50);
+        assert!(budget.take(1).is_none());
+        budget.resize(120);
+        let more = budget.take(30).expect("room");
+        drop((held, more));
         assert_eq!(budget.used(), 0);
     }
 }
