@@ -251,6 +251,15 @@ impl TargetMetrics {
     }
 }
 
+impl TargetMetrics {
+    /// `target_state{target,state}`: 0 for all; the configuration does not name the target.
+    pub fn no_state(&self) {
+        for (_, gauge) in self.states.iter() {
+            gauge.set(0.0);
+        }
+    }
+}
+
 /// Handles of the store.
 #[derive(Clone, Debug)]
 pub struct StoreMetrics {

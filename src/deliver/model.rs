@@ -205,7 +205,7 @@ impl World {
             ..Backlog::default()
         };
         let memory = Budget::new(memory * weight);
-        let mut scheduler = Scheduler::new(limits, &found, memory);
+        let mut scheduler = Scheduler::new(Some(limits), &found, memory);
         scheduler.start();
         Self {
             scheduler,
