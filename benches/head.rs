@@ -85,7 +85,7 @@ fn receive(place: &std::path::Path) -> Arc<Receive> {
     let targets = HashMap::from([("app", (target.id, source.event_type.clone()))]);
     let handles = Arc::new(metrics.source("erp", 200, []));
     let path = source.path.clone();
-    let source = Source::new(source.clone(), id, handles, &targets, 16);
+    let source = Source::new(source.clone(), id, handles, &targets, 16, None);
     let windows = Windows {
         event: Duration::from_hours(72),
         replay: Duration::from_hours(72),
@@ -100,14 +100,14 @@ fn receive(place: &std::path::Path) -> Arc<Receive> {
     let store = opened.start(Arc::clone(&deliver) as Arc<dyn Feed>, metrics.store());
     Arc::new(Receive {
         sources: HashMap::from([(path, source)]),
-        elsewhere: metrics.elsewhere(),
+        elsewhere: Arc::new(metrics.elsewhere()),
         dedupe,
         store,
         rejects,
         deliver,
         budget: Budget::new(u64::MAX),
         body_timeout: Duration::from_secs(15),
-        learned: Learned::default(),
+        learned: Arc::new(Learned::default()),
         stop: Shutdown::default().listen(),
     })
 }

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use std::{fmt, io};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tower::{BoxError, Service};
@@ -90,12 +90,12 @@ pub(super) struct House {
     pub(super) http: http1::Builder,
     pub(super) header_timeout: Duration,
     pub(super) idle_timeout: Duration,
-    pub(super) stage: Stage,
+    pub(super) stage: Arc<Stage>,
     pub(super) refusals: Arc<dyn Refusals>,
 }
 
 impl House {
-    fn new(settings: &Settings, refusals: Arc<dyn Refusals>) -> Self {
+    fn new(settings: &Settings, stage: Arc<Stage>, refusals: Arc<dyn Refusals>) -> Self {
         let mut http = http1::Builder::new();
         // A sender may close its side and still wait for the answer.
         http.half_close(true)
@@ -110,7 +110,7 @@ impl House {
             http,
             header_timeout: settings.header_timeout,
             idle_timeout: settings.idle_timeout,
-            stage: Stage::default(),
+            stage,
             refusals,
         }
     }
@@ -167,6 +167,27 @@ pub async fn serve<S, R>(
     settings: Settings,
     open: metrics::Gauge,
     refusals: Arc<dyn Refusals>,
+    stop: Stop,
+) where
+    S: Service<Request<Incoming>, Response = Response<R>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send + 'static,
+    R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    let (_constant, settings) = watch::channel(settings);
+    serve_as_told(listener, service, settings, open, refusals, stop).await;
+}
+
+/// As [`serve`], with settings that may change: a connection keeps to those that it was accepted under.
+pub async fn serve_as_told<S, R>(
+    listener: TcpListener,
+    service: S,
+    mut told: watch::Receiver<Settings>,
+    open: metrics::Gauge,
+    refusals: Arc<dyn Refusals>,
     mut stop: Stop,
 ) where
     S: Service<Request<Incoming>, Response = Response<R>, Error = Infallible>
@@ -177,7 +198,14 @@ pub async fn serve<S, R>(
     S::Future: Send + 'static,
     R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    let house = Arc::new(House::new(&settings, refusals));
+    let stage = Arc::new(Stage::default());
+    let mut settings = told.borrow_and_update().clone();
+    let build = |settings: &Settings| {
+        let (stage, refusals) = (Arc::clone(&stage), Arc::clone(&refusals));
+        Arc::new(House::new(settings, stage, refusals))
+    };
+    let mut house = build(&settings);
+    let mut told_on = true;
     let mut door = Door::new(listener);
     let mut leaving = stop.clone();
     let mut connections = JoinSet::new();
@@ -185,7 +213,14 @@ pub async fn serve<S, R>(
         tokio::select! {
             biased;
             () = stop.reached(Phase::Draining) => break,
-            () = leaving.reached(Phase::Leaving), if !house.stage.is_leaving() => house.stage.leave(),
+            () = leaving.reached(Phase::Leaving), if !stage.is_leaving() => stage.leave(),
+            changed = told.changed(), if told_on => match changed {
+                Ok(()) => {
+                    settings = told.borrow_and_update().clone();
+                    house = build(&settings);
+                }
+                Err(_) => told_on = false,
+            },
             Some(ended) = connections.join_next() => report(ended),
             (stream, peer) = door.accept(), if connections.len() < settings.connections => {
                 let counted = Counted::new(open.clone());
@@ -198,7 +233,7 @@ pub async fn serve<S, R>(
         }
     }
     drop(door);
-    house.stage.drain();
+    stage.drain();
     tokio::select! {
         () = stop.reached(Phase::Over) => {}
         () = all_ended(&mut connections) => {}

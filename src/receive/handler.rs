@@ -51,14 +51,14 @@ where
         return answer;
     };
     let proof = source.proof();
-    let answer = match admissible(&proof, &request) {
+    let answer = match admissible(proof, &request) {
         Err(rejection) => {
             source.rejected(&rejection);
             capture::head(receive, source, &request, &rejection);
             let answer = early(&request, &rejection);
             source.allowing(answer)
         }
-        Ok(kind) => match take(receive, source, &proof, request, kind).await {
+        Ok(kind) => match take(receive, source, proof, request, kind).await {
             Ok(success) => source.success(success),
             Err(rejection) => {
                 source.rejected(&rejection);

@@ -3,6 +3,7 @@
 //! `service` puts the layers around it, `rejection` knows every answer that is no success.
 
 mod capture;
+pub mod entrance;
 mod forward;
 mod handler;
 mod handshake;
@@ -13,7 +14,7 @@ mod release;
 pub mod service;
 mod source;
 
-pub use learn::Learned;
+pub use learn::{Learned, Waiting};
 pub use source::Source;
 
 use crate::budget::Budget;
@@ -27,13 +28,14 @@ use crate::store::{Rejects, Store};
 use rejection::{Cause, Rejection};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-/// What every request shares.
+/// What every request of one configuration shares. Another configuration is another one, which takes the place of this as
+/// a whole (`entrance`): requests that run end with the one that they began with.
 #[derive(Debug)]
 pub struct Receive {
     /// Sources by their exact path.
     pub sources: HashMap<String, Source>,
     /// Requests that are for no source.
-    pub elsewhere: ElsewhereMetrics,
+    pub elsewhere: Arc<ElsewhereMetrics>,
     /// The memory of keys.
     pub dedupe: Arc<Dedupe>,
     /// Where events become durable.
@@ -47,7 +49,7 @@ pub struct Receive {
     /// From the end of a head to the end of its body.
     pub body_timeout: Duration,
     /// Rung when a handshake has brought a secret.
-    pub learned: Learned,
+    pub learned: Arc<Learned>,
     /// How far the stop has come: at its end nobody is waited for any more.
     pub stop: Stop,
 }
@@ -72,13 +74,13 @@ impl Receive {
 }
 
 /// Heads that never came whole are for no source: nobody knows their path.
-impl Refusals for Receive {
+impl Refusals for ElsewhereMetrics {
     fn refused(&self, refusal: Refusal) {
-        self.elsewhere.rejected.increment(match refusal {
+        self.rejected.increment(match refusal {
             Refusal::Malformed => "malformed",
             Refusal::TooLarge => "too_large",
             Refusal::Timeout => "timeout",
         });
-        self.elsewhere.answered(refusal.status().as_u16());
+        self.answered(refusal.status().as_u16());
     }
 }

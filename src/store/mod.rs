@@ -57,7 +57,7 @@ mod tests;
 use crate::budget::Charge;
 use crate::dedupe::{Kind, Reservation};
 use crate::event::{Event, EventId, FirstAttempts, Lane, Seq, SourceId, StoreTag, TargetId};
-use crate::metrics::SourceMetrics;
+use crate::metrics::{Metrics, SourceMetrics};
 use crate::verify::Verified;
 pub use adopt::{Adopted, AdoptedSource, AdoptedTarget, Adoption};
 pub use browse::{
@@ -478,6 +478,12 @@ impl Store {
     /// Deliveries of a target that is no longer configured, received before `before_ms`, become dead letters.
     pub fn abandon(&self, target: TargetId, before_ms: u64) {
         self.0.inbox.abandon(Abandon { target, before_ms });
+    }
+
+    /// Starts what keeps refused requests anew, once the one before is closed. `None` if the store is closed.
+    pub fn rejects(&self, settings: RejectSettings, metrics: &Arc<Metrics>) -> Option<Rejects> {
+        let directory = self.0.directory.upgrade()?;
+        Some(Rejects::start(directory, settings, metrics))
     }
 
     /// This store's part of every event id.

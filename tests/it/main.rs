@@ -37,6 +37,7 @@ mod passthrough;
 mod pending;
 mod power;
 mod rejects;
+mod reload;
 mod schema;
 mod secrets;
 mod send;

@@ -1,7 +1,7 @@
 //! The sections about the gateway itself: where it listens, what it keeps, its bounds, its end.
 
 use crate::config::{
-    Admin, Limits, Secret, Shutdown, Store,
+    Admin, Limits, Reload, Secret, Shutdown, Store,
     reader::{Map, Node},
     value::{
         self, ATTEMPTS, DURATION, DURATION_OR_ZERO, SIZE, SIZE_OR_ZERO, count_kind, size_text,
@@ -238,6 +238,14 @@ pub(super) fn shutdown(section: Option<&Node<'_>>) -> Shutdown {
         shutdown.timeout = map.read_or("timeout", &DURATION, shutdown.timeout);
     }
     shutdown
+}
+
+/// Reads `reload`.
+pub(super) fn reload(section: Option<&Node<'_>>) -> Reload {
+    let watch = below(section, &["watch"]).and_then(|map| map.read("watch", &DURATION_OR_ZERO));
+    Reload {
+        watch: watch.unwrap_or(Duration::from_secs(5)),
+    }
 }
 
 fn below<'a>(section: Option<&Node<'a>>, keys: &'static [&'static str]) -> Option<Map<'a>> {
