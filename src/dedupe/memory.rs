@@ -24,6 +24,9 @@ const SHARDS: usize = 64;
 /// small memory it is one in [`EVICTED_SHARE`].
 const EVICTED_MAX: usize = 64;
 
+/// Keys by which a limit is lowered at one time.
+const LIMIT_STEP: usize = 4_096;
+
 /// See [`EVICTED_MAX`].
 const EVICTED_SHARE: usize = 1_024;
 
@@ -107,9 +110,18 @@ impl Dedupe {
         }
     }
 
-    /// Bounds the keys over all sources by another number. What is too much is evicted with the next keys.
-    pub fn set_limit(&self, limit: usize) {
-        self.limit.store(limit, Ordering::Relaxed);
+    /// Bounds the keys over all sources by another number. What is too much is evicted here, in steps, so that no request
+    /// that adds a key meanwhile evicts more than one of them.
+    pub fn set_limit(&self, limit: usize, now_ms: u64) {
+        loop {
+            let records = self.records.load(Ordering::Relaxed);
+            let next = limit.max(records.saturating_sub(LIMIT_STEP));
+            self.limit.store(next, Ordering::Relaxed);
+            self.hold_limit(now_ms);
+            if next == limit {
+                return;
+            }
+        }
     }
 
     /// Puts back a key of a durable event, in order of `seq`.

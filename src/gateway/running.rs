@@ -14,7 +14,7 @@ use crate::admin::api::{Api, Inside, Rates, Rooms};
 use crate::budget::Budget;
 use crate::clock;
 use crate::config::Config;
-use crate::dedupe::{Dedupe, Remembered};
+use crate::dedupe::{Dedupe, Remembered, Windows};
 use crate::deliver::{Deliver, Setup};
 use crate::event::{SourceId, TargetId};
 use crate::extract::KeyExpr;
@@ -346,12 +346,10 @@ impl Running {
 
         // From here on nothing fails. What memory knows of keys comes first, then where events go, then who sends them.
         let token = config.admin.token.take();
-        let Shared {
-            dedupe, deliver, ..
-        } = &self.shared;
+        let Shared { deliver, .. } = &self.shared;
         let of_sources = windows(&config, |name| names.source(name));
-        dedupe.adopt(&of_sources, keys, clock::unix_ms());
-        dedupe.set_limit(config.limits.dedupe_keys);
+        self.remember(of_sources, keys, config.limits.dedupe_keys)
+            .await;
         self.shared.budget.resize(config.limits.in_flight_bytes);
         deliver.set_memory(config.limits.in_flight_bytes);
         deliver.renew(secret_headers(&config.sources));
@@ -375,6 +373,24 @@ impl Running {
         self.process.reload_successful.set(1.0);
         self.process.last_reload.set(seconds(clock::wall_ms()));
         Ok(receive)
+    }
+
+    /// Takes sources with their keys into the memory of keys. There may be a million of them: not on the runtime's threads.
+    async fn remember(
+        &self,
+        sources: Vec<(SourceId, Windows)>,
+        keys: Vec<Remembered>,
+        limit: usize,
+    ) {
+        let dedupe = Arc::clone(&self.shared.dedupe);
+        let remembering = tokio::task::spawn_blocking(move || {
+            let now_ms = clock::unix_ms();
+            dedupe.adopt(&sources, keys, now_ms);
+            dedupe.set_limit(limit, now_ms);
+        });
+        if let Err(panic) = remembering.await {
+            std::panic::resume_unwind(panic.into_panic());
+        }
     }
 
     /// The keys that the store has of sources which come back: memory was not made for them.
