@@ -251,6 +251,8 @@ impl Lanes {
         memory: &Budget,
     ) -> Option<u64> {
         let mut next_due_ms: Option<u64> = None;
+        // Asked for while events were kept in order: what is out is not known here any more, and all is read anew.
+        let heads = if self.ordered { heads } else { Vec::new() };
         for head in heads {
             let (lane, seq) = (head.lane, head.seq);
             if !self.admits(&head) {

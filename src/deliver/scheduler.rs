@@ -214,6 +214,8 @@ impl Scheduler {
         if limits.ordered != before.ordered {
             gone = self.let_go();
             self.lanes.set_ordered(limits.ordered);
+            // Retries may have been passed by for their order.
+            self.due.expect(0);
         }
         self.retired = false;
         self.reader_wanted = true;
