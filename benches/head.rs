@@ -54,7 +54,7 @@ fn request() -> Request<Full<Bytes>> {
             .append(name, HeaderValue::from_static(value));
     }
     let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 40_000));
-    request.extensions_mut().insert(Peer(peer));
+    request.extensions_mut().insert(Peer { addr: Some(peer) });
     request
 }
 

@@ -42,5 +42,6 @@ pub mod clock;
 pub mod event;
 pub mod extract;
 pub mod metrics;
+pub mod network;
 pub mod quiet;
 pub mod shutdown;

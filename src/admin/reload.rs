@@ -114,7 +114,7 @@ impl Admin {
             return refused.answer();
         }
         let reloaded = self.reloads.ask().await;
-        let peer = head.extensions.get::<Peer>().map(|peer| peer.0.to_string());
+        let peer = head.extensions.get::<Peer>().map(Peer::to_string);
         let outcome = match &reloaded {
             Ok(_) => "reloaded",
             Err(NotReloaded::Invalid(_)) => "invalid",

@@ -160,7 +160,7 @@ async fn serve(config: Config, basis: Basis, notes: Notes) -> Result<(), Failure
     let reload = Reload::new(gateway.running(), basis, notes);
     let reloading = tokio::spawn(reload.serve(hangups));
     tracing::info!(
-        listen = %gateway.public_addr(),
+        listen = gateway.public_places(),
         admin = %gateway.admin_addr(),
         sources,
         version = env!("CARGO_PKG_VERSION"),
@@ -184,7 +184,7 @@ fn names(config: &Config) -> String {
 pub(super) fn not_opened(error: OpenError) -> Failure {
     match error {
         OpenError::Store(_) => Failure::Store(error.into()),
-        OpenError::Bind { .. } => Failure::Failed(error.into()),
+        OpenError::Bind(_) => Failure::Failed(error.into()),
     }
 }
 
@@ -241,6 +241,7 @@ fn name(kind: SignalKind) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::listen::BindError;
     use std::io;
 
     #[test]
@@ -252,10 +253,10 @@ mod tests {
 
     #[test]
     fn an_address_that_is_taken_is_no_trouble_of_the_store() {
-        let taken = OpenError::Bind {
-            address: SocketAddr::from(([127, 0, 0, 1], 8080)),
+        let taken = OpenError::Bind(BindError::System {
+            place: "127.0.0.1:8080".to_owned(),
             source: io::ErrorKind::AddrInUse.into(),
-        };
+        });
         assert!(matches!(not_opened(taken), Failure::Failed(_)));
         let locked = OpenError::Store(crate::store::OpenError::Locked {
             path: "data".into(),

@@ -7,6 +7,7 @@ pub mod environment;
 pub mod files;
 pub mod handshake;
 pub mod key;
+pub mod listener;
 pub mod load;
 pub mod pattern;
 pub mod presets;
@@ -33,6 +34,7 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
+pub use listener::{Listener, Place};
 pub use pattern::Patterns;
 pub use presets::presets;
 pub use read::takes;
@@ -57,8 +59,8 @@ pub fn schema() -> &'static str {
 /// A whole configuration that passed every check.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where senders connect.
-    pub listen: SocketAddr,
+    /// Where senders connect: at least one place, and no two that collide.
+    pub listeners: Vec<Listener>,
     /// The operator's side.
     pub admin: Admin,
     /// Where events are kept, and how many.

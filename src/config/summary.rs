@@ -27,7 +27,9 @@ pub fn summary(config: &Config) -> String {
     } else {
         ""
     };
-    line(format!("listen   {}", config.listen));
+    for listener in &config.listeners {
+        line(format!("listen   {listener}"));
+    }
     line(format!("admin    {}{token}", config.admin.listen));
     line(format!(
         "store    {}, up to {}",

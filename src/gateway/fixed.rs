@@ -19,11 +19,7 @@ pub(super) fn changed(present: &Config, next: &Config, names: &Names) -> Vec<Str
             ));
         }
     };
-    differs(
-        "listen",
-        present.listen.to_string(),
-        next.listen.to_string(),
-    );
+    differs("listen", places(present), places(next));
     differs(
         "admin.listen",
         present.admin.listen.to_string(),
@@ -51,6 +47,12 @@ pub(super) fn changed(present: &Config, next: &Config, names: &Names) -> Vec<Str
         }
     }
     changed
+}
+
+/// Every listener, with what is particular about it.
+fn places(config: &Config) -> String {
+    let places: Vec<String> = config.listeners.iter().map(ToString::to_string).collect();
+    places.join(", ")
 }
 
 impl Names {

@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::dedupe::{Dedupe, Kind, Restored};
 use crate::deliver::Deliver;
 use crate::event::Seq;
+use crate::http::listen::{self, BindError, Handed, Listening};
 use crate::http::server;
 use crate::metrics::Metrics;
 use crate::receive::service;
@@ -33,7 +34,6 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -59,13 +59,8 @@ pub enum OpenError {
     #[error("cannot open the store")]
     Store(#[from] store::OpenError),
     /// A listener.
-    #[error("cannot listen on {address}")]
-    Bind {
-        /// As configured.
-        address: SocketAddr,
-        /// Why.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Bind(#[from] BindError),
 }
 
 /// The store failed: what was acknowledged is safe, nothing more can be.
@@ -75,8 +70,7 @@ pub struct Poisoned;
 
 /// A gateway with its store open and its listeners bound.
 pub struct Gateway {
-    listen: SocketAddr,
-    public: TcpListener,
+    public: Vec<Listening>,
     admin_task: JoinHandle<()>,
     readiness: Readiness,
     shutdown: Shutdown,
@@ -84,14 +78,14 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Opens the store and binds both listeners. The admin side answers from the start (unready); senders are
+    /// Opens the store and binds all listeners. The admin side answers from the start (unready); senders are
     /// served by [`Self::run`].
     pub async fn open(mut config: Config) -> Result<Self, OpenError> {
         let metrics = Metrics::new();
         let readiness = Readiness::default();
         let shutdown = Shutdown::default();
-        let admin = bind(config.admin.listen).await?;
-        let admin_addr = address(&admin, config.admin.listen)?;
+        let admin = Listening::tcp(config.admin.listen).await?;
+        let admin_addr = admin.address().unwrap_or(config.admin.listen);
         let token = config.admin.token.take();
         let api = Arc::new(Api::new(token.as_ref(), admin_addr));
         let reloads = Arc::new(Reloads::default());
@@ -124,7 +118,12 @@ impl Gateway {
         );
         store.forget(forgotten);
         // After the store: what is read back from the page cache is made durable before anybody can be answered.
-        let public = bind(config.listen).await?;
+        let mut handed = Handed::of_process();
+        let public = listen::bind(&config.listeners, &mut handed).await?;
+        if !handed.left().is_empty() {
+            let names = handed.left().join(", ");
+            tracing::warn!(names, "sockets were handed over on which nothing listens");
+        }
         deliver.start(store.clone(), shutdown.listen());
         let shared = Shared {
             elsewhere: Arc::new(metrics.elsewhere()),
@@ -137,7 +136,6 @@ impl Gateway {
             stop: shutdown.listen(),
             changing: Arc::default(),
         };
-        let listen = config.listen;
         let doors = watch::Sender::new(connections(&config));
         let present = shared.make(config, Arc::new(names), rejects, None);
         api.open(present.rooms.clone());
@@ -153,7 +151,6 @@ impl Gateway {
             applying: tokio::sync::Mutex::default(),
         };
         Ok(Self {
-            listen,
             public,
             admin_task,
             readiness,
@@ -162,9 +159,15 @@ impl Gateway {
         })
     }
 
-    /// Where senders connect.
-    pub fn public_addr(&self) -> SocketAddr {
-        self.public.local_addr().unwrap_or(self.listen)
+    /// The first address at which senders connect; none if they come by other ways only.
+    pub fn public_addr(&self) -> Option<SocketAddr> {
+        self.public.iter().find_map(Listening::address)
+    }
+
+    /// Every place where senders connect, for people.
+    pub fn public_places(&self) -> String {
+        let places: Vec<String> = self.public.iter().map(Listening::place).collect();
+        places.join(", ")
     }
 
     /// What takes another configuration while it runs.
@@ -262,18 +265,6 @@ const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_secs(1);
 /// write-ahead log.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, OpenError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| OpenError::Bind { address, source })
-}
-
-fn address(listener: &TcpListener, address: SocketAddr) -> Result<SocketAddr, OpenError> {
-    listener
-        .local_addr()
-        .map_err(|source| OpenError::Bind { address, source })
-}
-
 /// Opens the store and fills the memory of keys from it, off the runtime's threads.
 /// The third value is what it does not remember any more, and the store need not either.
 async fn open_store(config: Config) -> Result<(Opened, Arc<Dedupe>, Vec<(Seq, Kind)>), OpenError> {
@@ -325,7 +316,7 @@ async fn open_store(config: Config) -> Result<(Opened, Arc<Dedupe>, Vec<(Seq, Ki
 }
 
 fn serve_admin(
-    listener: TcpListener,
+    listener: Listening,
     admin: Admin,
     config: &Config,
     shutdown: &Shutdown,
@@ -344,7 +335,7 @@ fn serve_admin(
     let mut stop = shutdown.listen();
     let until_over = Shutdown::default();
     let serve = server::serve(
-        listener,
+        vec![listener],
         service,
         settings,
         metrics::Gauge::noop(),

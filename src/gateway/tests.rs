@@ -12,6 +12,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tower::ServiceExt;
 use tracing::subscriber::set_default;
 use tracing::{Event, Metadata, Subscriber, span};
@@ -139,7 +140,7 @@ async fn a_panic_in_an_attempt_is_a_failed_attempt_and_its_worker_is_replaced() 
     let app = tokio::spawn(app(listener, attempts));
     let config = config(place.path(), address);
     let gateway = Gateway::open(config.clone()).await.expect("opens");
-    let public = gateway.public_addr();
+    let public = gateway.public_addr().expect("an address");
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let _trap = set_default(Trap(AtomicBool::new(false)));
     let running = tokio::spawn(gateway.run(async {

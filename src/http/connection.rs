@@ -2,7 +2,10 @@
 //! byte of a body is ever taken for a request.
 
 use super::deadlines::{Deadline, Facts, Wait, Watched};
+use super::listen::Terms;
+use super::proxy;
 use super::server::{House, Peer, Refusal};
+use super::socket::Socket;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
 use http_body::Body;
@@ -12,13 +15,12 @@ use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tower::{BoxError, Service, ServiceExt};
 
 /// Bytes that a closing connection reads and drops, so that what the peer still sends does not reset the
@@ -40,16 +42,29 @@ enum Event {
 }
 
 /// Serves one connection until it is closed.
-pub(super) async fn run<S, R>(stream: TcpStream, peer: SocketAddr, service: S, house: Arc<House>)
-where
+pub(super) async fn run<S, R>(
+    mut stream: Socket,
+    mut peer: Peer,
+    terms: Arc<Terms>,
+    service: S,
+    house: Arc<House>,
+) where
     S: Service<Request<Incoming>, Response = Response<R>, Error = Infallible> + Clone,
     R: Body<Data = Bytes, Error: Into<BoxError>> + 'static,
 {
+    let accepted = Instant::now();
+    if let Some(peers) = &terms.proxy_protocol {
+        let due = accepted + house.header_timeout;
+        // On the heap, since most connections have none of it.
+        let client = Box::pin(proxy::client(&mut stream, peer, peers, due, &house));
+        let Some(client) = client.await else { return };
+        peer = client;
+    }
     let facts = Arc::new(Facts::default());
-    let mut deadline = Deadline::new(house.header_timeout, house.idle_timeout);
+    let mut deadline = Deadline::new(accepted, house.header_timeout, house.idle_timeout);
     let handler = service_fn(|mut request: Request<Incoming>| {
         facts.called();
-        request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(peer);
         let (facts, house) = (Arc::clone(&facts), Arc::clone(&house));
         answer(service.clone(), request, facts, house)
     });
@@ -176,7 +191,7 @@ fn last_words(refusal: Refusal) -> Vec<u8> {
 }
 
 /// Writes `last_words`, ends our side, and lingers: reads and drops what the peer still sends.
-async fn close(stream: TcpStream, last_words: &[u8]) {
+async fn close(stream: Socket, last_words: &[u8]) {
     match tokio::time::timeout(LINGER, linger(stream, last_words)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::trace!(%error, "peer was gone before the connection was closed"),
@@ -184,7 +199,7 @@ async fn close(stream: TcpStream, last_words: &[u8]) {
     }
 }
 
-async fn linger(mut stream: TcpStream, last_words: &[u8]) -> io::Result<()> {
+async fn linger(mut stream: Socket, last_words: &[u8]) -> io::Result<()> {
     stream.write_all(last_words).await?;
     stream.shutdown().await?;
     // On the heap, since every connection's task would have to hold it otherwise.

@@ -5,6 +5,7 @@
 //! when a request is being handled. [`Deadline`] reads them after every step of hyper and keeps one timer,
 //! which is set anew only when it fires too early or would fire too late: not once a request.
 
+use super::socket::Socket;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,7 +13,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 /// What a connection waits for.
@@ -104,9 +104,8 @@ pub(super) struct Deadline {
 }
 
 impl Deadline {
-    /// For a connection accepted just now.
-    pub(super) fn new(header_timeout: Duration, idle_timeout: Duration) -> Self {
-        let since = Instant::now();
+    /// For a connection accepted at `since`.
+    pub(super) fn new(since: Instant, header_timeout: Duration, idle_timeout: Duration) -> Self {
         Self {
             header_timeout,
             idle_timeout,
@@ -175,18 +174,18 @@ impl Deadline {
 /// A socket that notes what passes through it.
 #[derive(Debug)]
 pub(super) struct Watched {
-    stream: TcpStream,
+    stream: Socket,
     facts: Arc<Facts>,
 }
 
 impl Watched {
     /// Notes into `facts` what passes through `stream`.
-    pub(super) fn new(stream: TcpStream, facts: Arc<Facts>) -> Self {
+    pub(super) fn new(stream: Socket, facts: Arc<Facts>) -> Self {
         Self { stream, facts }
     }
 
     /// The socket itself.
-    pub(super) fn into_stream(self) -> TcpStream {
+    pub(super) fn into_stream(self) -> Socket {
         self.stream
     }
 
@@ -274,10 +273,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nothing_sent_and_half_a_first_head_are_timed_from_accept() {
         let facts = Facts::default();
-        let mut deadline = Deadline::new(HEADER, IDLE);
+        let mut deadline = Deadline::new(Instant::now(), HEADER, IDLE);
         assert_eq!(over(&mut deadline, &facts).await, (Wait::FirstByte, 10));
 
-        let mut deadline = Deadline::new(HEADER, IDLE);
+        let mut deadline = Deadline::new(Instant::now(), HEADER, IDLE);
         step(&mut deadline, &facts).await;
         tokio::time::advance(Duration::from_secs(4)).await;
         facts.stirred.store(true, Relaxed);
@@ -287,7 +286,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_handler_has_no_deadline_and_an_answer_starts_a_new_one() {
         let facts = Facts::default();
-        let mut deadline = Deadline::new(HEADER, IDLE);
+        let mut deadline = Deadline::new(Instant::now(), HEADER, IDLE);
         facts.stirred.store(true, Relaxed);
         facts.called();
         step(&mut deadline, &facts).await;
@@ -303,7 +302,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_later_head_is_timed_from_its_first_byte() {
         let facts = Facts::default();
-        let mut deadline = Deadline::new(HEADER, IDLE);
+        let mut deadline = Deadline::new(Instant::now(), HEADER, IDLE);
         facts.called();
         facts.answered();
         step(&mut deadline, &facts).await;
@@ -315,7 +314,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn answers_between_two_looks_are_noticed_and_writes_renew_a_readers_time() {
         let facts = Facts::default();
-        let mut deadline = Deadline::new(HEADER, IDLE);
+        let mut deadline = Deadline::new(Instant::now(), HEADER, IDLE);
         facts.called();
         facts.answered();
         step(&mut deadline, &facts).await;

@@ -5,7 +5,10 @@ pub mod body;
 pub mod client;
 mod connection;
 mod deadlines;
+pub mod listen;
+mod proxy;
 pub mod server;
+mod socket;
 pub mod strict;
 
 use bytes::Bytes;

@@ -3,6 +3,10 @@
 //! Every connection is a task of the loop's own set, so that none is left when [`serve`] returns.
 
 use super::connection;
+use super::listen::{Listening, Terms};
+use super::socket::Socket;
+use crate::network::Client;
+use crate::quiet::Quiet;
 use crate::shutdown::{Listener as Stop, Phase};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -10,22 +14,22 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use std::convert::Infallible;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use std::{fmt, io};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::Instant;
+use tokio::time::Sleep;
 use tower::{BoxError, Service};
 
 /// Pause after an accept that failed for want of something (file descriptors, memory): trying at once again
 /// would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Time between two lines about failing accepts.
-const COMPLAINT_INTERVAL: Duration = Duration::from_secs(1);
 /// hyper's own bound of header lines. It keeps that many on the stack, and any number set on the heap.
 const HYPER_HEADERS: usize = 100;
 /// The smallest read buffer that hyper takes, in bytes.
@@ -48,13 +52,34 @@ pub struct Settings {
 }
 
 /// The other end of a connection, in every request's extensions.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub SocketAddr);
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Peer {
+    /// Its address; nobody has one on a Unix socket.
+    pub addr: Option<SocketAddr>,
+}
+
+impl Peer {
+    /// Whom it counts as, whatever its port.
+    pub fn client(self) -> Client {
+        self.addr
+            .map_or(Client::Unix, |addr| Client::from(addr.ip()))
+    }
+}
+
+/// The address, or the word for those without one.
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.addr {
+            Some(addr) => addr.fmt(f),
+            None => self.client().fmt(f),
+        }
+    }
+}
 
 /// Why a connection has answered by itself: no head came whole, so that the service was not asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// What came is not HTTP/1.
+    /// What came is not HTTP/1, or not what has to come before it.
     Malformed,
     /// The head is over one of its limits.
     TooLarge,
@@ -92,6 +117,8 @@ pub(super) struct House {
     pub(super) idle_timeout: Duration,
     pub(super) stage: Arc<Stage>,
     pub(super) refusals: Arc<dyn Refusals>,
+    /// About connections that were refused before HTTP.
+    pub(super) complaints: Quiet,
 }
 
 impl House {
@@ -112,6 +139,7 @@ impl House {
             idle_timeout: settings.idle_timeout,
             stage,
             refusals,
+            complaints: Quiet::default(),
         }
     }
 }
@@ -157,12 +185,12 @@ impl Stage {
 
 /// Serves until the stop has reached [`Draining`](crate::shutdown::Phase::Draining) and every connection has
 /// ended, or is [`Over`](crate::shutdown::Phase::Over). From [`Leaving`](crate::shutdown::Phase::Leaving) on
-/// answers carry `Connection: close`; at `Draining` the listener is closed and idle connections too.
+/// answers carry `Connection: close`; at `Draining` the listeners are closed and idle connections too.
 ///
 /// An answer ends its request: `service` must not keep the body beyond it. What is unread then is dropped, and
 /// the connection closed unless the rest had already come.
 pub async fn serve<S, R>(
-    listener: TcpListener,
+    listeners: Vec<Listening>,
     service: S,
     settings: Settings,
     open: metrics::Gauge,
@@ -178,12 +206,12 @@ pub async fn serve<S, R>(
     R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let (_constant, settings) = watch::channel(settings);
-    serve_as_told(listener, service, settings, open, refusals, stop).await;
+    serve_as_told(listeners, service, settings, open, refusals, stop).await;
 }
 
 /// As [`serve`], with settings that may change: a connection keeps to those that it was accepted under.
 pub async fn serve_as_told<S, R>(
-    listener: TcpListener,
+    listeners: Vec<Listening>,
     service: S,
     mut told: watch::Receiver<Settings>,
     open: metrics::Gauge,
@@ -206,7 +234,7 @@ pub async fn serve_as_told<S, R>(
     };
     let mut house = build(&settings);
     let mut told_on = true;
-    let mut door = Door::new(listener);
+    let mut doors = Doors::new(listeners);
     let mut leaving = stop.clone();
     let mut connections = JoinSet::new();
     loop {
@@ -222,9 +250,9 @@ pub async fn serve_as_told<S, R>(
                 Err(_) => told_on = false,
             },
             Some(ended) = connections.join_next() => report(ended),
-            (stream, peer) = door.accept(), if connections.len() < settings.connections => {
+            (stream, peer, terms) = doors.accept(), if connections.len() < settings.connections => {
                 let counted = Counted::new(open.clone());
-                let run = connection::run(stream, peer, service.clone(), Arc::clone(&house));
+                let run = connection::run(stream, peer, terms, service.clone(), Arc::clone(&house));
                 connections.spawn(async move {
                     run.await;
                     drop(counted);
@@ -232,7 +260,7 @@ pub async fn serve_as_told<S, R>(
             }
         }
     }
-    drop(door);
+    drop(doors);
     stage.drain();
     tokio::select! {
         () = stop.reached(Phase::Over) => {}
@@ -277,54 +305,79 @@ impl Drop for Counted {
     }
 }
 
-/// The listener, and when it was last complained about.
-struct Door {
-    listener: TcpListener,
-    complained: Option<Instant>,
-    suppressed: u64,
+/// All listeners, each asked in its turn: a busy one does not keep the others waiting.
+struct Doors {
+    doors: Vec<Door>,
+    /// Asked first.
+    next: usize,
 }
 
-impl Door {
-    fn new(listener: TcpListener) -> Self {
-        Self {
-            listener,
-            complained: None,
-            suppressed: 0,
-        }
+impl Doors {
+    fn new(listeners: Vec<Listening>) -> Self {
+        let doors = listeners.into_iter().map(Door::new).collect();
+        Self { doors, next: 0 }
     }
 
     /// The next connection. Whatever fails is told and tried again; may be dropped at any time.
-    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+    async fn accept(&mut self) -> (Socket, Peer, Arc<Terms>) {
+        poll_fn(|cx| self.poll_accept(cx)).await
+    }
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<(Socket, Peer, Arc<Terms>)> {
+        let count = self.doors.len();
+        for turn in 0..count {
+            let at = (self.next + turn) % count;
+            let door = &mut self.doors[at];
+            if let Poll::Ready((socket, peer)) = door.poll_accept(cx) {
+                let terms = Arc::clone(door.listening.terms());
+                self.next = at + 1;
+                return Poll::Ready((socket, peer, terms));
+            }
+        }
+        Poll::Pending
+    }
+}
+
+/// One listener, and its troubles.
+struct Door {
+    listening: Listening,
+    complaints: Quiet,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl Door {
+    fn new(listening: Listening) -> Self {
+        Self {
+            listening,
+            complaints: Quiet::default(),
+            pause: None,
+        }
+    }
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<(Socket, Peer)> {
         loop {
-            match self.listener.accept().await {
+            if let Some(pause) = &mut self.pause {
+                ready!(pause.as_mut().poll(cx));
+                self.pause = None;
+            }
+            match ready!(self.listening.poll_accept(cx)) {
                 // An answer is one write: waiting for more to come would only delay it.
-                Ok((stream, peer)) => match stream.set_nodelay(true) {
-                    Ok(()) => return (stream, peer),
+                Ok((socket, peer)) => match socket.send_at_once() {
+                    Ok(()) => return Poll::Ready((socket, peer)),
                     Err(error) => tracing::debug!(%peer, %error, "connection is gone already"),
                 },
                 Err(error) if is_of_one_connection(&error) => {
                     tracing::debug!(%error, "connection was gone before it was accepted");
                 }
                 Err(error) => {
-                    self.complain(&error);
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    if let Some(suppressed) = self.complaints.pass() {
+                        let listen = self.listening.place();
+                        tracing::error!(listen, %error, suppressed, "cannot accept connections");
+                    }
+                    self.pause = Some(Box::pin(tokio::time::sleep(ACCEPT_PAUSE)));
                 }
             }
         }
-    }
-
-    fn complain(&mut self, error: &io::Error) {
-        let now = Instant::now();
-        if self
-            .complained
-            .is_some_and(|last| now.duration_since(last) < COMPLAINT_INTERVAL)
-        {
-            self.suppressed += 1;
-            return;
-        }
-        let suppressed = std::mem::take(&mut self.suppressed);
-        self.complained = Some(now);
-        tracing::error!(%error, suppressed, "cannot accept connections");
     }
 }
 

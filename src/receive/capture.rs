@@ -9,16 +9,16 @@ use super::rejection::{Cause, Rejection};
 use super::source::Source;
 use crate::clock;
 use crate::http::server::Peer;
+use crate::network::Client;
 use crate::store::Reject;
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, Method, Request, Uri, request::Parts};
 use http_body::Body;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Who is connected.
-pub(super) fn peer(extensions: &Extensions) -> SocketAddr {
-    let unknown = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-    extensions.get::<Peer>().map_or(unknown, |peer| peer.0)
+pub(super) fn client(extensions: &Extensions) -> Client {
+    let peer = extensions.get::<Peer>().copied().unwrap_or_default();
+    peer.client()
 }
 
 /// Keeps a request that was refused by its head. Its body is not read for that; it is known if there is none to come.
@@ -28,7 +28,7 @@ pub(super) fn head<B: Body>(
     request: &Request<B>,
     rejection: &Rejection,
 ) {
-    let client = peer(request.extensions()).ip();
+    let client = client(request.extensions());
     let Some(reason) = wanted(receive, source, client, rejection) else {
         return;
     };
@@ -50,7 +50,7 @@ pub(super) struct Whole {
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
-    client: IpAddr,
+    client: Client,
     received_ms: u64,
 }
 
@@ -68,7 +68,7 @@ impl Whole {
             uri: head.uri.clone(),
             headers: head.headers.clone(),
             body: body.clone(),
-            client: peer(&head.extensions).ip(),
+            client: client(&head.extensions),
             received_ms,
         })
     }
@@ -95,7 +95,7 @@ impl Whole {
 fn wanted(
     receive: &Receive,
     source: &Source,
-    client: IpAddr,
+    client: Client,
     rejection: &Rejection,
 ) -> Option<&'static str> {
     match (rejection, rejection.cause()) {

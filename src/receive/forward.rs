@@ -1,13 +1,13 @@
 //! Which of the sender's headers go on to the app. What describes the connection, or what only a gateway may
 //! say, does not.
 
+use crate::network::Client;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use std::net::IpAddr;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Takes out of `headers` what must not go on, and adds who sent the request.
-pub(super) fn prepare(headers: &mut HeaderMap, peer: IpAddr) {
+/// Takes out of `headers` what must not go on, and adds who sent the request, if that has an address.
+pub(super) fn prepare(headers: &mut HeaderMap, client: Client) {
     // Headers that Connection names belong to the connection as well (RFC 9110 7.6.1).
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
@@ -25,11 +25,12 @@ pub(super) fn prepare(headers: &mut HeaderMap, peer: IpAddr) {
     for name in gone {
         headers.remove(name);
     }
-    let peer = peer.to_canonical().to_string();
-    headers.insert(
-        X_FORWARDED_FOR,
-        HeaderValue::try_from(peer).expect("an address is plain ASCII"),
-    );
+    if let Some(address) = client.address() {
+        headers.insert(
+            X_FORWARDED_FOR,
+            HeaderValue::try_from(address.to_string()).expect("an address is plain ASCII"),
+        );
+    }
 }
 
 /// Headers that describe one connection (RFC 9110 7.6.1), or that the next connection sets anew.
@@ -105,5 +106,7 @@ mod tests {
         }
         assert_eq!(headers.get("x-forwarded-for").expect("added"), "192.0.2.7");
         assert_eq!(headers.len(), kept.len() + 1, "{headers:?}");
+        prepare(&mut headers, Client::Unix);
+        assert_eq!(headers.len(), kept.len(), "{headers:?}");
     }
 }

@@ -11,6 +11,7 @@ use crate::event::{DedupeKey, Event, EventId, FirstAttempts, TargetId};
 use crate::extract::{Members, Parts, event_time_ms};
 use crate::http::Answer;
 use crate::http::body::{self, BodyLimits};
+use crate::network::Client;
 use crate::shutdown::Phase;
 use crate::store::{Admission, Destination, NotStored};
 use crate::verify::{self, HandshakeAnswer, MayAnswer, Refused, Verified};
@@ -19,7 +20,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body::Body;
 use http_body_util::Full;
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
 
 /// Bytes that a request counts for beside its body: its head and the bookkeeping around it.
@@ -131,7 +132,8 @@ pub(super) struct Incoming {
     /// When its sender sent it to us: what it says about its own time is compared with this.
     pub(super) wall_ms: u64,
     pub(super) query: Option<String>,
-    pub(super) peer: SocketAddr,
+    /// Who is connected.
+    pub(super) client: Client,
     pub(super) deadline: Instant,
     /// Whether somebody waits for what the app says to it.
     pub(super) waits: bool,
@@ -202,7 +204,7 @@ async fn judge(
         wall_ms,
         deadline,
     } = sent;
-    let peer = capture::peer(&head.extensions);
+    let client = capture::client(&head.extensions);
     let query = head.uri.query().map(str::to_owned);
     if kind == MayBe::Handshake(MayAnswer::Anybody) {
         let request = verify::Request {
@@ -245,7 +247,7 @@ async fn judge(
         received_ms,
         wall_ms,
         query,
-        peer,
+        client,
         deadline,
         waits: source.config.ack == Ack::Delivered,
     };
@@ -391,12 +393,12 @@ async fn admit(
         mut verified,
         charge,
         received_ms,
-        peer,
+        client,
         deadline,
         waits,
         ..
     } = incoming;
-    forward::prepare(verified.headers_mut(), peer.ip());
+    forward::prepare(verified.headers_mut(), client);
     let (first_attempts, first_ended) = waits.then(|| FirstAttempts::new(targets.len())).unzip();
     let committed = receive.store.admit(Admission {
         source: source.id,
@@ -449,7 +451,7 @@ async fn pass(
         mut verified,
         charge: _charge,
         received_ms,
-        peer,
+        client,
         deadline,
         ..
     } = incoming;
@@ -457,7 +459,7 @@ async fn pass(
     if receive.stop.phase() == Phase::Over {
         return Err(Rejection::Stopping);
     }
-    forward::prepare(verified.headers_mut(), peer.ip());
+    forward::prepare(verified.headers_mut(), client);
     let (headers, body, secret_header) = verified.into_parts();
     let id = EventId::random(received_ms);
     let event = Event {

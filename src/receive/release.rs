@@ -14,7 +14,6 @@ use crate::store::{Judge, Judging, Reject, Verdict};
 use crate::verify;
 use bytes::Bytes;
 use http::Method;
-use std::net::SocketAddr;
 use tokio::time::Instant;
 
 impl Judge for Receive {
@@ -100,7 +99,7 @@ fn proven(
         received_ms: clock::unix_ms(),
         wall_ms: reject.received_ms,
         query: query.map(str::to_owned),
-        peer: SocketAddr::new(reject.client, 0),
+        client: reject.client,
         deadline: Instant::now() + source.config.ack_deadline,
         waits: false,
     })

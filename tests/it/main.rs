@@ -8,6 +8,7 @@
     reason = "a test whose helper thread panicked has failed: poisoning says so"
 )]
 
+mod activation;
 mod answers;
 mod api;
 mod attempts;
@@ -27,6 +28,7 @@ mod handshakes;
 mod io_errors;
 mod keeping;
 mod learning;
+mod listeners;
 mod lookalikes;
 mod malformed;
 mod operate;
@@ -36,6 +38,7 @@ mod own_presets;
 mod passthrough;
 mod pending;
 mod power;
+mod proxy;
 mod rejects;
 mod reload;
 mod schema;

@@ -1,7 +1,7 @@
 //! The audit log of what operators do: who asked for what, one line each.
 
 use super::call::Call;
-use std::net::SocketAddr;
+use crate::http::server::Peer;
 
 /// Who asks.
 #[derive(Debug)]
@@ -11,7 +11,7 @@ pub(super) struct Audit {
 
 impl Audit {
     pub(super) fn of(call: &Call) -> Self {
-        let peer = call.peer.as_ref().map(SocketAddr::to_string);
+        let peer = call.peer.as_ref().map(Peer::to_string);
         Self {
             peer: peer.unwrap_or_else(|| "unknown".to_owned()),
         }

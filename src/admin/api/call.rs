@@ -8,7 +8,6 @@ use crate::http::server::Peer;
 use bytes::Bytes;
 use http::{HeaderMap, header, request::Parts};
 use http_body::Body;
-use std::net::SocketAddr;
 use std::time::Duration;
 use tower::BoxError;
 
@@ -22,7 +21,7 @@ const BODY: BodyLimits = BodyLimits {
 #[derive(Debug)]
 pub struct Call {
     /// Who asks, for the audit log.
-    pub peer: Option<SocketAddr>,
+    pub peer: Option<Peer>,
     /// What stands in the place of the braces of the endpoint's path.
     pub segments: Vec<String>,
     /// What is asked: the query of a GET, the body of a POST.
@@ -53,7 +52,7 @@ impl Call {
             query
         };
         Ok(Self {
-            peer: head.extensions.get::<Peer>().map(|peer| peer.0),
+            peer: head.extensions.get::<Peer>().copied(),
             segments,
             params,
         })

@@ -210,7 +210,7 @@ fn unknown(strangers: &Quiet, head: &Parts, refused: &Refused) {
         return;
     }
     if let Some(suppressed) = strangers.pass() {
-        let peer = head.extensions.get::<Peer>().map(|peer| peer.0.to_string());
+        let peer = head.extensions.get::<Peer>().map(Peer::to_string);
         let peer = peer.as_deref().unwrap_or("unknown");
         tracing::warn!(
             peer,

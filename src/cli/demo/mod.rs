@@ -70,7 +70,11 @@ async fn perform(exit: bool) -> Result<(), Failure> {
     let config = load(&setup)?;
     let sources = config.sources.clone();
     let gateway = Gateway::open(config).await.map_err(not_opened)?;
-    setup.bound(gateway.public_addr(), gateway.admin_addr());
+    let public = gateway.public_addr();
+    setup.bound(
+        public.context("the demo listens on an address")?,
+        gateway.admin_addr(),
+    );
     setup.write().context("cannot write the configuration")?;
 
     let screen = Screen::new();

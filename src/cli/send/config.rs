@@ -9,7 +9,7 @@ use crate::{
         origin,
     },
     config::{
-        Config, Secret, Source,
+        Config, Listener, Secret, Source,
         environment::Environment,
         load::{Options, Origin, find},
         problem::Problem,
@@ -155,14 +155,22 @@ pub(super) fn source<'a>(config: &'a Config, name: &str) -> Result<&'a Source, F
 
 /// Where the gateway of this configuration takes the source's requests.
 pub(super) fn address(config: &Config, source: &Source) -> Result<Uri, Failure> {
-    if config.listen.port() == 0 {
+    let listeners = &config.listeners;
+    let Some(listen) = listeners.iter().find_map(Listener::plain_address) else {
+        let places: Vec<String> = listeners.iter().map(ToString::to_string).collect();
         return Err(Failure::Usage(format!(
-            "listen is {}, and port 0 is another free port at every start; name the one in use by \
-             --to http://ADDRESS",
-            config.listen
+            "listen is {}, and plain HTTP to an address of this machine is spoken nowhere; name the URL that senders \
+             have by --to http://ADDRESS",
+            places.join("; ")
+        )));
+    };
+    if listen.port() == 0 {
+        return Err(Failure::Usage(format!(
+            "listen is {listen}, and port 0 is another free port at every start; name the one in use by \
+             --to http://ADDRESS"
         )));
     }
-    let text = format!("http://{}{}", reachable(config.listen), source.path);
+    let text = format!("http://{}{}", reachable(listen), source.path);
     let uri = text.parse().with_context(|| text.clone())?;
     Ok(uri)
 }

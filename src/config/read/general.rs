@@ -1,7 +1,9 @@
 //! The sections about the gateway itself: where it listens, what it keeps, its bounds, its end.
 
+use super::listen::collide;
 use crate::config::{
     Admin, Limits, Reload, Secret, Shutdown, Store,
+    listener::{Listener, Place},
     reader::{Map, Node},
     value::{
         self, ATTEMPTS, DURATION, DURATION_OR_ZERO, SIZE, SIZE_OR_ZERO, count_kind, size_text,
@@ -12,10 +14,6 @@ use std::{
     path::PathBuf,
     time::Duration,
 };
-
-/// Where senders connect by default.
-pub(super) const LISTEN: SocketAddr =
-    SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 8080));
 
 /// Where operators connect by default: from this machine only.
 const ADMIN_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9444));
@@ -42,7 +40,7 @@ const DEDUPE_KEYS_MAX: usize = 100_000_000;
 const REJECTS_PER_CLIENT_MAX: usize = 1_000_000;
 
 /// Reads `admin`.
-pub(super) fn admin(top: &Map<'_>, public: SocketAddr) -> Admin {
+pub(super) fn admin(top: &Map<'_>, public: &[Listener]) -> Admin {
     let section = top.get("admin");
     let map = below(section.as_ref(), &["listen", "token"]);
     let given = map.as_ref().and_then(|map| map.get("listen"));
@@ -50,8 +48,14 @@ pub(super) fn admin(top: &Map<'_>, public: SocketAddr) -> Admin {
         .as_ref()
         .and_then(|node| node.read(&value::LISTEN))
         .unwrap_or(ADMIN_LISTEN);
-    if collide(listen, public) {
-        let message = format!("{listen} is taken by the public side, which listens on {public}");
+    let taken = public
+        .iter()
+        .find(|public| collide(&public.place, &Place::Tcp(listen)));
+    if let Some(public) = taken {
+        let message = format!(
+            "{listen} is taken by the public side, which listens on {}",
+            public.place
+        );
         match &given {
             Some(node) => node.problem(message),
             None => top.node().problem_below(&["admin", "listen"], message),
@@ -70,12 +74,6 @@ fn token(node: &Node<'_>) -> Option<Secret> {
         node.problem("this token can't stand in a header; use printable ASCII");
     }
     (!text.is_empty()).then(|| Secret::new("admin", text.into_bytes()))
-}
-
-/// Whether two listeners want the same port.
-fn collide(a: SocketAddr, b: SocketAddr) -> bool {
-    let overlap = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
-    a.port() == b.port() && a.port() != 0 && overlap
 }
 
 /// Reads `store`. Its path is relative to the directory that hookgate is started in.

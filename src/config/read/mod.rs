@@ -7,6 +7,7 @@ mod event;
 mod fit;
 mod general;
 mod handshake;
+mod listen;
 mod params;
 mod providers;
 mod rejects;
@@ -46,8 +47,8 @@ const KEYS: &[&str] = &[
 /// Reads the whole file. None means that it can't be used; the report says why.
 pub(crate) fn config(root: &Node<'_>, hash: String) -> Option<Config> {
     let top = root.map(KEYS)?;
-    let listen = top.read_or("listen", &value::LISTEN, general::LISTEN);
-    let admin = general::admin(&top, listen);
+    let listeners = listen::listeners(&top);
+    let admin = general::admin(&top, &listeners);
     let store = general::store(top.get("store").as_ref());
     let limits = general::limits(top.get("limits").as_ref());
     let shutdown = general::shutdown(top.get("shutdown").as_ref());
@@ -93,7 +94,7 @@ pub(crate) fn config(root: &Node<'_>, hash: String) -> Option<Config> {
         accepted.push(reading.source);
     }
     Some(Config {
-        listen,
+        listeners,
         admin,
         store,
         limits,

@@ -58,7 +58,7 @@ sources:
     assert!(target.sign.is_empty());
     // Everything that is not written has its default.
     let (defaults, _, _dir) = everything();
-    assert_eq!(config.listen, defaults.listen);
+    assert_eq!(config.listeners, defaults.listeners);
     assert_eq!(
         format!("{:?}", config.store),
         format!("{:?}", defaults.store)
@@ -87,7 +87,7 @@ fn the_whole_example_around_its_sources() {
         "{warnings:?}"
     );
 
-    assert_eq!(config.listen.to_string(), "0.0.0.0:8080");
+    assert_eq!(config.listeners[0].to_string(), "0.0.0.0:8080");
     assert_eq!(config.admin.listen.to_string(), "127.0.0.1:9444");
     assert!(config.admin.token.is_none(), "an empty token is none");
     assert_eq!(config.store.path, Path::new("./data"));

@@ -10,8 +10,9 @@ use std::collections::BTreeSet;
 const NONE: &str = "zqzqzqzq";
 
 /// Each mapping with keys of its own: where the schema has it, and a file that has [`NONE`] in it.
-const MAPPINGS: [(&str, &str); 34] = [
+const MAPPINGS: [(&str, &str); 35] = [
     ("", "{}: 1"),
+    ("/$defs/listenerAtLength", "listen: { {}: 1 }"),
     ("/properties/admin", "admin: { {}: 1 }"),
     ("/properties/store", "store: { {}: 1 }"),
     ("/properties/limits", "limits: { {}: 1 }"),

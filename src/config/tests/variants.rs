@@ -44,11 +44,40 @@ targets:
 ";
 
 #[test]
+fn listeners_are_one_or_several() {
+    let listeners = |listen: &str| {
+        let (config, warnings) = accepted(&format!(
+            "{listen}\nsources: {{ a: {{ verify: bearer, secret: s, forward: http://a/ }} }}\n"
+        ));
+        assert_eq!(warnings, [""; 0]);
+        let shown = config.listeners.iter().map(ToString::to_string);
+        shown.collect::<Vec<String>>()
+    };
+    assert_eq!(listeners(""), ["0.0.0.0:8080"]);
+    assert_eq!(listeners("listen: :1"), ["0.0.0.0:1"]);
+    assert_eq!(listeners("listen: { address: 0.0.0.0:1 }"), ["0.0.0.0:1"]);
+    assert_eq!(
+        listeners(
+            "listen: [0.0.0.0:1, unix:a, { address: unix:b, mode: '0600', proxy_protocol: unix }, systemd, systemd:n, \
+             { address: '[::1]:2', proxy_protocol: [10.0.0.0/8, '::1'] }]"
+        ),
+        [
+            "0.0.0.0:1",
+            "unix:a, mode 0660",
+            "unix:b, mode 0600, PROXY protocol from unix",
+            "systemd",
+            "systemd:n",
+            "[::1]:2, PROXY protocol from 10.0.0.0/8, ::1/128",
+        ]
+    );
+}
+
+#[test]
 fn values_differ_from_their_defaults_where_the_file_says_so() {
     let (config, warnings) = accepted(UNUSUAL);
     // Of the id, `query:b` is not signed, but `replay` is set.
     assert_eq!(warnings, [""; 0]);
-    assert_eq!(config.listen.to_string(), "0.0.0.0:1");
+    assert_eq!(config.listeners[0].to_string(), "0.0.0.0:1");
     assert_eq!(config.admin.listen.to_string(), "[::1]:2");
     assert_eq!(config.admin.token.as_ref().expect("a token").expose(), b"t");
     assert_eq!(config.store.path, Path::new("/s"));
@@ -208,7 +237,7 @@ targets:
   t: { url: \"${URL}\", concurrency: \"${NUMBER}\", sign: null }
 ",
     );
-    assert_eq!(config.listen.port(), 7);
+    assert_eq!(config.listeners[0].to_string(), "0.0.0.0:7");
     assert_eq!(config.limits.headers, 7);
     assert_eq!(config.limits.body_timeout, secs(420));
     assert_eq!(config.limits.body_bytes, 12 << 10);

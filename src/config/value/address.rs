@@ -1,8 +1,11 @@
 //! Where something is, in the words of HTTP: listeners, URLs, paths, and headers.
 
 use super::{Kind, kind, text_kind};
+use crate::config::listener::Place;
+use crate::network::Networks;
 use http::{HeaderName, HeaderValue, Uri, uri::PathAndQuery};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Component, Path, PathBuf};
 
 /// Where to listen.
 pub(crate) const LISTEN: Kind<SocketAddr> = kind(
@@ -23,6 +26,79 @@ pub(crate) const LISTEN: Kind<SocketAddr> = kind(
             _ => "is no address to listen on".to_owned(),
         })
     },
+);
+
+/// Bytes of a path that a socket's address holds, less the zero behind it (unix(7)).
+const SOCKET_PATH_BYTES_MAX: usize = 107;
+/// Who may connect where nothing is said: the owner and the group, in which the proxy in front should be.
+const SOCKET_MODE: u32 = 0o660;
+
+/// Where senders connect.
+pub(crate) const LISTENER: Kind<Place> = kind(
+    "IP:port or :port, such as 127.0.0.1:8080, [::1]:8080 or :8080 for every IPv4 address; unix:PATH of a socket; \
+     systemd:NAME or systemd for what the service manager hands over",
+    |text| {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return socket_path(path).map(|path| Place::Unix {
+                path,
+                mode: SOCKET_MODE,
+            });
+        }
+        match text.strip_prefix("systemd") {
+            Some("") => Ok(Place::Systemd(None)),
+            Some(rest) if rest.starts_with(':') => socket_name(&rest[1..]),
+            _ if text.starts_with('/') => Err("is only a path; write unix: before it".to_owned()),
+            _ => (LISTEN.parse)(text).map(Place::Tcp),
+        }
+    },
+);
+
+/// The path with `.` and double slashes taken out, so that one file has one name.
+fn socket_path(path: &str) -> Result<PathBuf, String> {
+    if path.ends_with('/') || Path::new(path).file_name().is_none() {
+        return Err("names no file".to_owned());
+    }
+    if path.starts_with('@') {
+        return Err("is an abstract socket, which has no permissions; name a file".to_owned());
+    }
+    if path.len() > SOCKET_PATH_BYTES_MAX {
+        return Err(format!(
+            "is a path of {} bytes, and a socket's has {SOCKET_PATH_BYTES_MAX} at the most",
+            path.len()
+        ));
+    }
+    let kept = Path::new(path)
+        .components()
+        .filter(|component| !matches!(component, Component::CurDir));
+    Ok(kept.collect())
+}
+
+/// `FileDescriptorName` of systemd.socket(5).
+fn socket_name(name: &str) -> Result<Place, String> {
+    let allowed = |byte: u8| byte.is_ascii_graphic() && byte != b':';
+    if (1..=255).contains(&name.len()) && name.bytes().all(allowed) {
+        Ok(Place::Systemd(Some(name.to_owned())))
+    } else {
+        Err("has no name that a socket of systemd can have (FileDescriptorName)".to_owned())
+    }
+}
+
+/// Permissions of a file.
+pub(crate) const MODE: Kind<u32> = text_kind(
+    "three or four octal digits in quotes, such as \"0660\": who may write may connect",
+    None,
+    |text| {
+        let octal = text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
+        let mode = u32::from_str_radix(text, 8).ok();
+        mode.filter(|mode| (3..=4).contains(&text.len()) && octal && *mode <= 0o777)
+            .ok_or_else(|| "is no mode of a file".to_owned())
+    },
+);
+
+/// One entry of a list of networks.
+pub(crate) const NETWORKS: Kind<Networks> = kind(
+    "networks or addresses, such as 10.0.0.0/8, 2001:db8::/32 or 192.0.2.7; unix for those on a Unix socket",
+    str::parse,
 );
 
 /// Where an app is.
@@ -131,6 +207,46 @@ mod tests {
                 "1.2.3.4:x",
                 "::1:80",
             ],
+        );
+        let unix = |path: &str| Place::Unix {
+            path: path.into(),
+            mode: 0o660,
+        };
+        check(
+            &LISTENER,
+            &[
+                (":8080", Place::Tcp(address("0.0.0.0:8080"))),
+                ("unix:/run/a.sock", unix("/run/a.sock")),
+                ("unix:./a//b.sock", unix("a/b.sock")),
+                ("systemd", Place::Systemd(None)),
+                (
+                    "systemd:a.socket",
+                    Place::Systemd(Some("a.socket".to_owned())),
+                ),
+            ],
+            &[
+                "",
+                "unix",
+                "unix:",
+                "unix:/",
+                "unix:.",
+                "unix:a/..",
+                "unix:@a",
+                "/run/a.sock",
+                "systemd:",
+                "systemd:a:b",
+                "systemd:a b",
+                "systemda",
+                "localhost:80",
+            ],
+        );
+        let longest = format!("unix:/{}", "a".repeat(106));
+        assert!((LISTENER.parse)(&longest).is_ok());
+        assert!((LISTENER.parse)(&format!("{longest}a")).is_err());
+        check(
+            &MODE,
+            &[("0660", 0o660), ("600", 0o600), ("0777", 0o777)],
+            &["", "66", "0o660", "1777", "0668", "rw", "00660", "+66"],
         );
         let uri = |text: &'static str| (text, Uri::from_static(text));
         check(

@@ -5,7 +5,9 @@ mod address;
 mod quantity;
 mod scheme;
 
-pub(crate) use address::{HEADER, HEADER_VALUE, LISTEN, PATH, PUBLIC_URL, URL, header_value};
+pub(crate) use address::{
+    HEADER, HEADER_VALUE, LISTEN, LISTENER, MODE, NETWORKS, PATH, PUBLIC_URL, URL, header_value,
+};
 pub(crate) use quantity::{
     ATTEMPTS, DURATION, DURATION_OR_OFF, DURATION_OR_ZERO, FACTOR, PERCENT, RATE, SHARE, SIZE,
     SIZE_OR_ZERO, Share, count_kind, duration_text, size_text,

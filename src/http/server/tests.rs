@@ -10,8 +10,10 @@ use http::header;
 use http_body_util::Full;
 use std::future::Future;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// Long enough for anything that is meant to happen.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -75,7 +77,7 @@ impl Server {
         let open = metrics::Gauge::noop();
         let refusals = Arc::new(Refused::default());
         let served = tokio::spawn(serve(
-            listener,
+            vec![listener.into()],
             service,
             settings,
             open,
@@ -668,7 +670,7 @@ async fn the_gauge_counts_open_connections() {
     });
     let gauge = metrics::Gauge::from_arc(Arc::clone(&count));
     let served = tokio::spawn(serve(
-        listener,
+        vec![listener.into()],
         service,
         settings(),
         gauge,
@@ -686,18 +688,4 @@ async fn the_gauge_counts_open_connections() {
     stop.enter(Phase::Over);
     soon(served).await.expect("served to the end");
     assert_eq!(count.0.load(Ordering::SeqCst), 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn failing_accepts_are_told_once_a_second() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
-    let mut door = Door::new(listener);
-    let error = io::Error::other("no file descriptors");
-    door.complain(&error);
-    door.complain(&error);
-    door.complain(&error);
-    assert_eq!(door.suppressed, 2);
-    tokio::time::advance(COMPLAINT_INTERVAL).await;
-    door.complain(&error);
-    assert_eq!(door.suppressed, 0);
 }

@@ -1,6 +1,7 @@
 //! Who has had its share of a second. The table has a fixed size: more clients than it holds are not kept rather than
 //! remembered.
 
+use crate::network::Client;
 use std::{
     hash::{BuildHasher, RandomState},
     net::IpAddr,
@@ -38,7 +39,7 @@ impl Clients {
     }
 
     /// Counts a request of this client in this second, which never goes back; whether it is one of the first ones.
-    pub(super) fn may_keep(&mut self, client: IpAddr, second: u64) -> bool {
+    pub(super) fn may_keep(&mut self, client: Client, second: u64) -> bool {
         let client = self.hasher.hash_one(network(client));
         // Second 0 is that of a place which nobody has had.
         let second = second + 1;
@@ -68,13 +69,13 @@ impl Clients {
 }
 
 /// What counts as one client: an address, or a network of IPv6, of which one customer has all (RFC 6177).
-fn network(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V6(address) => {
+fn network(client: Client) -> Client {
+    match client {
+        Client::Address(IpAddr::V6(address)) => {
             let network = u128::from(address) >> 64 << 64;
-            IpAddr::V6(network.into())
+            Client::Address(IpAddr::V6(network.into()))
         }
-        address @ IpAddr::V4(_) => address,
+        client => client,
     }
 }
 
@@ -82,12 +83,12 @@ fn network(client: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    fn address(text: &str) -> IpAddr {
-        text.parse().expect("an address")
+    fn client(text: &str) -> Client {
+        text.parse().expect("a client")
     }
 
     fn kept(clients: &mut Clients, client: &str, second: u64, times: usize) -> usize {
-        let client = address(client);
+        let client = self::client(client);
         (0..times)
             .filter(|_| clients.may_keep(client, second))
             .count()
@@ -100,6 +101,7 @@ mod tests {
             assert_eq!(kept(&mut clients, "192.0.2.1", second, 10), 3, "{second}");
             assert_eq!(kept(&mut clients, "192.0.2.2", second, 2), 2, "{second}");
             assert_eq!(kept(&mut clients, "::ffff:192.0.2.1", second, 10), 0);
+            assert_eq!(kept(&mut clients, "unix", second, 10), 3, "{second}");
         }
     }
 
@@ -121,7 +123,7 @@ mod tests {
             for _ in 0..4 {
                 for (n, kept) in kept.iter_mut().enumerate() {
                     let address = u32::try_from(n).expect("small").to_be_bytes();
-                    *kept += u32::from(clients.may_keep(address.into(), second));
+                    *kept += u32::from(clients.may_keep(IpAddr::from(address).into(), second));
                 }
             }
             assert!(kept.iter().all(|kept| *kept <= 2), "{second}");

@@ -22,6 +22,7 @@ pub use ring::{RejectPage, RejectQuery, RejectSummary};
 use super::{NotStored, directory::Directory};
 use crate::config;
 use crate::metrics::{Metrics, RejectMetrics};
+use crate::network::Client;
 use bytes::Bytes;
 use clients::Clients;
 use http::{HeaderMap, Method};
@@ -29,7 +30,6 @@ use inbox::{Ask, Inbox};
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
-    net::IpAddr,
     sync::Arc,
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -51,7 +51,7 @@ pub struct Reject {
     /// Wall time of receipt, Unix milliseconds.
     pub received_ms: u64,
     /// Who was connected.
-    pub client: IpAddr,
+    pub client: Client,
     /// Its method.
     pub method: Method,
     /// Its path, and its query if there is one.
@@ -200,7 +200,7 @@ impl Rejects {
 
     /// Whether a request of this client that this source refuses may be kept: the source keeps them, the client has
     /// not had its share, and there is room. One that may not be is counted.
-    pub fn wants(&self, source: &str, client: IpAddr) -> bool {
+    pub fn wants(&self, source: &str, client: Client) -> bool {
         let Some(keeper) = self.0.keepers.get(source) else {
             return false;
         };

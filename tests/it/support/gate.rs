@@ -3,6 +3,7 @@
 use super::{Reply, Request, eventually, sender::Connection};
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -19,10 +20,12 @@ pub(crate) struct Home {
     wrapper: Vec<String>,
     /// Options of `run` beside the usual ones.
     options: Vec<String>,
+    /// Given to the gateway as its standard input.
+    socket: Option<OwnedFd>,
 }
 
 impl Home {
-    /// `sources_and_targets` is the part of the file below `listen`, `admin` and `store`. An `admin:`, a `store:`
+    /// `sources_and_targets` is the part of the file below `listen`, `admin` and `store`. A `listen:`, an `admin:`, a `store:`
     /// and a `reload:` section of its own may be given too; the store's path is `./data` in the directory.
     pub(crate) fn new(sources_and_targets: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
@@ -31,6 +34,7 @@ impl Home {
             environment: Vec::new(),
             wrapper: Vec::new(),
             options: Vec::new(),
+            socket: None,
         };
         home.configure(sources_and_targets);
         home
@@ -46,9 +50,10 @@ impl Home {
         };
         let admin = unless("admin:", "admin: { listen: 127.0.0.1:0 }\n");
         let store = unless("store:", "store: { path: ./data, min_free: 1MiB }\n");
+        let listen = unless("listen:", "listen: 127.0.0.1:0\n");
         // A test says when.
         let reload = unless("reload:", "reload: { watch: 0s }\n");
-        let text = format!("listen: 127.0.0.1:0\n{admin}{store}{reload}{sources_and_targets}");
+        let text = format!("{listen}{admin}{store}{reload}{sources_and_targets}");
         std::fs::write(self.file(), text).expect("a writable directory");
     }
 
@@ -65,6 +70,23 @@ impl Home {
     pub(crate) fn options(mut self, options: &[&str]) -> Self {
         self.options = options.iter().map(|&word| word.to_owned()).collect();
         self
+    }
+
+    /// Hands a listening socket over to each gateway, as a service manager does: as its descriptor 3, of this name.
+    pub(crate) fn handing(self, socket: OwnedFd, name: &str) -> Self {
+        let hand = format!(
+            "exec 3<&0 </dev/null && LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES={name} exec \"$@\""
+        );
+        let mut home = self.wrapped(&["sh", "-c", &hand, "sh"]);
+        home.socket = Some(socket);
+        home
+    }
+
+    fn stdin(&self) -> Stdio {
+        match &self.socket {
+            Some(socket) => Stdio::from(socket.try_clone().expect("a second handle")),
+            None => Stdio::null(),
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -159,7 +181,7 @@ impl Home {
         let mut child = self
             .command_under(wrapper, &args)
             .args(&self.options)
-            .stdin(Stdio::null())
+            .stdin(self.stdin())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary runs");
@@ -198,12 +220,15 @@ impl Home {
     }
 }
 
-/// Where the gateway listens, from its first log lines.
+/// Where the gateway listens, from its first log lines: on at least one address, the first of which counts.
 fn addresses(log: &str) -> Option<(SocketAddr, SocketAddr)> {
     log.lines().find_map(|line| {
         let line: serde_json::Value = serde_json::from_str(line).ok()?;
         Some((
-            line["listen"].as_str()?.parse().ok()?,
+            line["listen"]
+                .as_str()?
+                .split(", ")
+                .find_map(|place| place.parse().ok())?,
             line["admin"].as_str()?.parse().ok()?,
         ))
     })
@@ -225,6 +250,17 @@ impl Gate {
             .lock()
             .expect("no test thread panicked with it")
             .clone()
+    }
+
+    /// All places where senders connect, as it has logged them.
+    #[track_caller]
+    pub(crate) fn places(&self) -> Vec<String> {
+        let log = self.log();
+        let line = log.lines().find(|line| line.contains("\"listen\":"));
+        let line: serde_json::Value =
+            serde_json::from_str(line.expect("it has said so")).expect("JSON");
+        let places = line["listen"].as_str().expect("text").split(", ");
+        places.map(str::to_owned).collect()
     }
 
     /// Sends a request on a connection of its own.

@@ -148,6 +148,39 @@ sources: { a: { verify: none, forward: http://a/, order_by: json:/id, rate: 10 }
 #[test]
 fn the_gateway() {
     compare("the_gateway", &messages(&[
+        ("no listener", "
+listen: []
+sources: { a: { verify: none, forward: http://a/ } }
+"),
+        ("listeners", "
+listen:
+  - /run/hookgate.sock
+  - unix:@abstract
+  - { adress: 0.0.0.0:8081 }
+  - { address: 0.0.0.0:8082, mode: \"0660\" }
+  - { address: unix:a.sock, mode: 660 }
+  - { address: unix:b.sock, mode: rw-rw---- }
+  - { address: 0.0.0.0:8083, proxy_protocol: [] }
+  - { address: 0.0.0.0:8084, proxy_protocol: [10.0.0.1/8, localhost, 10.0.0.0/33, unix] }
+  - systemd:a:b
+  - [0.0.0.0:8085]
+sources: { a: { verify: none, forward: http://a/ } }
+"),
+        ("listeners that collide", "
+listen:
+  - :8080
+  - 127.0.0.1:8080
+  - unix:/run/a.sock
+  - { address: unix:/run//a.sock, mode: \"0600\" }
+  - systemd
+  - systemd:a
+  - systemd:a
+  - systemd
+  - :0
+  - :0
+admin: { listen: \"[::1]:8080\" }
+sources: { a: { verify: none, forward: http://a/ } }
+"),
         ("addresses", "
 listen: localhost:8080
 admin: { listen: 9444 }
