@@ -104,6 +104,10 @@ impl Limits {
 }
 
 /// The state of one target.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says one thing, and none excludes another"
+)]
 #[derive(Debug)]
 pub(super) struct Scheduler {
     fresh: Fresh,
