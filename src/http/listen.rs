@@ -76,7 +76,7 @@ impl Listening {
     pub async fn tcp(address: SocketAddr) -> Result<Self, BindError> {
         let listener = TcpListener::bind(address)
             .await
-            .map_err(|source| system(address, source))?;
+            .map_err(|source| system(&address, source))?;
         Ok(listener.into())
     }
 
@@ -157,7 +157,7 @@ pub async fn bind(
     Ok(bound)
 }
 
-fn system(place: impl ToString, source: io::Error) -> BindError {
+fn system(place: &impl ToString, source: io::Error) -> BindError {
     BindError::System {
         place: place.to_string(),
         source,
@@ -257,14 +257,6 @@ impl Handed {
         Self {
             sockets,
             left: left.into_iter().enumerate().collect(),
-        }
-    }
-
-    /// None at all.
-    pub fn nothing() -> Self {
-        Self {
-            sockets: ListenFd::empty(),
-            left: Vec::new(),
         }
     }
 
