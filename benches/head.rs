@@ -93,6 +93,7 @@ fn receive(place: &std::path::Path) -> Arc<Receive> {
         &targets,
         16,
         Budget::new(u64::MAX),
+        None,
     );
     let windows = Windows {
         event: Duration::from_hours(72),
@@ -108,15 +109,15 @@ fn receive(place: &std::path::Path) -> Arc<Receive> {
     let store = opened.start(Arc::clone(&deliver) as Arc<dyn Feed>, metrics.store());
     Arc::new(Receive {
         sources: HashMap::from([(path, source)]),
-        elsewhere: metrics.elsewhere(),
+        elsewhere: Arc::new(metrics.elsewhere()),
         dedupe,
         store,
         rejects,
         deliver,
         trusted_proxies: Networks::default(),
-        failures: Failures::new(None, 8),
+        failures: Arc::new(Failures::new(None, 8)),
         body_timeout: Duration::from_secs(15),
-        learned: Learned::default(),
+        learned: Arc::new(Learned::default()),
         stop: Shutdown::default().listen(),
     })
 }

@@ -11,7 +11,7 @@ pub struct Budget(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    limit: u64,
+    limit: AtomicU64,
     used: AtomicU64,
     /// What is taken here is taken there too.
     whole: Option<Budget>,
@@ -21,7 +21,7 @@ impl Budget {
     /// A budget of `limit` bytes.
     pub fn new(limit: u64) -> Self {
         Self(Arc::new(Shared {
-            limit,
+            limit: AtomicU64::new(limit),
             used: AtomicU64::new(0),
             whole: None,
         }))
@@ -31,10 +31,15 @@ impl Budget {
     #[must_use]
     pub fn share(&self, limit: u64) -> Self {
         Self(Arc::new(Shared {
-            limit,
+            limit: AtomicU64::new(limit),
             used: AtomicU64::new(0),
             whole: Some(self.clone()),
         }))
+    }
+
+    /// Has another limit from now on. What is held beyond it stays with its holders.
+    pub fn resize(&self, limit: u64) {
+        self.0.limit.store(limit, Ordering::Relaxed);
     }
 
     /// Bytes held now.
@@ -80,10 +85,11 @@ impl Charge {
 impl Shared {
     /// Takes `more` for a holder that has `own`, here and of the whole, or nothing.
     fn take(&self, own: u64, more: u64) -> bool {
+        let limit = self.limit.load(Ordering::Relaxed);
         let taken = self
             .used
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                (used == own || used.saturating_add(more) <= self.limit)
+                (used == own || used.saturating_add(more) <= limit)
                     .then(|| used.saturating_add(more))
             });
         let Some(whole) = &self.whole else {
@@ -147,5 +153,17 @@ mod tests {
         drop((held, beside));
         assert_eq!((one.used(), whole.used()), (0, 0));
         assert!(one.take(60).is_some(), "a larger body passes alone");
+    }
+
+    #[test]
+    fn another_limit_counts_for_what_is_taken_from_then_on() {
+        let budget = Budget::new(100);
+        let held = budget.take(90).expect("room");
+        budget.resize(50);
+        assert!(budget.take(1).is_none());
+        budget.resize(120);
+        let more = budget.take(30).expect("room");
+        drop((held, more));
+        assert_eq!(budget.used(), 0);
     }
 }

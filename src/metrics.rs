@@ -86,6 +86,8 @@ impl Family {
 pub struct Metrics {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
+    /// Of the configuration that runs. Not in the recorder, which could not forget the one before.
+    config_hash: Mutex<Option<String>>,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -112,7 +114,7 @@ pub struct SourceMetrics {
     /// `last_event_timestamp_seconds{source}`
     last_event: Gauge,
     /// The same in milliseconds, to be read back; 0 for none.
-    last_event_ms: AtomicU64,
+    last_event_ms: Arc<AtomicU64>,
     /// `dedupe_keys{source}`
     pub dedupe_keys: Gauge,
     /// `dedupe_conflicts_total{source}`
@@ -254,6 +256,15 @@ impl TargetMetrics {
     }
 }
 
+impl TargetMetrics {
+    /// `target_state{target,state}`: 0 for all; the configuration does not name the target.
+    pub fn no_state(&self) {
+        for (_, gauge) in self.states.iter() {
+            gauge.set(0.0);
+        }
+    }
+}
+
 /// Handles of the store.
 #[derive(Clone, Debug)]
 pub struct StoreMetrics {
@@ -300,7 +311,11 @@ impl Metrics {
             .expect("the bucket lists above are not empty")
             .build_recorder();
         let handle = recorder.handle();
-        let metrics = Arc::new(Self { recorder, handle });
+        let metrics = Arc::new(Self {
+            recorder,
+            handle,
+            config_hash: Mutex::default(),
+        });
         metrics.describe();
         metrics
     }
@@ -311,7 +326,20 @@ impl Metrics {
         with_local_recorder(&self.recorder, || {
             metrics_process::Collector::default().collect();
         });
-        self.handle.render()
+        let mut text = self.handle.render();
+        if let Some(hash) = &*self.config_hash.lock() {
+            text.push_str(&format!(
+                "# HELP hookgate_config_info SHA-256 of the configuration that runs.\n\
+                 # TYPE hookgate_config_info gauge\n\
+                 hookgate_config_info{{hash=\"{hash}\"}} 1\n\n"
+            ));
+        }
+        text
+    }
+
+    /// `config_info{hash}`: hex of the configuration that runs from now on.
+    pub fn config_is(&self, hash: &str) {
+        *self.config_hash.lock() = Some(hash.to_owned());
     }
 
     /// Folds what histograms have gathered; to be called every few seconds, or memory grows between scrapes.
@@ -351,28 +379,58 @@ impl Metrics {
             last_event: zero(
                 metrics::gauge!("hookgate_last_event_timestamp_seconds", "source" => s.clone()),
             ),
-            last_event_ms: AtomicU64::new(0),
+            last_event_ms: Arc::default(),
             dedupe_keys: zero(metrics::gauge!("hookgate_dedupe_keys", "source" => s.clone())),
             dedupe_conflicts: metrics::counter!("hookgate_dedupe_conflicts_total", "source" => s.clone()),
             dedupe_window: zero(
                 metrics::gauge!("hookgate_dedupe_window_seconds", "source" => s.clone()),
             ),
             requests,
-            secrets: secrets
-                .into_iter()
-                .map(|name| {
-                    let labels = [("source", s.clone()), ("secret", name.to_string())];
-                    (
-                        Arc::clone(name),
-                        metrics::counter!("hookgate_secret_matches_total", &labels),
-                    )
-                })
-                .collect(),
+            secrets: self.secrets(source, secrets),
+        })
+    }
+
+    /// The handles of a source that is configured anew: what was counted goes on, for other secrets and successes.
+    pub fn source_again<'a>(
+        self: &Arc<Self>,
+        source: &str,
+        before: &SourceMetrics,
+        success: u16,
+        secrets: impl IntoIterator<Item = &'a Arc<str>>,
+    ) -> SourceMetrics {
+        SourceMetrics {
+            events: before.events.clone(),
+            rejected: before.rejected.clone(),
+            unavailable: before.unavailable.clone(),
+            ack_duration: before.ack_duration.clone(),
+            last_event: before.last_event.clone(),
+            last_event_ms: Arc::clone(&before.last_event_ms),
+            dedupe_keys: before.dedupe_keys.clone(),
+            dedupe_conflicts: before.dedupe_conflicts.clone(),
+            dedupe_window: before.dedupe_window.clone(),
+            requests: Requests::new(self, source, [success].into_iter().chain(STATUSES)),
+            secrets: self.secrets(source, secrets),
+        }
+    }
+
+    fn secrets<'a>(
+        &self,
+        source: &str,
+        secrets: impl IntoIterator<Item = &'a Arc<str>>,
+    ) -> HashMap<Arc<str>, Counter> {
+        let counter = |name: &'a Arc<str>| {
+            let labels = [("source", source.to_owned()), ("secret", name.to_string())];
+            let counter = metrics::counter!("hookgate_secret_matches_total", &labels);
+            (Arc::clone(name), counter)
+        };
+        with_local_recorder(&self.recorder, || {
+            secrets.into_iter().map(counter).collect()
         })
     }
 
     /// `source_expected_interval_seconds{source}`, which only a source with `expect_every` has: compared with the time
-    /// since `last_event_timestamp_seconds`, it finds every source that has gone quiet.
+    /// since `last_event_timestamp_seconds`, it finds every source that has gone quiet. Zero says that it is expected no
+    /// more: a series cannot be taken back.
     pub fn expected_interval(&self, source: &str, interval: Duration) {
         let gauge = with_local_recorder(
             &self.recorder,
@@ -447,8 +505,8 @@ impl Metrics {
 
     /// Handles for the process; says what runs (`config_hash`, hex) and since when (Unix seconds).
     pub fn process(&self, config_hash: &str, now_seconds: f64) -> ProcessMetrics {
+        self.config_is(config_hash);
         with_local_recorder(&self.recorder, || {
-            metrics::gauge!("hookgate_config_info", "hash" => config_hash.to_owned()).set(1.0);
             metrics::gauge!("hookgate_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
             let last_reload =
                 metrics::gauge!("hookgate_config_last_reload_success_timestamp_seconds");
@@ -590,10 +648,6 @@ impl Metrics {
             gauge!(
                 "hookgate_config_last_reload_success_timestamp_seconds",
                 "When the configuration was last loaded, Unix time."
-            );
-            gauge!(
-                "hookgate_config_info",
-                "SHA-256 of the configuration that runs."
             );
             gauge!("hookgate_build_info", "Version that runs.");
             metrics_process::Collector::default().describe();

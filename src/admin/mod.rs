@@ -5,18 +5,21 @@
 //! | `GET /metrics` | Prometheus text format |
 //! | `GET /healthz` | 200 while the process lives |
 //! | `GET /readyz` | 200 while events are taken; 503 while starting, shutting down or poisoned |
+//! | `POST /-/reload` | whether the configuration was read anew: see `reload.rs` |
 //! | `/api/v1/...` | what `api/table.rs` lists, as `config/openapi.yaml` describes it |
 //!
-//! The first three are open to whoever reaches the listener; `api/auth.rs` says who may ask the API.
+//! The first three are open to whoever reaches the listener; `api/auth.rs` says who may ask for the others.
 //!
 //! `/readyz` stays 200 when the store is full or an app is down: taking the gateway out of rotation would turn
 //! our 503 into refused connections.
 
 pub mod api;
 mod health;
+mod reload;
 
 pub use api::Api;
 pub use health::{Readiness, State};
+pub use reload::{Asked, NotReloaded, Reloaded, Reloads};
 
 use crate::http::Answer;
 use crate::metrics::Metrics;
@@ -36,6 +39,8 @@ pub struct Admin {
     pub readiness: Readiness,
     /// The API.
     pub api: Arc<Api>,
+    /// Who asks for a reload.
+    pub reloads: Arc<Reloads>,
 }
 
 impl Admin {
@@ -51,10 +56,11 @@ impl Admin {
             path if path == "/api" || path.starts_with("/api/") => {
                 return api::answer(&self.api, request).await;
             }
+            "/-/reload" => return self.reload(&request.into_parts().0).await,
             _ => {
                 return text(
                     StatusCode::NOT_FOUND,
-                    "not found; here are /metrics, /healthz, /readyz and /api/v1/\n",
+                    "not found; here are /metrics, /healthz, /readyz, /-/reload and /api/v1/\n",
                 );
             }
         };
@@ -117,6 +123,7 @@ mod tests {
             metrics: Metrics::new(),
             readiness: Readiness::default(),
             api: Arc::new(Api::new(None, listen)),
+            reloads: Arc::default(),
         };
         assert_eq!(status(&admin, Method::GET, "/metrics").await, 200);
         assert_eq!(status(&admin, Method::POST, "/metrics").await, 405);

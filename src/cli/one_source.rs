@@ -54,14 +54,14 @@ impl<'a> OneSource<'a> {
         &self,
         environment: &Environment,
     ) -> Result<(Config, Vec<Problem>), Failure> {
-        self.load_from(&self.origin(environment)?, environment)
+        let origin = self.origin(environment)?;
+        self.in_its_words(load::load(&origin, environment, Options::default()))
     }
 
-    /// Loads what [`Self::origin`] wrote.
-    pub(super) fn load_from(
+    /// What was read of what [`Self::origin`] wrote.
+    pub(super) fn in_its_words(
         &self,
-        origin: &Origin,
-        environment: &Environment,
+        read: Result<(Config, Vec<Problem>), Vec<Problem>>,
     ) -> Result<(Config, Vec<Problem>), Failure> {
         let told = |problems: Vec<Problem>| -> Vec<Problem> {
             problems
@@ -69,7 +69,7 @@ impl<'a> OneSource<'a> {
                 .map(|problem| self.in_options(problem))
                 .collect()
         };
-        match load::load(origin, environment, Options::default()) {
+        match read {
             Ok((config, warnings)) => Ok((config, told(warnings))),
             Err(problems) => Err(Failure::Config(told(problems))),
         }

@@ -2,19 +2,15 @@
 
 use super::{Failure, one_source::OneSource, origin, runtime};
 use crate::{
-    config::{
-        Config,
-        environment::Environment,
-        load::{Options, Origin, find, load},
-    },
-    gateway::{Gateway, OpenError, Secrets},
+    config::{Config, load::Notes},
+    gateway::{Basis, Gateway, OpenError, Reading, Reload},
 };
 use anyhow::Context as _;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::{
     future::{Future, poll_fn},
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     task::Poll,
     time::Duration,
 };
@@ -28,8 +24,10 @@ pub(super) const LONG: &str = "\
 Runs the gateway: with a configuration file, or with one source spelled out here.\n\n\
 SIGTERM and SIGINT start an orderly stop as `shutdown` configures it, which ends with exit code 0. A second \
 signal ends the process at once, with 128 and the signal's number (143, 130): what was acknowledged is \
-durable by then, what was not will be sent again. SIGHUP reads the files of secrets anew, that of --env-file \
-among them, all or none; the rest of the configuration is read at start.";
+durable by then, what was not will be sent again.\n\n\
+SIGHUP, POST /-/reload on the admin side, and a change of the configuration file or of any file that it names \
+(`reload.watch`) have all of them read anew, that of --env-file among them. All of it is used or nothing; what \
+runs is not interrupted. What only a restart applies is named, such as `listen` and `store.path`.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -81,11 +79,11 @@ pub(super) struct Args {
 
 /// Runs the command.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let (origin, config) = configured(args)?;
+    let (basis, notes, config) = configured(args)?;
     raise_open_files();
     write_no_core();
     let runtime = runtime()?;
-    let ended = runtime.block_on(serve(config, origin, args.config.clone()));
+    let ended = runtime.block_on(serve(config, basis, notes));
     runtime.shutdown_timeout(LEFT_BEHIND_WITHIN);
     ended
 }
@@ -103,10 +101,10 @@ fn write_no_core() {
     }
 }
 
-/// The configuration with its text: loaded again, it is the same with what its secrets' files hold then.
-fn configured(args: &Args) -> Result<(Origin, Config), Failure> {
-    let environment = args.config.environment()?;
-    let (origin, (config, warnings)) = if let (Some(provider), Some(forward_to)) =
+/// The configuration, where it is read anew, and what was read for it.
+fn configured(args: &Args) -> Result<(Basis, Notes, Config), Failure> {
+    let env_file = args.config.env_file.clone();
+    let (basis, notes, (config, warnings)) = if let (Some(provider), Some(forward_to)) =
         (&args.provider, &args.forward_to)
     {
         let source = OneSource {
@@ -123,18 +121,21 @@ fn configured(args: &Args) -> Result<(Origin, Config), Failure> {
                 "{provider} is not answered when it asks whether the URL is yours: add --param {param}=TEXT"
             );
         }
-        let origin = source.origin(&environment)?;
-        let loaded = source.load_from(&origin, &environment)?;
-        (origin, loaded)
+        let origin = source.origin(&args.config.environment()?)?;
+        let basis = Basis { origin, env_file };
+        let Reading { result, notes } = basis.read();
+        let loaded = source.in_its_words(result)?;
+        (basis, notes, loaded)
     } else {
-        let origin = args.config.find()?.read().map_err(Failure::Config)?;
-        let loaded = origin::load(&origin, &environment, Options::default())?;
-        (origin, loaded)
+        let origin = args.config.find()?;
+        let basis = Basis { origin, env_file };
+        let Reading { result, notes } = basis.read();
+        (basis, notes, result.map_err(Failure::Config)?)
     };
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    Ok((origin, config))
+    Ok((basis, notes, config))
 }
 
 /// Raises the soft limit of open files to the hard one: the soft one is often 1024, for programs that use
@@ -150,13 +151,14 @@ fn raise_open_files() {
     }
 }
 
-async fn serve(config: Config, origin: Origin, named: origin::ConfigFile) -> Result<(), Failure> {
+async fn serve(config: Config, basis: Basis, notes: Notes) -> Result<(), Failure> {
     // Before anything is opened: a signal during recovery has to stop the gateway as well.
     let stop = on_signal(&[SignalKind::terminate(), SignalKind::interrupt()])?;
     let hangups = listen(SignalKind::hangup())?;
     let sources = names(&config);
     let gateway = Gateway::open(config).await.map_err(not_opened)?;
-    let renewing = tokio::spawn(renew(hangups, gateway.secrets(), origin, named));
+    let reload = Reload::new(gateway.running(), basis, notes);
+    let reloading = tokio::spawn(reload.serve(hangups));
     tracing::info!(
         listen = gateway.public_places(),
         admin = %gateway.admin_addr(),
@@ -168,7 +170,7 @@ async fn serve(config: Config, origin: Origin, named: origin::ConfigFile) -> Res
         .run(stop)
         .await
         .map_err(|poisoned| Failure::Store(poisoned.into()))?;
-    renewing.abort();
+    reloading.abort();
     tracing::info!("hookgate has stopped");
     Ok(())
 }
@@ -211,56 +213,6 @@ pub(super) fn on_signal(
         // The task that tells lives as long as the runtime.
         let _ = stopped.await;
     })
-}
-
-/// At each SIGHUP, and when a handshake has brought a secret, the files of secrets and of variables are read anew, and all
-/// of them are used or none. The rest of the configuration stays as it was read at start, which is said where the file has changed
-/// since.
-async fn renew(mut hangups: Signal, secrets: Secrets, origin: Origin, named: origin::ConfigFile) {
-    loop {
-        let waiting = tokio::select! {
-            hangup = hangups.recv() => match hangup {
-                Some(()) => None,
-                None => return,
-            },
-            waiting = secrets.learned() => Some(waiting),
-        };
-        let loaded = Environment::read(named.env_file.as_deref())
-            .and_then(|environment| load(&origin, &environment, Options::default()));
-        match loaded {
-            Ok((config, _)) => {
-                secrets.renew(&config);
-                tracing::info!("secrets were read anew");
-                if let Some(waiting) = waiting {
-                    // The vendor may be gone.
-                    let _ = waiting.send(());
-                }
-            }
-            Err(problems) => {
-                for problem in &problems {
-                    tracing::error!("{problem}");
-                }
-                secrets.not_renewed();
-                tracing::error!("no secret was changed; the present ones stay in use");
-            }
-        }
-        if is_another(&origin, named.file.as_deref()) {
-            tracing::warn!("the configuration file has changed; a restart applies it");
-        }
-    }
-}
-
-/// Whether the file that `origin` is the text of says something else now.
-fn is_another(origin: &Origin, named: Option<&Path>) -> bool {
-    let Ok(file) = find(named) else {
-        return false;
-    };
-    let now = file.read();
-    let same_file = |now: &Origin| match (now, origin) {
-        (Origin::Text { name: now, .. }, Origin::Text { name, .. }) => now == name,
-        _ => false,
-    };
-    now.is_ok_and(|now| same_file(&now) && now != *origin)
 }
 
 fn listen(kind: SignalKind) -> Result<Signal, Failure> {

@@ -7,6 +7,7 @@
 use super::{
     Config, check,
     environment::Environment,
+    files::Files,
     problem::Problem,
     read,
     reader::{Context, Node},
@@ -35,13 +36,14 @@ pub enum Origin {
     },
 }
 
-impl Origin {
-    /// The text as it is now: loaded again later, it is the same configuration, and only the files that it names may
-    /// hold something else.
-    pub fn read(&self) -> Result<Self, Vec<Problem>> {
-        let (name, text) = read_origin(self).map_err(|problem| vec![problem])?;
-        Ok(Self::Text { name, text })
-    }
+/// What was read on the way to a configuration, or to what is wrong with it.
+#[derive(Default)]
+pub struct Notes {
+    /// The text as it was: loaded again later, it is the same configuration, and only the files that it names may hold
+    /// something else. `None` if it could not be read.
+    pub text: Option<Origin>,
+    /// The file itself, and every file that it names. (Where the text is not YAML, nobody knows those.)
+    pub files: Files,
 }
 
 /// How strict to be.
@@ -90,12 +92,27 @@ pub fn load(
     environment: &Environment,
     options: Options,
 ) -> Result<(Config, Vec<Problem>), Vec<Problem>> {
+    load_noting(origin, environment, options, &mut Notes::default())
+}
+
+/// As [`load`], with what was read.
+pub fn load_noting(
+    origin: &Origin,
+    environment: &Environment,
+    options: Options,
+    notes: &mut Notes,
+) -> Result<(Config, Vec<Problem>), Vec<Problem>> {
+    if let Origin::File(path) = origin {
+        notes.files.note(path);
+    }
     let (file, text) = read_origin(origin).map_err(|problem| vec![problem])?;
     let process = Process {
         variable: &|name| environment.variable(name),
         open_files_max: rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum,
     };
-    load_text(&file, &text, options, &process)
+    let read = read_text(&file, &text, options, &process, &mut notes.files);
+    notes.text = Some(Origin::Text { name: file, text });
+    read
 }
 
 /// Where the store of a configuration is. Nothing else in it has to be right, or set: for those who look after the file.
@@ -159,6 +176,16 @@ pub(crate) fn load_text(
     options: Options,
     process: &Process<'_>,
 ) -> Result<(Config, Vec<Problem>), Vec<Problem>> {
+    read_text(file, text, options, process, &mut Files::default())
+}
+
+fn read_text(
+    file: &str,
+    text: &str,
+    options: Options,
+    process: &Process<'_>,
+    files: &mut Files,
+) -> Result<(Config, Vec<Problem>), Vec<Problem>> {
     let mut tree = yaml::parse(text).map_err(|broken| vec![broken_text(file, broken)])?;
     if let Value::Mapping(top) = &mut tree {
         top.retain(|key, _| !key.as_str().is_some_and(|key| key.starts_with("x-")));
@@ -174,6 +201,7 @@ pub(crate) fn load_text(
     if let Some(config) = &config {
         check::warn(config, &report, process.open_files_max);
     }
+    files.extend(report.files());
     let (problems, warnings) = report.finish(file, text);
     match config {
         Some(config) if problems.is_empty() => Ok((config, warnings)),

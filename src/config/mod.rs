@@ -4,6 +4,7 @@
 //! [`load`] reads it, [`problem`] says what is wrong with it.
 
 pub mod environment;
+pub mod files;
 pub mod handshake;
 pub mod key;
 pub mod listener;
@@ -73,6 +74,8 @@ pub struct Config {
     pub limits: Limits,
     /// How a stop goes.
     pub shutdown: Shutdown,
+    /// How a change of the files is noticed.
+    pub reload: Reload,
     /// Who sends; paths and names are unique.
     pub sources: Vec<Source>,
     /// Where events go; names are unique. Made from `targets` and from the URLs in `forward`.
@@ -91,7 +94,7 @@ pub struct Admin {
 }
 
 /// Where events are kept.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Store {
     /// The directory; made if missing.
     pub path: PathBuf,
@@ -150,6 +153,14 @@ pub struct Limits {
     pub failing_clients: usize,
     /// Of `in_flight_bytes`, what one source of several may have: percent, 1 to 100.
     pub in_flight_per_source_percent: u32,
+}
+
+/// How a change of the files is noticed while the gateway runs.
+#[derive(Clone, Debug)]
+pub struct Reload {
+    /// Between two looks at the configuration file and every file that it names; zero: they are not looked at. A change
+    /// is used once two looks have found the same, so that no file is read while it is being written.
+    pub watch: Duration,
 }
 
 /// How a stop goes.

@@ -2,10 +2,11 @@
 //! place at the end.
 
 use super::{
+    files::Files,
     locate::{self, KeyPath, Side},
     problem::Problem,
 };
-use std::{cell::RefCell, collections::HashSet};
+use std::{cell::RefCell, collections::HashSet, path::Path};
 
 /// What was found so far. Shared by every part of one reading.
 #[derive(Debug, Default)]
@@ -14,6 +15,8 @@ pub(crate) struct Report {
     warnings: RefCell<Vec<Found>>,
     /// Entries that lie over another: what does not stand in the one may stand in the other.
     over: RefCell<Vec<(KeyPath, KeyPath)>>,
+    /// Files that were read.
+    files: RefCell<Files>,
 }
 
 #[derive(Debug)]
@@ -40,6 +43,16 @@ impl Report {
             side: Side::Key,
             message: message.into(),
         });
+    }
+
+    /// This file is going to be read: when it changes, the configuration does.
+    pub(crate) fn reads(&self, path: &Path) {
+        self.files.borrow_mut().note(path);
+    }
+
+    /// The files that were read.
+    pub(crate) fn files(&self) -> Files {
+        self.files.borrow().clone()
     }
 
     /// What is found at or below `path` and does not stand there may stand below `under`: a source over a preset of the

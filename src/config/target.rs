@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use zeroize::Zeroizing;
 
 /// One app.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Target {
     /// Its name: `[a-z0-9][a-z0-9-]{0,62}`.
     pub name: Arc<str>,
@@ -101,7 +101,7 @@ pub enum WhenFull {
 }
 
 /// The decoded key of a `whsec_` secret (Standard Webhooks).
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SigningKey(Arc<Zeroizing<Vec<u8>>>);
 
 impl SigningKey {

@@ -9,7 +9,7 @@ use super::{Claim, Ended, Hash, Kind, Remembered, RequestKey, Restored, Windows}
 use crate::event::{EventId, Seq, SourceId, StoreTag};
 use dashmap::{DashMap, Entry};
 use hmac::{Hmac, KeyInit, Mac};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use sha2::Sha256;
 use std::fmt;
 use std::sync::Arc;
@@ -24,6 +24,9 @@ const SHARDS: usize = 64;
 /// small memory it is one in [`EVICTED_SHARE`].
 const EVICTED_MAX: usize = 64;
 
+/// Keys by which a limit is lowered at one time.
+const LIMIT_STEP: usize = 4_096;
+
 /// See [`EVICTED_MAX`].
 const EVICTED_SHARE: usize = 1_024;
 
@@ -36,11 +39,11 @@ pub struct Dedupe {
     mac: Hmac<Sha256>,
     store_tag: StoreTag,
     /// Keys over all sources.
-    limit: usize,
+    limit: AtomicUsize,
     map: DashMap<Hash, Place, BuildPassThrough>,
     in_flight: InFlight,
-    /// Ordered by id.
-    sources: Vec<Source>,
+    /// Ordered by id. One that was here stays: requests of a configuration that is no longer present may still claim.
+    sources: RwLock<Arc<Vec<Arc<Source>>>>,
     /// Records in all rings.
     records: AtomicUsize,
     evictions: AtomicU64,
@@ -66,22 +69,59 @@ impl Dedupe {
         limit: usize,
         sources: &[(SourceId, Windows)],
     ) -> Arc<Self> {
-        let mut sources: Vec<Source> = sources
+        let mut sources: Vec<Arc<Source>> = sources
             .iter()
-            .map(|(id, windows)| Source::new(*id, *windows))
+            .map(|(id, windows)| Arc::new(Source::new(*id, *windows)))
             .collect();
         sources.sort_by_key(|source| source.id);
         Arc::new(Self {
             mac: Hmac::new_from_slice(secret).expect("HMAC takes keys of any length"),
             store_tag,
-            limit,
+            limit: AtomicUsize::new(limit),
             map: DashMap::with_hasher_and_shard_amount(BuildPassThrough::default(), SHARDS),
             in_flight: InFlight::default(),
-            sources,
+            sources: RwLock::new(Arc::new(sources)),
             records: AtomicUsize::new(0),
             evictions: AtomicU64::new(0),
             evicted: Mutex::default(),
         })
+    }
+
+    /// Whether it was made for this source, or has taken it in since.
+    pub fn has(&self, source: SourceId) -> bool {
+        self.source(source).is_some()
+    }
+
+    /// Takes sources in, each with the keys that the store has of it ([`Self::restore`]), and gives those that are known
+    /// other windows. One that is not named goes on as it was.
+    pub fn adopt(&self, windows: &[(SourceId, Windows)], keys: Vec<Remembered>, now_ms: u64) {
+        let known = self.sources();
+        let mut sources = (*known).clone();
+        for (id, windows) in windows {
+            match known.iter().find(|source| source.id == *id) {
+                Some(source) => source.set_windows(*windows),
+                None => sources.push(Arc::new(Source::new(*id, *windows))),
+            }
+        }
+        sources.sort_by_key(|source| source.id);
+        *self.sources.write() = Arc::new(sources);
+        for key in keys {
+            self.restore(key, now_ms);
+        }
+    }
+
+    /// Bounds the keys over all sources by another number. What is too much is evicted here, in steps, so that no request
+    /// that adds a key meanwhile evicts more than one of them.
+    pub fn set_limit(&self, limit: usize, now_ms: u64) {
+        loop {
+            let records = self.records.load(Ordering::Relaxed);
+            let next = limit.max(records.saturating_sub(LIMIT_STEP));
+            self.limit.store(next, Ordering::Relaxed);
+            self.hold_limit(now_ms);
+            if next == limit {
+                return;
+            }
+        }
     }
 
     /// Puts back a key of a durable event, in order of `seq`.
@@ -93,7 +133,7 @@ impl Dedupe {
             return Restored::Past;
         }
         let record = Record::new(key.hash, key.received_ms, Some(key.seq), key.body_check);
-        self.insert(source, key.kind, record);
+        self.insert(&source, key.kind, record);
         self.hold_limit(now_ms);
         Restored::Remembered
     }
@@ -118,7 +158,7 @@ impl Dedupe {
         let mut ours = Reservation::new(self, source.id, body_check);
         for kind in Kind::ALL {
             if let Some(key) = keys.iter().find(|key| key.kind == kind)
-                && let Some(theirs) = self.take(source, *key, &mut ours, now_ms)
+                && let Some(theirs) = self.take(&source, *key, &mut ours, now_ms)
             {
                 return theirs;
             }
@@ -207,7 +247,7 @@ impl Dedupe {
             let kept = evicted.len().saturating_sub(most);
             evicted.split_off(kept)
         };
-        for source in self.sources.iter().filter(|source| source.len() > 0) {
+        for source in self.sources().iter().filter(|source| source.len() > 0) {
             for kind in Kind::ALL {
                 while forgotten.len() < most {
                     let past = source.pop_past(kind, now_ms, SWEPT_MAX.min(most - forgotten.len()));
@@ -226,7 +266,7 @@ impl Dedupe {
 
     /// Keys remembered for a source now.
     pub fn len(&self, source: SourceId) -> usize {
-        self.source(source).map_or(0, Source::len)
+        self.source(source).map_or(0, |source| source.len())
     }
 
     /// Keys evicted so far because of the limit.
@@ -241,9 +281,14 @@ impl Dedupe {
             .map_or(Duration::ZERO, |source| source.effective_window(now_ms))
     }
 
-    fn source(&self, id: SourceId) -> Option<&Source> {
-        let place = self.sources.binary_search_by_key(&id, |source| source.id);
-        place.ok().map(|place| &self.sources[place])
+    fn sources(&self) -> Arc<Vec<Arc<Source>>> {
+        Arc::clone(&self.sources.read())
+    }
+
+    fn source(&self, id: SourceId) -> Option<Arc<Source>> {
+        let sources = self.sources.read();
+        let place = sources.binary_search_by_key(&id, |source| source.id);
+        place.ok().map(|place| Arc::clone(&sources[place]))
     }
 
     fn hash(&self, key: RequestKey) -> Hash {
@@ -274,7 +319,7 @@ impl Dedupe {
     ) {
         if let Some(source) = self.source(source) {
             self.insert(
-                source,
+                &source,
                 kind,
                 Record::new(hash, received_ms, seq, body_check),
             );
@@ -304,9 +349,14 @@ impl Dedupe {
 
     /// While there are more keys than may be, the source with the most forgets its oldest.
     pub(super) fn hold_limit(&self, now_ms: u64) {
-        let batch = (self.limit / EVICTED_SHARE).clamp(1, EVICTED_MAX);
-        while self.records.load(Ordering::Relaxed) > self.limit {
-            let Some(source) = self.sources.iter().max_by_key(|source| source.len()) else {
+        let limit = self.limit.load(Ordering::Relaxed);
+        if self.records.load(Ordering::Relaxed) <= limit {
+            return;
+        }
+        let batch = (limit / EVICTED_SHARE).clamp(1, EVICTED_MAX);
+        let sources = self.sources();
+        while self.records.load(Ordering::Relaxed) > limit {
+            let Some(source) = sources.iter().max_by_key(|source| source.len()) else {
                 return;
             };
             let oldest = source.pop_oldest(batch);
@@ -339,6 +389,11 @@ impl Dedupe {
         const BUCKET_BYTES: usize = size_of::<(Hash, Place)>() + 1;
         // hashbrown fills 7 of 8 buckets.
         let map = self.map.capacity() * 8 / 7 * BUCKET_BYTES;
-        map + map / SHARDS + self.sources.iter().map(Source::heap_bytes).sum::<usize>()
+        map + map / SHARDS
+            + self
+                .sources()
+                .iter()
+                .map(|source| source.heap_bytes())
+                .sum::<usize>()
     }
 }

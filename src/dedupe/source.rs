@@ -13,7 +13,9 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) id: SourceId,
-    windows: Windows,
+    /// Of [`Kind::Event`] and [`Kind::Body`], and of [`Kind::Replay`], milliseconds.
+    event_ms: AtomicU64,
+    replay_ms: AtomicU64,
     rings: Mutex<[Ring; Kind::ALL.len()]>,
     /// Records in all rings, to be read without their lock.
     records: AtomicUsize,
@@ -25,11 +27,19 @@ impl Source {
     pub(super) fn new(id: SourceId, windows: Windows) -> Self {
         Self {
             id,
-            windows,
+            event_ms: AtomicU64::new(clock::millis(windows.event)),
+            replay_ms: AtomicU64::new(clock::millis(windows.replay)),
             rings: Mutex::default(),
             records: AtomicUsize::new(0),
             evicted_ms: AtomicU64::new(0),
         }
+    }
+
+    /// Remembers for as long from now on. What is forgotten already stays so.
+    pub(super) fn set_windows(&self, windows: Windows) {
+        let (event_ms, replay_ms) = (clock::millis(windows.event), clock::millis(windows.replay));
+        self.event_ms.store(event_ms, Ordering::Relaxed);
+        self.replay_ms.store(replay_ms, Ordering::Relaxed);
     }
 
     /// Records that are kept, those that are past their window and not swept yet among them.
@@ -40,13 +50,13 @@ impl Source {
     /// Whether a key of `kind`, received at `received_ms`, is past its window. A clock that went backwards makes
     /// keys younger, never older.
     pub(super) fn is_past(&self, kind: Kind, received_ms: u64, now_ms: u64) -> bool {
-        received_ms.saturating_add(clock::millis(self.window(kind))) <= now_ms
+        received_ms.saturating_add(self.window_ms(kind)) <= now_ms
     }
 
-    fn window(&self, kind: Kind) -> Duration {
+    fn window_ms(&self, kind: Kind) -> u64 {
         match kind {
-            Kind::Event | Kind::Body => self.windows.event,
-            Kind::Replay => self.windows.replay,
+            Kind::Event | Kind::Body => self.event_ms.load(Ordering::Relaxed),
+            Kind::Replay => self.replay_ms.load(Ordering::Relaxed),
         }
     }
 
@@ -114,13 +124,11 @@ impl Source {
 
     /// How far back every key is remembered.
     pub(super) fn effective_window(&self, now_ms: u64) -> Duration {
-        match self.evicted_ms.load(Ordering::Relaxed) {
-            0 => self.windows.event,
-            evicted_ms => {
-                let since = Duration::from_millis(now_ms.saturating_sub(evicted_ms));
-                since.min(self.windows.event)
-            }
-        }
+        let event_ms = self.window_ms(Kind::Event);
+        Duration::from_millis(match self.evicted_ms.load(Ordering::Relaxed) {
+            0 => event_ms,
+            evicted_ms => now_ms.saturating_sub(evicted_ms).min(event_ms),
+        })
     }
 
     /// Bytes of heap.

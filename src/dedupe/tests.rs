@@ -383,6 +383,57 @@ fn a_restart_keeps_to_the_limit() {
     assert_eq!(forgotten, (1..=15).collect::<Vec<_>>());
 }
 
+#[test]
+fn a_source_is_taken_in_with_its_keys_and_others_go_on() {
+    const NEW: SourceId = SourceId(900);
+    let memory = memory(100);
+    assert!(memory.has(A) && !memory.has(NEW));
+    let original = ours(memory.claim(A, &event(1), 0, START_MS));
+    make_durable(original, 1, START_MS);
+    let of_new = ours(memory.claim(A, &event(2), 0, START_MS));
+    let (kind, hash) = of_new.keys()[0];
+    drop(of_new);
+    let windows = |seconds| Windows {
+        event: Duration::from_secs(seconds),
+        replay: Duration::from_secs(seconds),
+    };
+    let key = Remembered {
+        source: NEW,
+        kind,
+        hash,
+        seq: Seq(7),
+        received_ms: START_MS,
+        body_check: 0,
+    };
+    memory.adopt(&[(NEW, windows(60)), (A, windows(10))], vec![key], START_MS);
+    let claimed = memory.claim(NEW, &event(2), 0, START_MS);
+    assert!(matches!(claimed, Claim::Duplicate { id: found, .. } if found == id(START_MS, 7)));
+    // The new window counts for what is remembered, and one that is not named keeps its own.
+    let later_ms = START_MS + 20_000;
+    assert!(matches!(
+        memory.claim(A, &event(1), 0, later_ms),
+        Claim::Ours(_)
+    ));
+    memory.adopt(&[(A, windows(60))], Vec::new(), later_ms);
+    let claimed = memory.claim(NEW, &event(2), 0, later_ms);
+    assert!(matches!(claimed, Claim::Duplicate { .. }));
+}
+
+#[test]
+fn a_lower_limit_forgets_the_oldest_and_a_higher_one_nothing() {
+    let memory = memory(20_000);
+    for number in 1..=12_000 {
+        let original = ours(memory.claim(A, &event(number), 0, START_MS));
+        make_durable(original, number, START_MS);
+    }
+    memory.set_limit(30_000, START_MS);
+    assert_eq!((memory.len(A), memory.evictions()), (12_000, 0));
+    memory.set_limit(100, START_MS);
+    assert_eq!((memory.len(A), memory.evictions()), (100, 11_900));
+    let claimed = memory.claim(A, &event(12_000), 0, START_MS);
+    assert!(matches!(claimed, Claim::Duplicate { .. }));
+}
+
 fn wait_for(waiter: Waiter) -> Ended {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     runtime.expect("a runtime").block_on(waiter.ended())

@@ -3,6 +3,7 @@
 
 use super::breaker::Ended;
 use super::classify::{self, Ending, TIMED_OUT};
+use super::gear::Gear;
 use super::headers::Attempt;
 use super::target::Target;
 use super::{PassError, PassReply};
@@ -32,7 +33,7 @@ pub(super) struct Posted {
     pub(super) at: Instant,
 }
 
-impl Target {
+impl Gear {
     /// Waits for its turn among the attempts of this target, from `now` on; says when that is.
     pub(super) async fn slot(&self, now: Instant) -> (SemaphorePermit<'_>, Instant) {
         if let Ok(slot) = self.slots.try_acquire() {
@@ -69,7 +70,9 @@ impl Target {
             at,
         }
     }
+}
 
+impl Target {
     /// Counts an attempt.
     pub(super) fn count(&self, event: &Event, posted: &Posted) {
         self.metrics.attempt_duration.record(posted.took);
@@ -101,11 +104,12 @@ impl Target {
             number: 1,
             replay: 0,
         };
+        let gear = self.gear().ok_or(PassError::Bad)?;
         let now = Instant::now();
-        let deadline = now + self.timeout;
-        let slot = timeout_at(deadline, self.slot(now)).await;
+        let deadline = now + gear.timeout;
+        let slot = timeout_at(deadline, gear.slot(now)).await;
         let (slot, begun) = slot.map_err(|_| PassError::Timeout)?;
-        let mut posted = self
+        let mut posted = gear
             .post(event, ATTEMPT, (begun, deadline), PASSED_BYTES_MAX)
             .await;
         drop(slot);

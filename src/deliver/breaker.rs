@@ -101,6 +101,11 @@ impl Breaker {
         }
     }
 
+    /// Another number of attempts at which a ramp is over.
+    pub(super) fn resize(&mut self, concurrency: usize) {
+        self.concurrency = concurrency;
+    }
+
     /// Whether everything may be taken.
     pub(super) fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed { .. })

@@ -48,6 +48,20 @@ impl Crew {
         }
     }
 
+    /// From now on at most `most`. Those that are parked beyond it are to be rung for; the others leave when they look.
+    pub(super) fn resize(&mut self, most: usize) -> Vec<Arc<Notify>> {
+        self.most = most;
+        let surplus = self.hired.saturating_sub(most).min(self.parked.len());
+        let bells: Vec<_> = self.parked.drain(..surplus).collect();
+        self.waking += bells.len();
+        bells.into_iter().map(|parked| parked.bell).collect()
+    }
+
+    /// Whether more are hired than may be.
+    pub(super) fn is_over(&self) -> bool {
+        self.hired > self.most
+    }
+
     /// One more worker for `ready` deliveries, unless enough are on their way or all are busy.
     pub(super) fn summon(&mut self, ready: usize) -> Option<Summon> {
         if self.waking >= ready {
@@ -143,6 +157,31 @@ mod tests {
             panic!("one is parked");
         };
         assert!(Arc::ptr_eq(&first, &bells[1]));
+    }
+
+    #[test]
+    fn fewer_may_be_hired_than_are() {
+        let now = Instant::now();
+        let mut crew = Crew::new(3);
+        let bells = [bell(), bell(), bell()];
+        for _ in &bells {
+            crew.summon(3);
+        }
+        crew.arrived();
+        crew.arrived();
+        crew.park(&bells[0], now, now);
+        crew.park(&bells[1], now, now);
+        crew.arrived();
+        let rung = crew.resize(1);
+        assert!(Arc::ptr_eq(&rung[0], &bells[0]) && Arc::ptr_eq(&rung[1], &bells[1]));
+        for _ in rung {
+            crew.arrived();
+            assert!(crew.is_over());
+            crew.leave();
+        }
+        assert!(!crew.is_over() && crew.summon(5).is_none(), "one is busy");
+        assert!(crew.resize(2).is_empty());
+        assert!(matches!(crew.summon(5), Some(Summon::Hire)));
     }
 
     #[test]

@@ -53,6 +53,11 @@ impl Due {
         }
     }
 
+    /// Another longest delay.
+    pub(super) fn set_longest(&mut self, delay_max_ms: u64) {
+        self.delay_max_ms = delay_max_ms;
+    }
+
     /// Queued retries.
     pub(super) fn len(&self) -> usize {
         self.queue.len()

@@ -63,6 +63,13 @@ impl Lanes {
         self.ordered
     }
 
+    /// Whether events are kept in order from now on. The queue must be let go of before: all that waits is read anew, once
+    /// nothing is out that was taken without order.
+    pub(super) fn set_ordered(&mut self, ordered: bool) {
+        self.ordered = ordered;
+        self.overflow();
+    }
+
     /// Queued jobs.
     pub(super) fn len(&self) -> usize {
         self.queue.len()
@@ -81,7 +88,9 @@ impl Lanes {
     /// Whether an event that is announced may be queued without asking the store. `live`: the fresh have nothing to read.
     pub(super) fn may_queue(&self, lane: Option<Lane>, live: bool) -> bool {
         let is_free = lane.is_none_or(|lane| !self.occupied.contains_key(&lane));
-        !self.ordered || (live && !self.more && is_free)
+        let in_order = !self.ordered || (live && !self.more && is_free);
+        // What is announced meanwhile would put off for ever what has to be read anew.
+        in_order && !self.overflowed
     }
 
     /// Whether something may wait in the store alone.
@@ -207,6 +216,8 @@ impl Lanes {
     /// All is going to be read anew.
     pub(super) fn begin_anew(&mut self) {
         self.overflowed = false;
+        // Nothing is queued or out. (What was taken before events were kept in order has left no trace here.)
+        self.occupied.clear();
     }
 
     /// The lanes to ask the store for the next of. One that is freed while they are read is asked for again. Ends with
@@ -240,6 +251,8 @@ impl Lanes {
         memory: &Budget,
     ) -> Option<u64> {
         let mut next_due_ms: Option<u64> = None;
+        // Asked for while events were kept in order: what is out is not known here any more, and all is read anew.
+        let heads = if self.ordered { heads } else { Vec::new() };
         for head in heads {
             let (lane, seq) = (head.lane, head.seq);
             if !self.admits(&head) {

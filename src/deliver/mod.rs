@@ -15,6 +15,7 @@ mod due;
 #[cfg(test)]
 mod fixture;
 mod fresh;
+mod gear;
 mod headers;
 mod job;
 mod lanes;
@@ -22,7 +23,6 @@ mod log;
 #[cfg(test)]
 mod model;
 mod reader;
-mod removed;
 mod retry;
 mod scheduler;
 mod shift;
@@ -43,10 +43,9 @@ pub use by_hand::{Handed, NotPosted};
 use bytes::Bytes;
 use http::{HeaderMap, Uri};
 use parking_lot::RwLock;
-use removed::Estate;
-pub use removed::Removed;
 use shift::Shift;
-use std::{collections::HashMap, sync::Arc};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use target::Target;
 use tokio::sync::Semaphore;
 
@@ -70,11 +69,12 @@ pub struct SecretValue {
 /// All targets.
 #[derive(Debug)]
 pub struct Deliver {
-    targets: HashMap<TargetId, Arc<Target>>,
-    /// Those that the configuration no longer names.
-    removed: HashMap<TargetId, Arc<Estate>>,
+    /// Also those that the configuration does not name any more, and that something waits or has waited for.
+    targets: RwLock<HashMap<TargetId, Arc<Target>>>,
     shift: Arc<Shift>,
     secrets: PresentSecrets,
+    /// Bytes of events that wait here for their attempt.
+    memory: Budget,
     /// Attempts by hand at one time.
     hands: Semaphore,
 }
@@ -119,6 +119,19 @@ pub struct Setup {
     pub fed_by: Vec<Arc<str>>,
 }
 
+/// A target that the configuration does not name, and what it has left.
+#[derive(Debug)]
+pub struct Removed {
+    /// Its number in the store.
+    pub id: TargetId,
+    /// Its name.
+    pub name: Arc<str>,
+    /// What waits for it.
+    pub backlog: Backlog,
+    /// Its handles.
+    pub metrics: TargetMetrics,
+}
+
 impl Deliver {
     /// Prepares the targets; nothing is attempted before [`Self::start`]. `memory_bytes` bounds the events held
     /// in memory for all of them.
@@ -131,23 +144,22 @@ impl Deliver {
         let secrets = Arc::new(RwLock::new(secrets));
         let memory = Budget::new(memory_bytes);
         let shift = Arc::new(Shift::default());
-        let prepare = |setup: Setup| {
-            let (secrets, memory) = (Arc::clone(&secrets), memory.clone());
-            (
-                setup.id,
-                Target::new(setup, secrets, memory, Arc::clone(&shift)),
-            )
-        };
-        let targets = targets.into_iter().map(prepare).collect();
-        let removed = removed
-            .into_iter()
-            .map(|removed| (removed.id, Arc::new(Estate::new(removed))))
-            .collect();
+        let common = || (Arc::clone(&secrets), memory.clone(), Arc::clone(&shift));
+        let configured = targets.into_iter().map(|setup| {
+            let (secrets, memory, shift) = common();
+            Target::new(setup, secrets, memory, shift)
+        });
+        let removed = removed.into_iter().map(|removed| {
+            let (secrets, memory, shift) = common();
+            Target::removed(removed, secrets, memory, shift)
+        });
+        let all = configured.chain(removed);
+        let targets = all.map(|target| (target.id, target)).collect();
         Arc::new(Self {
-            targets,
-            removed,
+            targets: RwLock::new(targets),
             shift,
             secrets,
+            memory,
             hands: Semaphore::new(by_hand::HANDS_MAX),
         })
     }
@@ -163,17 +175,68 @@ impl Deliver {
     /// Outside a runtime, and when called again.
     pub fn start(self: &Arc<Self>, store: Store, stop: Stop) {
         self.shift.begin(store, stop);
-        let targets: Vec<_> = self.targets.values().cloned().collect();
-        let removed = self.removed.values().cloned().collect();
-        for target in &targets {
-            target.start();
-            self.shift
-                .spawn(|running| reader::serve(Arc::clone(target), running));
+        for target in self.all() {
+            self.begin(&target);
         }
+        let deliver = Arc::clone(self);
+        self.shift.spawn(|running| reader::stop(deliver, running));
+        let deliver = Arc::clone(self);
         self.shift
-            .spawn(|running| reader::stop(targets.clone(), running));
+            .spawn(|running| reader::look_after(deliver, running));
+    }
+
+    fn begin(&self, target: &Arc<Target>) {
+        target.start();
         self.shift
-            .spawn(|running| reader::look_after(targets, removed, running));
+            .spawn(|running| reader::serve(Arc::clone(target), running));
+    }
+
+    /// Whether this target is known here, configured or not.
+    pub fn has(&self, target: TargetId) -> bool {
+        self.target(target).is_some()
+    }
+
+    /// Takes a target in that was not known, once the start is made. Nothing waits for it yet.
+    pub fn add(&self, setup: Setup) {
+        let id = setup.id;
+        let secrets = Arc::clone(&self.secrets);
+        let shift = Arc::clone(&self.shift);
+        let target = Target::new(setup, secrets, self.memory.clone(), shift);
+        self.targets.write().insert(id, Arc::clone(&target));
+        self.begin(&target);
+        // Whoever tells all of them to stop has told this one, or has told so before it was there.
+        if self.shift.is_draining() {
+            target.stop();
+        }
+    }
+
+    /// What the configuration says from now on of a target that is known here.
+    pub fn equip(&self, target: TargetId, config: config::Target, fed_by: Vec<Arc<str>>) {
+        if let Some(target) = self.target(target) {
+            target.equip(config, fed_by);
+        }
+    }
+
+    /// Targets that are configured and not among these are so no more: what waits for them stays where it is.
+    pub fn retire_others(&self, configured: &HashSet<TargetId>) {
+        let others = self.all().into_iter();
+        for target in others.filter(|target| !configured.contains(&target.id)) {
+            target.retire();
+        }
+    }
+
+    /// Bounds the events held in memory by another number of bytes.
+    pub fn set_memory(&self, memory_bytes: u64) {
+        self.memory.resize(memory_bytes);
+    }
+
+    fn target(&self, target: TargetId) -> Option<Arc<Target>> {
+        self.targets.read().get(&target).cloned()
+    }
+
+    /// All targets that are known here.
+    fn all(&self) -> Vec<Arc<Target>> {
+        self.targets.read().values().cloned().collect()
     }
 
     /// Waits for running attempts until the stop is `Over`, then cuts them off (they are not counted).
@@ -183,9 +246,7 @@ impl Deliver {
 
     /// What an operator sees of every target, configured or not, by name.
     pub fn status(&self) -> Vec<TargetStatus> {
-        let configured = self.targets.values().map(|target| target.status());
-        let removed = self.removed.values().map(|removed| removed.status());
-        let mut all: Vec<_> = configured.chain(removed).collect();
+        let mut all: Vec<_> = self.all().iter().map(|target| target.status()).collect();
         all.sort_by(|one, other| one.name.cmp(&other.name));
         all
     }
@@ -193,14 +254,14 @@ impl Deliver {
     /// Nothing begins at `target` until [`Self::resume`]; attempts that run may finish. In memory: the caller makes it
     /// durable. A target that is not configured takes nothing anyway.
     pub fn pause(&self, target: TargetId) {
-        if let Some(target) = self.targets.get(&target) {
+        if let Some(target) = self.target(target).filter(|known| known.is_configured()) {
             target.pause();
         }
     }
 
     /// Ends a pause of `target`.
     pub fn resume(&self, target: TargetId) {
-        if let Some(target) = self.targets.get(&target) {
+        if let Some(target) = self.target(target).filter(|known| known.is_configured()) {
             target.resume();
         }
     }
@@ -208,14 +269,14 @@ impl Deliver {
     /// Asks now whether the app of `target` is up. Retries that wait come earlier by the store's word:
     /// [`crate::store::Command::Hasten`].
     pub fn retry_now(&self, target: TargetId) {
-        if let Some(target) = self.targets.get(&target) {
+        if let Some(target) = self.target(target) {
             target.ask_now();
         }
     }
 
     /// `passthrough`: one attempt, its answer as it comes. A target that is not among those prepared gives none.
     pub async fn pass(&self, target: TargetId, event: &Event) -> Result<PassReply, PassError> {
-        let target = self.targets.get(&target).ok_or(PassError::Bad)?;
+        let target = self.target(target).ok_or(PassError::Bad)?;
         target.pass(event).await
     }
 
@@ -262,7 +323,7 @@ pub enum PassError {
 
 impl Feed for Deliver {
     fn admitted(&self, destination: Destination, event: &Arc<Event>) {
-        match self.targets.get(&destination.target) {
+        match self.target(destination.target) {
             Some(target) => target.admitted(event, destination.lane),
             None => job::tell(event, false),
         }
@@ -270,7 +331,7 @@ impl Feed for Deliver {
 
     fn settled(&self, settlements: &[Settlement]) {
         for run in settlements.chunk_by(|one, next| one.target == next.target) {
-            if let Some(target) = self.targets.get(&run[0].target) {
+            if let Some(target) = self.target(run[0].target) {
                 target.settled(run);
             }
         }
@@ -278,36 +339,34 @@ impl Feed for Deliver {
 
     fn in_vain(&self, settlements: &[Settlement]) {
         for settlement in settlements {
-            if let Some(target) = self.targets.get(&settlement.target) {
+            if let Some(target) = self.target(settlement.target) {
                 target.in_vain(settlement);
             }
         }
     }
 
     fn replayed(&self, target: TargetId, bytes: u64, due_ms: u64) {
-        if let Some(target) = self.targets.get(&target) {
+        if let Some(target) = self.target(target) {
             target.replayed(bytes, due_ms);
         }
     }
 
     fn discarded(&self, settlements: &[Settlement]) {
         for settlement in settlements {
-            if let Some(target) = self.targets.get(&settlement.target) {
+            if let Some(target) = self.target(settlement.target) {
                 target.discarded(settlement);
-            } else if let Some(removed) = self.removed.get(&settlement.target) {
-                removed.discarded(settlement);
             }
         }
     }
 
     fn hastened(&self, target: TargetId, due_ms: u64) {
-        if let Some(target) = self.targets.get(&target) {
+        if let Some(target) = self.target(target) {
             target.hastened(due_ms);
         }
     }
 
     fn refused(&self, target: TargetId, event: &Arc<Event>) {
-        match self.targets.get(&target) {
+        match self.target(target) {
             Some(target) => target.refused(event),
             None => job::tell(event, false),
         }
@@ -315,17 +374,15 @@ impl Feed for Deliver {
 
     fn abandoned(&self, deliveries: &[Abandoned]) {
         for delivery in deliveries {
-            if let Some(removed) = self.removed.get(&delivery.settlement.target) {
-                removed.abandoned(delivery);
+            if let Some(target) = self.target(delivery.settlement.target) {
+                target.abandoned(delivery);
             }
         }
     }
 
     fn forgotten(&self, target: TargetId, count: u64) {
-        if let Some(target) = self.targets.get(&target) {
+        if let Some(target) = self.target(target) {
             target.forgotten(count);
-        } else if let Some(removed) = self.removed.get(&target) {
-            removed.forgotten(count);
         }
     }
 }

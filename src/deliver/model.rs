@@ -1,6 +1,6 @@
 //! The scheduler against a model of the store, its writer, the workers and the reader, in random interleavings:
 //! commits are visible before they are announced, pages are read before they arrive, clocks jump, apps go away, and
-//! operators pause and hasten.
+//! operators pause and hasten, and configurations come and go.
 
 mod outage;
 mod steered;
@@ -95,6 +95,16 @@ enum Op {
     Resume,
     /// And has every retry made now.
     Hasten,
+    /// The configuration does not name the target any more.
+    Retire,
+    /// It does (again), with so many attempts at a time.
+    Reform {
+        concurrency: usize,
+        /// Elsewhere.
+        moved: bool,
+        /// Without order from now on. (Not the other way round: what was attempted without order has no lane in a store.)
+        unordered: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -160,6 +170,11 @@ struct World {
     watchers: Vec<(Arc<Event>, oneshot::Receiver<bool>)>,
     limits: Limits,
     paused: bool,
+    retired: bool,
+    /// What was passed over for its order is read again.
+    reordered: bool,
+    /// The most attempts at a time so far.
+    concurrency_most: usize,
     /// Due times were changed behind what is taken.
     hastened: bool,
     /// Something was discarded at some time: what is queued then may be taken in vain.
@@ -205,7 +220,7 @@ impl World {
             ..Backlog::default()
         };
         let memory = Budget::new(memory * weight);
-        let mut scheduler = Scheduler::new(limits, &found, memory);
+        let mut scheduler = Scheduler::new(Some(limits), &found, memory);
         scheduler.start();
         Self {
             scheduler,
@@ -227,6 +242,9 @@ impl World {
             watchers: Vec::new(),
             limits,
             paused: false,
+            retired: false,
+            reordered: false,
+            concurrency_most: limits.concurrency,
             hastened: false,
             discards: false,
             since_closed: None,
@@ -277,6 +295,12 @@ impl World {
                 self.scheduler.resume()
             }
             Op::Hasten => self.hasten(),
+            Op::Retire => self.retire(),
+            Op::Reform {
+                concurrency,
+                moved,
+                unordered,
+            } => self.reform(concurrency, moved, unordered),
         };
         self.reader_rung |= self.scheduler.wants_reader();
         while let Some(summon) = self.scheduler.summon(self.now()) {
@@ -293,7 +317,7 @@ impl World {
                 .iter()
                 .filter(|(_, worker)| alive(worker))
                 .count()
-                <= self.limits.concurrency
+                <= self.concurrency_most
         );
         done
     }
@@ -539,8 +563,8 @@ impl World {
                 assert!(self.out.insert(job.seq), "taken twice: {:?}", job.seq);
                 let is_waiting = self.rows.contains_key(&job.seq.0);
                 assert!(is_waiting || self.discards, "it is not settled");
-                assert!(!self.paused, "taken in a pause");
-                if job.due_ms.is_none() && !self.limits.ordered {
+                assert!(!self.paused && !self.retired, "taken in a pause");
+                if job.due_ms.is_none() && !self.limits.ordered && !self.reordered {
                     assert!(self.last_fresh < job.seq.0, "first attempts keep the order");
                     self.last_fresh = job.seq.0;
                 }
@@ -645,6 +669,29 @@ impl World {
         true
     }
 
+    fn retire(&mut self) -> bool {
+        let gone = self.scheduler.retire();
+        assert_eq!(gone.is_none(), self.retired);
+        self.retired = true;
+        tell_all(&gone.unwrap_or_default());
+        true
+    }
+
+    fn reform(&mut self, concurrency: usize, moved: bool, unordered: bool) -> bool {
+        self.reordered |= unordered && self.limits.ordered;
+        self.limits.ordered &= !unordered;
+        self.limits.concurrency = concurrency;
+        self.concurrency_most = self.concurrency_most.max(concurrency);
+        self.since_closed = None;
+        self.retired = false;
+        let (gone, rung) = self.scheduler.reform(self.limits, moved);
+        for bell in rung {
+            self.ring(&bell);
+        }
+        tell_all(&gone);
+        true
+    }
+
     /// The store makes every retry due, durably, and then it is said.
     fn hasten(&mut self) -> bool {
         self.hastened = true;
@@ -662,6 +709,9 @@ impl World {
     /// The app takes everything from now on: nothing may be left after a while.
     fn settle_down(&mut self) {
         self.run(&Op::Resume);
+        if self.retired {
+            self.reform(CONCURRENCY, false, false);
+        }
         let steps = [
             Op::Commit,
             Op::Announce,
@@ -686,6 +736,9 @@ impl World {
         assert!(self.rows.is_empty(), "left waiting: {:?}", self.rows);
         assert!(!self.scheduler.is_pending());
         assert!(self.out.is_empty());
+        let alive = |(_, worker): &&(_, Worker)| !matches!(worker, Worker::Gone);
+        let alive = self.workers.iter().filter(alive).count();
+        assert!(alive <= self.limits.concurrency, "{alive} have stayed");
     }
 
     fn assert_told_once(&mut self) {
@@ -727,6 +780,10 @@ fn any_op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Pause),
         2 => Just(Op::Resume),
         1 => Just(Op::Hasten),
+        1 => Just(Op::Retire),
+        2 => (1usize..6, any::<bool>(), proptest::bool::weighted(0.2)).prop_map(|(concurrency, moved, unordered)| {
+            Op::Reform { concurrency, moved, unordered }
+        }),
     ]
 }
 

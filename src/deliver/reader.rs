@@ -1,7 +1,7 @@
 //! Reads what one target needs from the store, page by page, when the scheduler asks for it; and looks after all
 //! targets every few seconds.
 
-use super::removed::Estate;
+use super::Deliver;
 use super::scheduler::{Plan, Scheduler};
 use super::shift::Running;
 use super::target::Target;
@@ -89,27 +89,18 @@ async fn read(target: Arc<Target>, mut running: Running) {
 }
 
 /// Looks after all targets until the stop drains.
-pub(super) async fn look_after(
-    targets: Vec<Arc<Target>>,
-    removed: Vec<Arc<Estate>>,
-    running: Running,
-) {
+pub(super) async fn look_after(deliver: Arc<Deliver>, running: Running) {
     persevere("the upkeep of targets", running.stop.clone(), |_| {
-        keep_up(targets.clone(), removed.clone(), running.clone())
+        keep_up(Arc::clone(&deliver), running.clone())
     })
     .await;
 }
 
-async fn keep_up(targets: Vec<Arc<Target>>, removed: Vec<Arc<Estate>>, mut running: Running) {
+async fn keep_up(deliver: Arc<Deliver>, mut running: Running) {
     while pause(UPKEEP, &mut running.stop).await {
-        for estate in &removed {
-            if let Err(error) = estate.show_oldest(&running.store).await {
-                tracing::warn!(%error, "cannot tell the oldest that waits for a removed target");
-            }
-        }
-        for target in &targets {
+        for target in deliver.all() {
             target.dismiss_stale();
-            if let Err(error) = show_oldest(target, &running).await {
+            if let Err(error) = show_oldest(&target, &running).await {
                 tracing::warn!(target = &*target.name, %error, "cannot tell the oldest that waits");
             }
         }
@@ -127,9 +118,9 @@ async fn show_oldest(target: &Target, running: &Running) -> Result<(), NotStored
 }
 
 /// Tells all targets once the stop drains.
-pub(super) async fn stop(targets: Vec<Arc<Target>>, mut running: Running) {
+pub(super) async fn stop(deliver: Arc<Deliver>, mut running: Running) {
     running.stop.reached(Phase::Draining).await;
-    for target in &targets {
+    for target in deliver.all() {
         target.stop();
     }
 }

@@ -78,7 +78,7 @@ pub(super) struct Pending {
 }
 
 /// What bounds a target.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Limits {
     /// Attempts at one time.
     pub(super) concurrency: usize,
@@ -92,7 +92,22 @@ pub(super) struct Limits {
     pub(super) ordered: bool,
 }
 
+impl Limits {
+    /// Of a target that the configuration does not name.
+    const NOBODY: Self = Self {
+        concurrency: 0,
+        rate: None,
+        breaker: None,
+        delay_max: Duration::ZERO,
+        ordered: false,
+    };
+}
+
 /// The state of one target.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says one thing, and none excludes another"
+)]
 #[derive(Debug)]
 pub(super) struct Scheduler {
     fresh: Fresh,
@@ -107,8 +122,11 @@ pub(super) struct Scheduler {
     breaker: Breaker,
     rate: Bucket,
     paused: bool,
+    /// The configuration does not name it: nothing is taken, as if it were paused.
+    retired: bool,
     crew: Crew,
     duty: Duty,
+    limits: Limits,
     pending: Pending,
     memory: Budget,
     /// Something changed that the reader waits for.
@@ -116,8 +134,11 @@ pub(super) struct Scheduler {
 }
 
 impl Scheduler {
-    /// A target that `backlog` waits for already. `memory` is shared by all of them.
-    pub(super) fn new(limits: Limits, backlog: &Backlog, memory: Budget) -> Self {
+    /// A target that `backlog` waits for already. `memory` is shared by all of them. Without `limits` the configuration
+    /// does not name it.
+    pub(super) fn new(limits: Option<Limits>, backlog: &Backlog, memory: Budget) -> Self {
+        let retired = limits.is_none();
+        let limits = limits.unwrap_or(Limits::NOBODY);
         let concurrency = limits.concurrency;
         let last = backlog.last.filter(|_| backlog.deliveries > 0);
         Self {
@@ -131,6 +152,8 @@ impl Scheduler {
             breaker: Breaker::new(limits.breaker, concurrency),
             rate: Bucket::new(limits.rate),
             paused: backlog.paused,
+            retired,
+            limits,
             crew: Crew::new(concurrency),
             duty: Duty::Before,
             pending: Pending {
@@ -172,6 +195,57 @@ impl Scheduler {
         std::mem::take(&mut self.paused)
     }
 
+    /// Another configuration, or one again. What runs goes on, and nothing is taken twice. `moved`: the app may be another
+    /// one, of which nothing is known. Whoever waits for a job that is let go of has to be told, and workers to be rung for.
+    pub(super) fn reform(
+        &mut self,
+        limits: Limits,
+        moved: bool,
+    ) -> (VecDeque<Job>, Vec<Arc<Notify>>) {
+        let before = std::mem::replace(&mut self.limits, limits);
+        let concurrency = limits.concurrency;
+        self.out_most = concurrency.saturating_add(UNSETTLED_MAX);
+        if moved || self.retired || limits.breaker != before.breaker {
+            self.breaker = Breaker::new(limits.breaker, concurrency);
+        } else {
+            self.breaker.resize(concurrency);
+        }
+        if limits.rate != before.rate {
+            self.rate = Bucket::new(limits.rate);
+        }
+        self.due.set_longest(clock::millis(limits.delay_max));
+        let mut gone = VecDeque::new();
+        if limits.ordered != before.ordered {
+            gone = self.let_go();
+            self.lanes.set_ordered(limits.ordered);
+            // Retries may have been passed by for their order.
+            self.due.expect(0);
+        }
+        self.retired = false;
+        self.reader_wanted = true;
+        (gone, self.crew.resize(concurrency))
+    }
+
+    /// The configuration does not name it any more: nothing is taken until [`Self::reform`]; what runs may finish. Lets go of
+    /// the queues; whoever waits for one of these jobs has to be told. `None` if that was so before.
+    pub(super) fn retire(&mut self) -> Option<VecDeque<Job>> {
+        if std::mem::replace(&mut self.retired, true) {
+            return None;
+        }
+        self.reader_wanted = true;
+        Some(self.let_go())
+    }
+
+    /// Whether the configuration does not name it.
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired
+    }
+
+    /// Whether nothing is taken, whatever the app does.
+    fn is_held(&self) -> bool {
+        self.paused || self.retired
+    }
+
     /// An app that is down is asked now.
     pub(super) fn ask_now(&mut self, now: Instant) {
         self.breaker.ask_now(now);
@@ -185,7 +259,7 @@ impl Scheduler {
         self.pending.bytes += weight;
         let was_live = self.fresh.is_live();
         let may_queue =
-            self.duty != Duty::Over && !self.paused && self.breaker.is_closed() && is_free;
+            self.duty != Duty::Over && !self.is_held() && self.breaker.is_closed() && is_free;
         let queued = self
             .fresh
             .admitted(event, weight, lane, may_queue, &self.memory);
@@ -302,6 +376,10 @@ impl Scheduler {
         if summoned {
             self.crew.arrived();
         }
+        if self.crew.is_over() {
+            self.crew.leave();
+            return Step::Leave;
+        }
         if let Some(job) = self.take(now) {
             return Step::Attempt(job);
         }
@@ -360,7 +438,7 @@ impl Scheduler {
         if self.duty == Duty::Over {
             return (Plan::Stop, None);
         }
-        if self.paused {
+        if self.is_held() {
             return (Plan::Wait(None), None);
         }
         let change = self.breaker.tick(now);
@@ -489,7 +567,7 @@ impl Scheduler {
 
     /// Its state, as `target_state` names it.
     pub(super) fn state(&self) -> &'static str {
-        if self.paused {
+        if self.is_held() {
             "paused"
         } else {
             self.breaker.word()
@@ -522,7 +600,7 @@ impl Scheduler {
 
     /// How many deliveries may be taken now.
     fn free(&self, now: Instant) -> usize {
-        if self.duty != Duty::On || self.paused {
+        if self.duty != Duty::On || self.is_held() {
             return 0;
         }
         let unsettled = self.out_most.saturating_sub(self.out.len());
@@ -532,7 +610,7 @@ impl Scheduler {
 
     /// How many more rows a page may bring; half open it is one probe.
     fn room(&self) -> usize {
-        if self.duty == Duty::Over || self.paused {
+        if self.duty == Duty::Over || self.is_held() {
             0
         } else if self.breaker.is_closed() {
             usize::MAX

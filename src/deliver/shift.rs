@@ -37,6 +37,12 @@ impl Shift {
         assert!(begun.is_ok(), "deliveries are started once");
     }
 
+    /// Whether nothing may begin any more.
+    pub(super) fn is_draining(&self) -> bool {
+        let running = self.running.get();
+        running.is_some_and(|running| running.stop.phase() >= Phase::Draining)
+    }
+
     /// Spawns what `task` makes; nothing before the shift has begun. Any thread may call it: events are announced on
     /// the store's.
     pub(super) fn spawn<F>(&self, task: impl FnOnce(Running) -> F)

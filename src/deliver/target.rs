@@ -3,25 +3,22 @@
 
 use super::breaker::{Change, Ended};
 use super::crew::Summon;
-use super::headers::Outfit;
+use super::gear::{self, Gear};
 use super::job::{self, Job};
 use super::log::{self, Failures};
-use super::retry::Patience;
-use super::scheduler::{Limits, Plan, Scheduler, Step};
+use super::scheduler::{Plan, Scheduler, Step};
 use super::shift::Shift;
-use super::sign::Signer;
-use super::{PresentSecrets, Setup, TargetStatus, worker};
+use super::{PresentSecrets, Removed, Setup, TargetStatus, worker};
 use crate::budget::Budget;
 use crate::clock;
+use crate::config;
 use crate::event::{Event, Lane, TargetId};
-use crate::http::client::{Client, Limits as ConnectionLimits};
 use crate::metrics::TargetMetrics;
-use crate::store::{DeadReason, Outcome, Settlement};
-use http::Uri;
-use parking_lot::Mutex;
+use crate::store::{Abandoned, Backlog, DeadReason, Outcome, Settlement};
+use parking_lot::{Mutex, RwLock};
 use std::collections::VecDeque;
-use std::{sync::Arc, time::Duration};
-use tokio::sync::{Notify, Semaphore};
+use std::sync::Arc;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// One target at work.
@@ -31,20 +28,9 @@ pub(super) struct Target {
     pub(super) id: TargetId,
     /// Its name.
     pub(super) name: Arc<str>,
-    /// Its connections.
-    pub(super) client: Client,
-    /// What its events wear.
-    pub(super) outfit: Outfit,
-    /// Of one attempt.
-    pub(super) timeout: Duration,
-    /// When it is tried again.
-    pub(super) patience: Patience,
-    /// Attempts at one time: those of the workers and those of `passthrough` together.
-    pub(super) slots: Semaphore,
-    /// All slots.
-    concurrency: usize,
-    /// Where they go, for an operator's eyes.
-    url: String,
+    /// What attempts are made with at present; none if no configuration has named it since the start.
+    gear: RwLock<Option<Arc<Gear>>>,
+    secrets: PresentSecrets,
     /// Its handles.
     pub(super) metrics: TargetMetrics,
     /// What was logged of its failures.
@@ -70,41 +56,106 @@ impl Target {
             metrics,
             fed_by,
         } = setup;
-        let limits = Limits {
-            concurrency: config.concurrency,
-            rate: config.rate,
-            breaker: config.breaker,
-            delay_max: config.retry.longest(),
-            ordered: !config.order_by.0.is_empty(),
-        };
-        let scheduler = Scheduler::new(limits, &backlog, memory);
+        let scheduler = Scheduler::new(Some(gear::limits(&config)), &backlog, memory);
+        metrics.state(scheduler.state());
+        let name = Arc::clone(&config.name);
+        let gear = Arc::new(Gear::new(config, fed_by, Arc::clone(&secrets), None));
+        let common = (id, name, backlog, metrics);
+        Self::with(common, scheduler, Some(gear), secrets, shift)
+    }
+
+    /// A target that the configuration does not name: nothing is attempted, but what waits, dies and is forgotten there is
+    /// counted and logged as everywhere.
+    pub(super) fn removed(
+        removed: Removed,
+        secrets: PresentSecrets,
+        memory: Budget,
+        shift: Arc<Shift>,
+    ) -> Arc<Self> {
+        let Removed {
+            id,
+            name,
+            backlog,
+            metrics,
+        } = removed;
+        let scheduler = Scheduler::new(None, &backlog, memory);
+        let common = (id, name, backlog, metrics);
+        Self::with(common, scheduler, None, secrets, shift)
+    }
+
+    fn with(
+        (id, name, backlog, metrics): (TargetId, Arc<str>, Backlog, TargetMetrics),
+        scheduler: Scheduler,
+        gear: Option<Arc<Gear>>,
+        secrets: PresentSecrets,
+        shift: Arc<Shift>,
+    ) -> Arc<Self> {
         metrics.pending.set(gauge(backlog.deliveries));
         metrics.dead.set(gauge(backlog.dead));
-        metrics.state(scheduler.state());
-        let limits = ConnectionLimits {
-            connect_timeout: config.connect_timeout,
-            connection_max_age: config.connection_max_age,
-        };
         Arc::new(Self {
             id,
-            client: Client::new(&config.url, limits),
-            outfit: Outfit::new(secrets, Signer::new(&config.sign), config.format, fed_by),
-            timeout: config.timeout,
-            patience: Patience {
-                schedule: config.retry,
-                give_up_after: config.give_up_after,
-                max_attempts: config.max_attempts,
-            },
-            slots: Semaphore::new(config.concurrency),
-            concurrency: config.concurrency,
-            url: shown(&config.url),
-            name: config.name,
+            name,
+            gear: RwLock::new(gear),
+            secrets,
             metrics,
             failures: Failures::default(),
             reader: Notify::new(),
             scheduler: Mutex::new(scheduler),
             shift,
         })
+    }
+
+    /// What attempts are made with at present.
+    pub(super) fn gear(&self) -> Option<Arc<Gear>> {
+        self.gear.read().clone()
+    }
+
+    /// The configuration says this of it from now on. One that is equipped so already is not touched; one that was removed
+    /// goes on with what waits for it. Attempts that run end as they began, and each is settled like any other.
+    pub(super) fn equip(self: &Arc<Self>, config: config::Target, fed_by: Vec<Arc<str>>) {
+        let before = self.gear();
+        let is_retired = self.scheduler.lock().is_retired();
+        let same = before
+            .as_ref()
+            .is_some_and(|gear| gear.is_for(&config, &fed_by));
+        if same && !is_retired {
+            return;
+        }
+        let moved = before.as_ref().is_none_or(|gear| gear.is_moved_by(&config));
+        let limits = gear::limits(&config);
+        let secrets = Arc::clone(&self.secrets);
+        let gear = Gear::new(config, fed_by, secrets, before.as_deref());
+        // Before anything is taken for it.
+        *self.gear.write() = Some(Arc::new(gear));
+        let (gone, surplus) = {
+            let mut scheduler = self.scheduler.lock();
+            let changed = scheduler.reform(limits, moved);
+            self.metrics.state(scheduler.state());
+            changed
+        };
+        self.reader.notify_one();
+        ring_all(&surplus);
+        tell_all(&gone);
+        self.summon_all();
+    }
+
+    /// The configuration does not name it any more. What waits stays where it is; attempts that run may finish.
+    pub(super) fn retire(&self) {
+        let gone = {
+            let mut scheduler = self.scheduler.lock();
+            let Some(gone) = scheduler.retire() else {
+                return;
+            };
+            self.metrics.no_state();
+            gone
+        };
+        self.reader.notify_one();
+        tell_all(&gone);
+    }
+
+    /// Whether the configuration names it.
+    pub(super) fn is_configured(&self) -> bool {
+        !self.scheduler.lock().is_retired()
     }
 
     /// Deliveries are attempted from now on.
@@ -217,6 +268,14 @@ impl Target {
         }
     }
 
+    /// A delivery to a target that is not configured has waited for too long.
+    pub(super) fn abandoned(self: &Arc<Self>, delivery: &Abandoned) {
+        self.discarded(&delivery.settlement);
+        if let Outcome::Dead { attempts, .. } = delivery.settlement.outcome {
+            log::abandoned(delivery, &self.name, attempts, DeadReason::Removed);
+        }
+    }
+
     /// Retries are due earlier than they were.
     pub(super) fn hastened(self: &Arc<Self>, due_ms: u64) {
         self.change(|scheduler| scheduler.hastened(due_ms));
@@ -253,7 +312,7 @@ impl Target {
 
     /// A worker looks at `now`.
     pub(super) fn step(
-        &self,
+        self: &Arc<Self>,
         bell: &Arc<Notify>,
         summoned: bool,
         idle_since: Instant,
@@ -266,6 +325,10 @@ impl Target {
         };
         if reader {
             self.reader.notify_one();
+        }
+        if matches!(step, Step::Leave) {
+            // It may have been rung for something that another one has to take.
+            self.summon_all();
         }
         step
     }
@@ -311,7 +374,7 @@ impl Target {
             let Some(gone) = scheduler.pause() else {
                 return;
             };
-            self.metrics.state(scheduler.state());
+            self.show_state(&scheduler);
             gone
         };
         tracing::info!(target = &*self.name, "target is paused: its events wait");
@@ -326,7 +389,7 @@ impl Target {
             if !scheduler.resume() {
                 return;
             }
-            self.metrics.state(scheduler.state());
+            self.show_state(&scheduler);
         }
         tracing::info!(target = &*self.name, "target is resumed");
         self.reader.notify_one();
@@ -342,18 +405,20 @@ impl Target {
     pub(super) fn status(&self) -> TargetStatus {
         let scheduler = self.scheduler.lock();
         let pending = scheduler.pending();
+        let configured = !scheduler.is_retired();
+        let gear = self.gear();
+        let gear = gear.as_ref();
+        let url = gear.filter(|_| configured).map(|gear| gear.url.clone());
         TargetStatus {
             id: self.id,
             name: Arc::clone(&self.name),
-            url: self.url.clone(),
-            configured: true,
+            url: url.unwrap_or_default(),
+            configured,
             state: scheduler.state(),
-            paused: scheduler.is_paused(),
+            paused: configured && scheduler.is_paused(),
             pending: pending.deliveries,
             pending_bytes: pending.bytes,
-            in_flight: self
-                .concurrency
-                .saturating_sub(self.slots.available_permits()) as u64,
+            in_flight: gear.map_or(0, |gear| gear.in_flight() as u64),
             consecutive_failures: scheduler.failures(),
         }
     }
@@ -441,8 +506,15 @@ impl Target {
         self.metrics.dead_total.increment(log::word(reason));
     }
 
+    /// One that is not configured has no state.
+    fn show_state(&self, scheduler: &Scheduler) {
+        if !scheduler.is_retired() {
+            self.metrics.state(scheduler.state());
+        }
+    }
+
     fn show(&self, change: Change, scheduler: &Scheduler) {
-        self.metrics.state(scheduler.state());
+        self.show_state(scheduler);
         let target = &*self.name;
         match change {
             Change::Opened => tracing::warn!(
@@ -455,14 +527,6 @@ impl Target {
             Change::Closed => tracing::info!(target, "app is up again"),
         }
     }
-}
-
-/// Without its query, which may carry a token. (A configured URL has no user.)
-fn shown(url: &Uri) -> String {
-    let mut parts = url.clone().into_parts();
-    let path = url.path().parse().ok();
-    parts.path_and_query = path;
-    Uri::from_parts(parts).map_or_else(|_| String::new(), |url| url.to_string())
 }
 
 fn tell_all(gone: &VecDeque<Job>) {

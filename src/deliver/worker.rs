@@ -2,6 +2,7 @@
 
 use super::attempt::Posted;
 use super::breaker::Ended;
+use super::gear::Gear;
 use super::headers::Attempt;
 use super::job::Job;
 use super::log;
@@ -53,12 +54,14 @@ async fn attempt(target: &Arc<Target>, job: Job, running: &Running, now: Instant
         watch.is_settled = true;
         return Instant::now();
     };
+    let gear = target.gear();
+    let gear = gear.expect("nothing is taken for a target that was never configured");
     let attempt = job.attempts.saturating_add(1);
     let number = Attempt {
         number: attempt,
         replay: job.replay,
     };
-    let posting = post(target, event, number, now);
+    let posting = post(&gear, event, number, now);
     let posted = if job.probe {
         // An app that is not there is not waited for.
         let mut stop = running.stop.clone();
@@ -77,7 +80,7 @@ async fn attempt(target: &Arc<Target>, job: Job, running: &Running, now: Instant
         Outcome::Delivered
     } else {
         target.log_failure(event, attempt, &posted);
-        target.patience.after_failure(
+        gear.patience.after_failure(
             attempt,
             job.since_ms.unwrap_or(event.received_ms),
             clock::unix_ms(),
@@ -127,21 +130,21 @@ impl Drop for Watch<'_> {
             let received_ms = job.event.as_ref().map(|event| event.received_ms);
             let received_ms = job.since_ms.or(received_ms).unwrap_or(now_ms);
             let attempt = job.attempts.saturating_add(1);
-            let outcome =
-                target
-                    .patience
-                    .after_failure(attempt, received_ms, now_ms, None, job.probe);
-            settle(target, job, outcome, None, self.running);
+            if let Some(gear) = target.gear() {
+                let patience = &gear.patience;
+                let outcome = patience.after_failure(attempt, received_ms, now_ms, None, job.probe);
+                settle(target, job, outcome, None, self.running);
+            }
             job.tell(false);
         }
         target.fell(job.probe && !self.is_settled);
     }
 }
 
-async fn post(target: &Target, event: &Event, attempt: Attempt, now: Instant) -> Posted {
-    let (_slot, begun) = target.slot(now).await;
-    let times = (begun, begun + target.timeout);
-    target.post(event, attempt, times, ANSWER_BYTES).await
+async fn post(gear: &Gear, event: &Event, attempt: Attempt, now: Instant) -> Posted {
+    let (_slot, begun) = gear.slot(now).await;
+    let times = (begun, begun + gear.timeout);
+    gear.post(event, attempt, times, ANSWER_BYTES).await
 }
 
 /// A payload that fails its checksum is never forwarded.

@@ -1,40 +1,42 @@
 //! The whole wiring on one page: open, build, serve, drain.
 
 mod certificates;
+mod fixed;
 mod prepare;
-mod renew;
+mod reload;
+mod running;
 #[cfg(test)]
 mod tests;
 mod upkeep;
 
-pub use renew::Secrets;
+pub use reload::{Basis, Reading, Reload};
+pub use running::{NotApplied, Running};
 
-use crate::admin::api::{Api, Inside, Rates, Rooms};
-use crate::admin::{Admin, Readiness, State};
+use crate::admin::api::Api;
+use crate::admin::{Admin, Readiness, Reloads, State};
 use crate::budget::Budget;
 use crate::clock;
 use crate::config::Config;
-use crate::dedupe::{Dedupe, Kind, Restored, Windows};
+use crate::dedupe::{Dedupe, Kind, Restored};
 use crate::deliver::Deliver;
-use crate::event::{Seq, SourceId, TargetId};
-use crate::extract::KeyExpr;
+use crate::event::Seq;
 use crate::http::listen::{self, BindError, Handed, Listening, Terms};
 use crate::http::server;
-use crate::metrics::{Metrics, ProcessMetrics};
-use crate::receive::{Failures, Learned, Receive, Source, service};
+use crate::metrics::Metrics;
+use crate::receive::service;
 use crate::shutdown::{Phase, Shutdown, persevere};
-use crate::store::{self, Judge, OpenSettings, Opened, RejectSettings, RejectSource, Store};
+use crate::store::{self, OpenSettings, Opened};
 use certificates::Certificates;
 use http::Request;
-use prepare::{
-    give_up_after, numbers, seconds, secret_headers, setups, source_facts, source_metrics,
-};
-use std::collections::HashMap;
+use parking_lot::{Mutex, RwLock};
+use prepare::{numbers, reject_settings, seconds, secret_headers, setups, windows};
+use running::{Names, Shared};
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tower::service_fn;
@@ -70,17 +72,11 @@ pub struct Poisoned;
 
 /// A gateway with its store open and its listeners bound.
 pub struct Gateway {
-    config: Config,
     public: Vec<Listening>,
-    admin_addr: SocketAddr,
     admin_task: JoinHandle<()>,
     readiness: Readiness,
     shutdown: Shutdown,
-    store: Store,
-    receive: Arc<Receive>,
-    certificates: Arc<Certificates>,
-    upkeep: Upkeep,
-    process: ProcessMetrics,
+    running: Arc<Running>,
 }
 
 impl Gateway {
@@ -94,84 +90,30 @@ impl Gateway {
         let admin_addr = admin.address().unwrap_or(config.admin.listen);
         let token = config.admin.token.take();
         let api = Arc::new(Api::new(token.as_ref(), admin_addr));
+        let reloads = Arc::new(Reloads::default());
         let admin_task = serve_admin(
             admin,
             Admin {
                 metrics: Arc::clone(&metrics),
                 readiness: readiness.clone(),
                 api: Arc::clone(&api),
+                reloads: Arc::clone(&reloads),
             },
             &config,
             &shutdown,
         );
 
         let (opened, dedupe, forgotten) = open_store(config.clone()).await?;
-        let sources = numbers(opened.sources());
         let process = metrics.process(&config.hash, seconds(clock::wall_ms()));
-        let source_metrics = source_metrics(&config, &sources, &metrics);
-        for (id, received_ms) in opened.last_received()? {
-            if let Some(source) = source_metrics.get(&id) {
-                source.last_event_was(received_ms);
-            }
-        }
+        let names = Names::found(&opened)?;
         let (setups, removed) = setups(&config, opened.targets(), &metrics);
-        let targets: HashMap<&str, (TargetId, KeyExpr)> = setups
-            .iter()
-            .map(|setup| {
-                let order_by = setup.config.order_by.clone();
-                (&*setup.config.name, (setup.id, order_by))
-            })
-            .collect();
-        let budget = Budget::new(config.limits.in_flight_bytes);
-        let receive_sources: HashMap<String, Source> = config
-            .sources
-            .iter()
-            .map(|source| {
-                let id = sources[&source.name];
-                (
-                    source.path.clone(),
-                    Source::new(
-                        source.clone(),
-                        id,
-                        Arc::clone(&source_metrics[&id]),
-                        &targets,
-                        config.limits.signatures,
-                        share(&config, &budget),
-                    ),
-                )
-            })
-            .collect();
-        drop(targets);
-
-        let abandoning = removed
-            .iter()
-            .map(|removed| (removed.id, give_up_after(&removed.backlog)))
-            .collect();
         let deliver = Deliver::new(
             setups,
             removed,
             secret_headers(&config.sources),
             config.limits.in_flight_bytes,
         );
-        let reject_settings = RejectSettings {
-            sources: config
-                .sources
-                .iter()
-                .map(|source| RejectSource {
-                    name: source.name.clone(),
-                    replaces: source.replaces.clone(),
-                    rejects: source.rejects,
-                })
-                .collect(),
-            per_client: config.limits.rejects_per_client,
-        };
-        let rejects = opened.rejects(reject_settings, &metrics);
-        let known_sources = opened.sources().to_vec();
-        let known_targets = opened
-            .targets()
-            .iter()
-            .map(|(target, _)| target.clone())
-            .collect();
+        let rejects = opened.rejects(reject_settings(&config), &metrics);
         let store = opened.start(
             Arc::clone(&deliver) as Arc<dyn store::Feed>,
             metrics.store(),
@@ -184,72 +126,44 @@ impl Gateway {
             .map(|listener| Arc::new(Terms::new(listener, config.limits.tls)))
             .collect();
         let public = listen::bind(&config.listeners, &terms, &mut handed).await?;
-        let certificates = Arc::new(Certificates::new(&config, &terms, &metrics));
+        let certificates = Certificates::new(&config, &terms, &metrics);
         if !handed.left().is_empty() {
             let names = handed.left().join(", ");
             tracing::warn!(names, "sockets were handed over on which nothing listens");
         }
         deliver.start(store.clone(), shutdown.listen());
-        let receive = Arc::new(Receive {
-            sources: receive_sources,
-            elsewhere: metrics.elsewhere(),
-            dedupe: Arc::clone(&dedupe),
-            store: store.clone(),
-            rejects: rejects.clone(),
-            deliver,
-            trusted_proxies: config.trusted_proxies.clone(),
-            failures: Failures::new(
-                config.limits.failures_per_client,
-                config.limits.failing_clients,
-            ),
-            body_timeout: config.limits.body_timeout,
-            learned: Learned::default(),
-            stop: shutdown.listen(),
-        });
-        let facts = source_facts(&config, &sources, &source_metrics);
-        let rooms = Rooms::new(Inside {
-            changing: tokio::sync::Mutex::default(),
-            store: store.clone(),
-            deliver: Arc::clone(&receive.deliver),
-            dedupe: Arc::clone(&dedupe),
-            rates: Rates::new(
-                facts
-                    .iter()
-                    .map(|facts| Arc::clone(&facts.metrics))
-                    .collect(),
-            ),
-            sources: facts,
-            rejects,
-            judge: Arc::clone(&receive) as Arc<dyn Judge>,
-            known_sources,
-            known_targets,
-        });
-        api.open(rooms.clone());
-        let upkeep = Upkeep {
+        let shared = Shared {
+            elsewhere: Arc::new(metrics.elsewhere()),
             metrics,
+            store,
             dedupe,
-            store: store.clone(),
-            sources: source_metrics,
-            process: process.clone(),
-            abandoning,
-            rooms,
+            deliver,
+            budget: Budget::new(config.limits.in_flight_bytes),
+            learned: Arc::default(),
+            stop: shutdown.listen(),
+            changing: Arc::default(),
         };
-        // They live where they are used, and nowhere else: see `Secrets`.
-        for source in &mut config.sources {
-            source.secrets.clear();
-        }
-        Ok(Self {
-            config,
-            public,
+        let doors = watch::Sender::new(connections(&config));
+        let present = shared.make(config, Arc::new(names), rejects, None);
+        api.open(present.rooms.clone());
+        let running = Running {
+            shared,
+            process,
+            reloads,
+            api,
             admin_addr,
+            certificates,
+            doors,
+            present: RwLock::new(Arc::new(present)),
+            turn: Mutex::default(),
+            applying: tokio::sync::Mutex::default(),
+        };
+        Ok(Self {
+            public,
             admin_task,
             readiness,
             shutdown,
-            store,
-            receive,
-            certificates,
-            upkeep,
-            process,
+            running: Arc::new(running),
         })
     }
 
@@ -264,50 +178,42 @@ impl Gateway {
         places.join(", ")
     }
 
-    /// What renews its secrets and certificates while it runs.
-    pub fn secrets(&self) -> Secrets {
-        let certificates = Arc::clone(&self.certificates);
-        Secrets::new(
-            Arc::clone(&self.receive),
-            certificates,
-            self.process.clone(),
-        )
+    /// What takes another configuration while it runs.
+    pub fn running(&self) -> Arc<Running> {
+        Arc::clone(&self.running)
     }
 
     /// Where operators connect.
     pub fn admin_addr(&self) -> SocketAddr {
-        self.admin_addr
+        self.running.admin_addr
     }
 
     /// Serves until `stop` resolves, then drains: unready, `shutdown.delay` with events still taken, listener
     /// closed, running commits and attempts finished up to `shutdown.timeout`, flush.
     pub async fn run(self, stop: impl Future<Output = ()> + Send) -> Result<(), Poisoned> {
         let Self {
-            config,
             public,
             admin_task,
             readiness,
             shutdown,
-            store,
-            receive,
-            upkeep,
-            process,
+            running,
             ..
         } = self;
-        let deliver = Arc::clone(&receive.deliver);
-        let rejects = receive.rejects.clone();
-        let service = service::service(Arc::clone(&receive), stack(&config));
+        let Shared { store, deliver, .. } = &running.shared;
+        let service = running.enter().await;
         // One phase behind at the end: what is cut off is still answered.
         let doors = Shutdown::default();
-        let mut senders = tokio::spawn(server::serve(
+        let mut senders = tokio::spawn(server::serve_as_told(
             public,
             service,
-            connections(&config),
-            process.connections,
-            receive,
+            running.doors.subscribe(),
+            running.process.connections.clone(),
+            Arc::clone(&running.shared.elsewhere) as Arc<dyn server::Refusals>,
             doors.listen(),
         ));
-        let upkeep = Arc::new(upkeep);
+        let upkeep = Arc::new(Upkeep {
+            running: Arc::clone(&running),
+        });
         let upkeep = tokio::spawn(persevere("the upkeep", shutdown.listen(), move |_| {
             Arc::clone(&upkeep).run()
         }));
@@ -318,10 +224,12 @@ impl Gateway {
             readiness.set(State::Stopping);
             shutdown.enter(Phase::Leaving);
             doors.enter(Phase::Leaving);
-            tokio::time::sleep(config.shutdown.delay).await;
+            // As it is configured by now.
+            let times = running.present().config.shutdown.clone();
+            tokio::time::sleep(times.delay).await;
             shutdown.enter(Phase::Draining);
             doors.enter(Phase::Draining);
-            let over = Instant::now() + config.shutdown.timeout;
+            let over = Instant::now() + times.timeout;
             let finished = async {
                 // A sender's task that panicked has said so already; the others have finished.
                 let _ = (&mut senders).await;
@@ -339,7 +247,8 @@ impl Gateway {
                 let _ = timeout(LAST_ANSWERS_TIMEOUT, &mut senders).await;
                 doors.enter(Phase::Over);
             }
-            rejects.close(FLUSH_TIMEOUT).await;
+            let present = running.present();
+            present.receive.rejects.close(FLUSH_TIMEOUT).await;
             store.close(FLUSH_TIMEOUT).await;
         };
         let result = tokio::select! {
@@ -382,19 +291,7 @@ async fn open_store(config: Config) -> Result<(Opened, Arc<Dedupe>, Vec<(Seq, Ki
             clock::recall(seen_ms);
         }
         let sources = numbers(opened.sources());
-        let windows: Vec<(SourceId, Windows)> = config
-            .sources
-            .iter()
-            .map(|source| {
-                (
-                    sources[&source.name],
-                    Windows {
-                        event: source.dedupe.window,
-                        replay: source.replay_window(),
-                    },
-                )
-            })
-            .collect();
+        let windows = windows(&config, |name| sources[name]);
         let dedupe = Dedupe::new(
             opened.secret(),
             opened.tag(),

@@ -2,11 +2,12 @@
 
 use crate::admin::api::SourceFacts;
 use crate::config::{self, Config, verify::Proof};
+use crate::dedupe::Windows;
 use crate::deliver::{Removed, SecretHeaders, SecretValue, Setup};
 use crate::event::{SourceId, TargetId};
 use crate::extract::Field;
 use crate::metrics::{Metrics, SourceMetrics};
-use crate::store::{Backlog, Known};
+use crate::store::{Backlog, Known, RejectSettings, RejectSource};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// Age at which an event of a removed target becomes a dead letter if the store does not know what was configured:
@@ -22,35 +23,52 @@ pub(super) fn numbers<Id: Copy>(known: &[Known<Id>]) -> HashMap<Arc<str>, Id> {
         .collect()
 }
 
-/// The handles of every configured source.
-pub(super) fn source_metrics(
+/// How long each source's keys are remembered.
+pub(super) fn windows(
     config: &Config,
-    sources: &HashMap<Arc<str>, SourceId>,
-    metrics: &Arc<Metrics>,
-) -> HashMap<SourceId, Arc<SourceMetrics>> {
-    let handles = |source: &config::Source| {
-        let success = source.respond.status.as_u16();
-        let secrets = source.secrets.iter().map(|secret| &secret.name);
-        if let Some(interval) = source.expect_every {
-            metrics.expected_interval(&source.name, interval);
-        }
-        Arc::new(metrics.source(&source.name, success, secrets))
+    number: impl Fn(&str) -> SourceId,
+) -> Vec<(SourceId, Windows)> {
+    let windows = |source: &config::Source| Windows {
+        event: source.dedupe.window,
+        replay: source.replay_window(),
     };
-    config
-        .sources
-        .iter()
-        .map(|source| (sources[&source.name], handles(source)))
+    let sources = config.sources.iter();
+    sources
+        .map(|source| (number(&source.name), windows(source)))
         .collect()
+}
+
+/// How refused requests are kept.
+pub(super) fn reject_settings(config: &Config) -> RejectSettings {
+    let of_source = |source: &config::Source| RejectSource {
+        name: source.name.clone(),
+        replaces: source.replaces.clone(),
+        rejects: source.rejects,
+    };
+    RejectSettings {
+        sources: config.sources.iter().map(of_source).collect(),
+        per_client: config.limits.rejects_per_client,
+    }
+}
+
+/// Names of the sources whose events are routed to a target.
+pub(super) fn fed_by(config: &Config, target: &str) -> Vec<Arc<str>> {
+    let feeds = |source: &&config::Source| {
+        let mut routes = source.routes.iter();
+        routes.any(|route| *route.target == *target)
+    };
+    let sources = config.sources.iter().filter(feeds);
+    sources.map(|source| Arc::clone(&source.name)).collect()
 }
 
 /// What the API says of every configured source, in the order of the file.
 pub(super) fn source_facts(
     config: &Config,
-    sources: &HashMap<Arc<str>, SourceId>,
+    number: impl Fn(&str) -> SourceId,
     metrics: &HashMap<SourceId, Arc<SourceMetrics>>,
 ) -> Vec<SourceFacts> {
     let facts = |source: &config::Source| {
-        let id = sources[&source.name];
+        let id = number(&source.name);
         SourceFacts {
             id,
             name: Arc::clone(&source.name),
@@ -71,36 +89,22 @@ pub(super) fn setups(
 ) -> (Vec<Setup>, Vec<Removed>) {
     let mut setups = Vec::new();
     let mut removed = Vec::new();
-    let sources = &config.sources;
     for (target, backlog) in known {
         let metrics = metrics.target(&target.name);
-        if let Some(config) = config
-            .targets
-            .iter()
-            .find(|config| target.configured && config.name == target.name)
+        let mut configured = config.targets.iter();
+        if let Some(found) = configured.find(|found| target.configured && found.name == target.name)
         {
-            let feeds = |source: &&config::Source| {
-                let mut routes = source.routes.iter();
-                routes.any(|route| route.target == target.name)
-            };
-            let fed_by = sources.iter().filter(feeds);
             setups.push(Setup {
-                fed_by: fed_by.map(|source| Arc::clone(&source.name)).collect(),
+                fed_by: fed_by(config, &target.name),
                 id: target.id,
-                config: config.clone(),
+                config: found.clone(),
                 backlog: *backlog,
                 metrics,
             });
         } else {
             if backlog.deliveries > 0 {
-                tracing::warn!(
-                    target = %target.name,
-                    waiting = backlog.deliveries,
-                    "target is no longer configured: its events wait, and become dead letters at the age of {:?}; \
-                     `replaces: {}` on another target takes them over",
-                    give_up_after(backlog),
-                    target.name
-                );
+                let age = give_up_after(backlog.give_up_after);
+                warn_of_removed(&target.name, backlog.deliveries, age);
             }
             removed.push(Removed {
                 id: target.id,
@@ -113,9 +117,19 @@ pub(super) fn setups(
     (setups, removed)
 }
 
-/// Age at which an event of a removed target becomes a dead letter.
-pub(super) fn give_up_after(backlog: &Backlog) -> Duration {
-    backlog.give_up_after.unwrap_or(REMOVED_GIVE_UP_AFTER)
+/// Says that events wait for a target that is not configured.
+pub(super) fn warn_of_removed(target: &str, waiting: u64, age: Duration) {
+    tracing::warn!(
+        target,
+        waiting,
+        "target is no longer configured: its events wait, and become dead letters at the age of {age:?}; `replaces: \
+         {target}` on another target takes them over at the next start"
+    );
+}
+
+/// Age at which an event of a removed target becomes a dead letter; `configured` is what it was when it was configured.
+pub(super) fn give_up_after(configured: Option<Duration>) -> Duration {
+    configured.unwrap_or(REMOVED_GIVE_UP_AFTER)
 }
 
 /// The secrets that arrive in a header, to be put back when an event is delivered.

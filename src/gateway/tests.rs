@@ -69,7 +69,8 @@ async fn a_panic_in_a_request_is_503_and_frees_what_it_held() {
             // Three quarters of what may be in flight.
             .header("content-length", 768 * 1024)
     };
-    let receive = || service::service(Arc::clone(&gateway.receive), stack(&gateway.config));
+    let present = gateway.running.present();
+    let receive = || service::service(Arc::clone(&present.receive), stack(&present.config));
     for _ in 0..5 {
         let defective = Pieces::new([Some(Bytes::from_static(b"{")), None]);
         let request = request().body(defective).expect("a request");
@@ -83,7 +84,7 @@ async fn a_panic_in_a_request_is_503_and_frees_what_it_held() {
     let answer = receive().oneshot(request).await;
     let answer = answer.unwrap_or_else(|never| match never {});
     assert_eq!(answer.status(), 200, "its bytes in flight were given back");
-    gateway.store.close(PATIENCE).await;
+    gateway.running.shared.store.close(PATIENCE).await;
 }
 
 /// Panics at the first line that a delivery writes.

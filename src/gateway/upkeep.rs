@@ -1,13 +1,9 @@
 //! What has to be done again and again while a gateway runs: keys expire, gauges follow, histograms are folded, and
 //! what waits for removed targets grows too old.
 
-use crate::admin::api::Rooms;
+use super::running::{Present, Running};
 use crate::clock;
-use crate::dedupe::Dedupe;
-use crate::event::{SourceId, TargetId};
-use crate::metrics::{Metrics, ProcessMetrics, SourceMetrics};
-use crate::store::Store;
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, MissedTickBehavior};
 
 /// How often keys expire, gauges follow, and histograms are folded.
@@ -19,15 +15,7 @@ const REMOVED_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What has to be done again and again.
 pub(super) struct Upkeep {
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) dedupe: Arc<Dedupe>,
-    pub(super) store: Store,
-    pub(super) sources: HashMap<SourceId, Arc<SourceMetrics>>,
-    pub(super) process: ProcessMetrics,
-    /// Removed targets, and the age at which their events become dead letters.
-    pub(super) abandoning: Vec<(TargetId, Duration)>,
-    /// What the API shows.
-    pub(super) rooms: Rooms,
+    pub(super) running: Arc<Running>,
 }
 
 impl Upkeep {
@@ -38,15 +26,17 @@ impl Upkeep {
         loop {
             tick.tick().await;
             let now_ms = clock::unix_ms();
+            let shared = &self.running.shared;
             self.expire(now_ms).await;
-            self.gauges(now_ms);
-            self.rooms.rates.sample();
-            self.metrics.upkeep();
+            let present = self.running.present();
+            self.gauges(&present, now_ms);
+            present.rooms.rates.sample();
+            shared.metrics.upkeep();
             if Instant::now() >= removed_next {
                 removed_next = Instant::now() + REMOVED_INTERVAL;
-                for (target, age) in &self.abandoning {
+                for (target, age) in &present.abandoning {
                     let before_ms = now_ms.saturating_sub(clock::millis(*age));
-                    self.store.abandon(*target, before_ms);
+                    shared.store.abandon(*target, before_ms);
                 }
             }
         }
@@ -54,10 +44,11 @@ impl Upkeep {
 
     async fn expire(&self, now_ms: u64) {
         loop {
-            let forgotten = self.dedupe.expire(now_ms, EXPIRE_SLICE);
+            let shared = &self.running.shared;
+            let forgotten = shared.dedupe.expire(now_ms, EXPIRE_SLICE);
             let more = forgotten.len() >= EXPIRE_SLICE;
             if !forgotten.is_empty() {
-                self.store.forget(forgotten);
+                shared.store.forget(forgotten);
             }
             if !more {
                 return;
@@ -67,15 +58,14 @@ impl Upkeep {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "gauges are doubles")]
-    fn gauges(&self, now_ms: u64) {
-        for (id, source) in &self.sources {
-            source.dedupe_keys.set(self.dedupe.len(*id) as f64);
-            source
-                .dedupe_window
-                .set(self.dedupe.effective_window(*id, now_ms).as_secs_f64());
+    fn gauges(&self, present: &Present, now_ms: u64) {
+        let dedupe = &self.running.shared.dedupe;
+        for (id, source) in &present.sources {
+            source.dedupe_keys.set(dedupe.len(*id) as f64);
+            let window = dedupe.effective_window(*id, now_ms);
+            source.dedupe_window.set(window.as_secs_f64());
         }
-        self.process
-            .dedupe_evictions
-            .absolute(self.dedupe.evictions());
+        let evictions = &self.running.process.dedupe_evictions;
+        evictions.absolute(dedupe.evictions());
     }
 }

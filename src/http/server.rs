@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 use std::{fmt, io};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Sleep;
 use tower::{BoxError, Service};
@@ -150,7 +150,7 @@ pub(super) struct House {
     pub(super) headers: usize,
     pub(super) header_timeout: Duration,
     pub(super) idle_timeout: Duration,
-    pub(super) stage: Stage,
+    pub(super) stage: Arc<Stage>,
     pub(super) refusals: Arc<dyn Refusals>,
     /// About connections that were refused before HTTP.
     pub(super) complaints: Quiet,
@@ -158,7 +158,12 @@ pub(super) struct House {
 }
 
 impl House {
-    fn new(settings: &Settings, refusals: Arc<dyn Refusals>) -> Self {
+    fn new(
+        settings: &Settings,
+        stage: Arc<Stage>,
+        refusals: Arc<dyn Refusals>,
+        crowd: Option<Arc<Crowd>>,
+    ) -> Self {
         let mut http = http1::Builder::new();
         // A sender may close its side and still wait for the answer.
         http.half_close(true)
@@ -176,13 +181,10 @@ impl House {
             headers: settings.headers,
             header_timeout: settings.header_timeout,
             idle_timeout: settings.idle_timeout,
-            stage: Stage::default(),
+            stage,
             refusals,
             complaints: Quiet::default(),
-            crowd: settings
-                .per_client
-                .as_ref()
-                .map(|(most, exempt)| Crowd::new(*most, exempt.clone())),
+            crowd,
         }
     }
 }
@@ -238,6 +240,27 @@ pub async fn serve<S, R>(
     settings: Settings,
     open: metrics::Gauge,
     refusals: Arc<dyn Refusals>,
+    stop: Stop,
+) where
+    S: Service<Request<Incoming>, Response = Response<R>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send + 'static,
+    R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    let (_constant, settings) = watch::channel(settings);
+    serve_as_told(listeners, service, settings, open, refusals, stop).await;
+}
+
+/// As [`serve`], with settings that may change: a connection keeps to those that it was accepted under.
+pub async fn serve_as_told<S, R>(
+    listeners: Vec<Listening>,
+    service: S,
+    mut told: watch::Receiver<Settings>,
+    open: metrics::Gauge,
+    refusals: Arc<dyn Refusals>,
     mut stop: Stop,
 ) where
     S: Service<Request<Incoming>, Response = Response<R>, Error = Infallible>
@@ -248,7 +271,14 @@ pub async fn serve<S, R>(
     S::Future: Send + 'static,
     R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    let house = Arc::new(House::new(&settings, refusals));
+    let stage = Arc::new(Stage::default());
+    let mut settings = told.borrow_and_update().clone();
+    let build = |settings: &Settings, crowd| {
+        let (stage, refusals) = (Arc::clone(&stage), Arc::clone(&refusals));
+        Arc::new(House::new(settings, stage, refusals, crowd))
+    };
+    let mut house = build(&settings, crowd(&settings));
+    let mut told_on = true;
     let mut doors = Doors::new(listeners);
     let mut leaving = stop.clone();
     let mut connections = JoinSet::new();
@@ -256,7 +286,21 @@ pub async fn serve<S, R>(
         tokio::select! {
             biased;
             () = stop.reached(Phase::Draining) => break,
-            () = leaving.reached(Phase::Leaving), if !house.stage.is_leaving() => house.stage.leave(),
+            () = leaving.reached(Phase::Leaving), if !stage.is_leaving() => stage.leave(),
+            changed = told.changed(), if told_on => match changed {
+                Ok(()) => {
+                    let next = told.borrow_and_update().clone();
+                    // Under another bound everybody is counted from then on.
+                    let crowd = if next.per_client == settings.per_client {
+                        house.crowd.clone()
+                    } else {
+                        crowd(&next)
+                    };
+                    settings = next;
+                    house = build(&settings, crowd);
+                }
+                Err(_) => told_on = false,
+            },
             Some(ended) = connections.join_next() => report(ended),
             (stream, peer, terms) = doors.accept(), if connections.len() < settings.connections => {
                 let counted = Counted::new(open.clone());
@@ -269,7 +313,7 @@ pub async fn serve<S, R>(
         }
     }
     drop(doors);
-    house.stage.drain();
+    stage.drain();
     tokio::select! {
         () = stop.reached(Phase::Over) => {}
         () = all_ended(&mut connections) => {}
@@ -282,6 +326,12 @@ pub async fn serve<S, R>(
         );
     }
     connections.shutdown().await;
+}
+
+/// Counts the connections of each client, where they have a bound.
+fn crowd(settings: &Settings) -> Option<Arc<Crowd>> {
+    let (most, exempt) = settings.per_client.as_ref()?;
+    Some(Crowd::new(*most, exempt.clone()))
 }
 
 async fn all_ended(connections: &mut JoinSet<()>) {

@@ -59,7 +59,7 @@ where
         request.headers(),
     );
     let client = caller.client;
-    let may_be = admitted(receive, source, client).and_then(|()| admissible(&proof, &request));
+    let may_be = admitted(receive, source, client).and_then(|()| admissible(proof, &request));
     let answer = match may_be {
         Err(rejection) => {
             source.rejected(&rejection, client);
@@ -67,7 +67,7 @@ where
             let answer = early(&request, &rejection);
             source.allowing(answer)
         }
-        Ok(kind) => match take(receive, source, &proof, caller, request, kind).await {
+        Ok(kind) => match take(receive, source, proof, caller, request, kind).await {
             Ok(success) => source.success(success),
             Err(rejection) => {
                 if matches!(rejection.cause(), Cause::Rejected(_)) {

@@ -49,7 +49,7 @@ pub(super) async fn answer(
             None => warn_of_unkept(source, proof, secret.as_deref().map(Vec::as_slice)),
         }
     }
-    if let Some(suppressed) = source.handshakes.answered.pass() {
+    if let Some(suppressed) = source.handshakes().answered.pass() {
         tracing::info!(source = %source.config.name, suppressed, "handshake answered");
     }
     Ok(Some(answer))
@@ -58,7 +58,7 @@ pub(super) async fn answer(
 /// A vendor that brings its own secret is content with the answer, and signs with it from then on.
 fn warn_of_unkept(source: &Source, proof: &Proof, secret: Option<&[u8]>) {
     let known = secret.is_some_and(|secret| proof.handshakes.knows(secret));
-    if !known && let Some(suppressed) = source.handshakes.unkept.pass() {
+    if !known && let Some(suppressed) = source.handshakes().unkept.pass() {
         tracing::warn!(
             source = %source.config.name,
             suppressed,

@@ -11,6 +11,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
@@ -18,11 +19,14 @@ use zeroize::Zeroizing;
 /// Handshakes that wait for their secret to be used; one more waits for its place.
 const WAITING_MAX: usize = 16;
 
+/// A handshake that waits for its secret to be used: it wants to be told in which sources that is so.
+pub type Waiting = oneshot::Sender<Arc<Receive>>;
+
 /// The bell between handshakes and what reads the files of secrets anew.
 #[derive(Debug)]
 pub struct Learned {
-    ring: mpsc::Sender<oneshot::Sender<()>>,
-    rung: Mutex<mpsc::Receiver<oneshot::Sender<()>>>,
+    ring: mpsc::Sender<Waiting>,
+    rung: Mutex<mpsc::Receiver<Waiting>>,
 }
 
 impl Default for Learned {
@@ -36,7 +40,7 @@ impl Default for Learned {
 impl Learned {
     /// Waits until a handshake has written a secret. It wants to be told when the secret is in use; dropped, what is
     /// returned says that it will not be.
-    pub async fn rung(&self) -> oneshot::Sender<()> {
+    pub async fn rung(&self) -> Waiting {
         match self.rung.lock().await.recv().await {
             Some(waiting) => waiting,
             // The other end is ours.
@@ -44,10 +48,11 @@ impl Learned {
         }
     }
 
-    /// Whether the files were read anew since this was called, and their secrets are used.
-    async fn ring(&self) -> bool {
+    /// What is present once the files were read anew since this was called; `None` if their secrets are not used.
+    async fn ring(&self) -> Option<Arc<Receive>> {
         let (used, is_used) = oneshot::channel();
-        self.ring.send(used).await.is_ok() && is_used.await.is_ok()
+        self.ring.send(used).await.ok()?;
+        is_used.await.ok()
     }
 }
 
@@ -69,7 +74,7 @@ pub(super) async fn learn(
         }
         Ok(Written::Before) => {}
         Ok(Written::Another) => {
-            if let Some(suppressed) = source.handshakes.another.pass() {
+            if let Some(suppressed) = source.handshakes().another.pass() {
                 tracing::warn!(
                     source = %source.config.name,
                     file = name,
@@ -80,7 +85,7 @@ pub(super) async fn learn(
             return Err(Refused::Bad.into());
         }
         Err(error) => {
-            if let Some(suppressed) = source.handshakes.unwritten.pass() {
+            if let Some(suppressed) = source.handshakes().unwritten.pass() {
                 tracing::error!(
                     source = %source.config.name,
                     file = name,
@@ -97,7 +102,11 @@ pub(super) async fn learn(
     }
     // Whoever gets a 2xx may send its first event at once.
     let rung = timeout(source.config.ack_deadline, receive.learned.ring()).await;
-    if rung == Ok(true) && source.proof().handshakes.knows(&secret) {
+    let present = rung.ok().flatten();
+    let present = present
+        .as_ref()
+        .and_then(|present| present.sources.get(&source.config.path));
+    if present.is_some_and(|source| source.proof().handshakes.knows(&secret)) {
         return Ok(());
     }
     tracing::error!(source = %source.config.name, file = name, "the secret of a handshake is written, but not in use");

@@ -4,6 +4,7 @@
 
 mod caller;
 mod capture;
+pub mod entrance;
 mod failures;
 mod forward;
 mod handler;
@@ -16,7 +17,7 @@ pub mod service;
 mod source;
 
 pub use failures::Failures;
-pub use learn::Learned;
+pub use learn::{Learned, Waiting};
 pub use source::Source;
 
 use crate::dedupe::Dedupe;
@@ -30,13 +31,14 @@ use crate::store::{Rejects, Store};
 use rejection::{Cause, Rejection};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-/// What every request shares.
+/// What every request of one configuration shares. Another configuration is another one, which takes the place of this as
+/// a whole (`entrance`): requests that run end with the one that they began with.
 #[derive(Debug)]
 pub struct Receive {
     /// Sources by their exact path.
     pub sources: HashMap<String, Source>,
     /// Requests that are for no source.
-    pub elsewhere: ElsewhereMetrics,
+    pub elsewhere: Arc<ElsewhereMetrics>,
     /// The memory of keys.
     pub dedupe: Arc<Dedupe>,
     /// Where events become durable.
@@ -48,11 +50,11 @@ pub struct Receive {
     /// Peers that say in `X-Forwarded-For` who sends.
     pub trusted_proxies: Networks,
     /// Who sends more in vain than it may.
-    pub failures: Failures,
+    pub failures: Arc<Failures>,
     /// From the end of a head to the end of its body.
     pub body_timeout: Duration,
     /// Rung when a handshake has brought a secret.
-    pub learned: Learned,
+    pub learned: Arc<Learned>,
     /// How far the stop has come: at its end nobody is waited for any more.
     pub stop: Stop,
 }
@@ -79,15 +81,14 @@ impl Receive {
 }
 
 /// Heads that never came whole are for no source: nobody knows their path.
-impl Refusals for Receive {
+impl Refusals for ElsewhereMetrics {
     fn refused(&self, refusal: Refusal) {
-        let elsewhere = &self.elsewhere;
         match refusal {
-            Refusal::Malformed => elsewhere.rejected.increment("malformed"),
-            Refusal::TooLarge => elsewhere.rejected.increment("too_large"),
-            Refusal::Timeout => elsewhere.rejected.increment("timeout"),
-            Refusal::Crowded => elsewhere.crowded.increment(1),
+            Refusal::Malformed => self.rejected.increment("malformed"),
+            Refusal::TooLarge => self.rejected.increment("too_large"),
+            Refusal::Timeout => self.rejected.increment("timeout"),
+            Refusal::Crowded => self.crowded.increment(1),
         }
-        self.elsewhere.answered(refusal.status().as_u16());
+        self.answered(refusal.status().as_u16());
     }
 }

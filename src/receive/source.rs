@@ -12,7 +12,7 @@ use crate::rate::Bucket;
 use crate::store::Destination;
 use crate::verify::{Handshakes, Surroundings, Verifier};
 use http::HeaderValue;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -28,24 +28,41 @@ pub struct Source {
     pub id: SourceId,
     /// Its settings.
     pub config: config::Source,
-    /// What its secrets make; renewed when they are.
-    proof: RwLock<Arc<Proof>>,
-    signatures_max: usize,
+    /// What its secrets make.
+    proof: Proof,
     /// Its handles.
     pub metrics: Arc<SourceMetrics>,
     /// Where its events go.
     routes: Vec<Route>,
-    exempted: Mutex<(Option<Instant>, u32)>,
     /// Tokens for events, where it has a rate.
     rate: Option<Mutex<Bucket>>,
     /// Bytes in flight, of which it has a share.
     pub(super) budget: Budget,
+    kept: Arc<Kept>,
+}
+
+/// What of a source goes on when it is configured anew.
+#[derive(Debug)]
+pub(super) struct Kept {
+    exempted: Mutex<(Option<Instant>, u32)>,
     /// One line a second.
     conflicts: Quiet,
     /// What is said of handshakes.
     pub(super) handshakes: HandshakeLines,
     /// One line a second for each reason.
     rejections: HashMap<&'static str, Quiet>,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        let reasons = REJECTED.iter().chain(&UNAVAILABLE);
+        Self {
+            exempted: Mutex::default(),
+            conflicts: Quiet::default(),
+            handshakes: HandshakeLines::default(),
+            rejections: reasons.map(|reason| (*reason, Quiet::default())).collect(),
+        }
+    }
 }
 
 /// One target of a source's events.
@@ -75,13 +92,13 @@ pub struct Proof {
 }
 
 impl Proof {
-    fn new(config: &config::Source, secrets: &[Secret], signatures_max: usize) -> Arc<Self> {
+    fn new(config: &config::Source, secrets: &[Secret], signatures_max: usize) -> Self {
         let around = Surroundings::of(config, signatures_max);
         let verify = &config.verify;
-        Arc::new(Self {
+        Self {
             verifier: Verifier::new(verify, secrets, &around),
             handshakes: Handshakes::new(&config.handshakes, verify, secrets, &around),
-        })
+        }
     }
 }
 
@@ -97,7 +114,8 @@ pub enum Exemption {
 }
 
 impl Source {
-    /// Prepares a source. `budget` is what its bodies may have. `targets` gives each target by its name: its number, and what it keeps events in order by.
+    /// Prepares a source. `budget` is what its bodies may have. `targets` gives each target by its name: its number, and
+    /// what it keeps events in order by. `before` is the same source as it was configured until now.
     pub fn new(
         mut config: config::Source,
         id: SourceId,
@@ -105,8 +123,9 @@ impl Source {
         targets: &HashMap<&str, (TargetId, KeyExpr)>,
         signatures_max: usize,
         budget: Budget,
+        before: Option<&Self>,
     ) -> Self {
-        // Not kept: when they are renewed, nothing of the old ones should stay in memory.
+        // Kept only as what they make.
         let secrets = std::mem::take(&mut config.secrets);
         let route = |route: &config::Route| {
             let (target, order_by) = targets[&*route.target].clone();
@@ -118,21 +137,13 @@ impl Source {
         };
         Self {
             id,
-            proof: RwLock::new(Proof::new(&config, &secrets, signatures_max)),
-            signatures_max,
+            proof: Proof::new(&config, &secrets, signatures_max),
             routes: config.routes.iter().map(route).collect(),
             metrics,
             rate: config.rate.map(|rate| Mutex::new(Bucket::new(Some(rate)))),
             budget,
             config,
-            conflicts: Quiet::default(),
-            handshakes: HandshakeLines::default(),
-            exempted: Mutex::default(),
-            rejections: REJECTED
-                .iter()
-                .chain(&UNAVAILABLE)
-                .map(|reason| (*reason, Quiet::default()))
-                .collect(),
+            kept: before.map_or_else(Arc::default, |before| Arc::clone(&before.kept)),
         }
     }
 
@@ -156,14 +167,14 @@ impl Source {
         Ok(())
     }
 
-    /// What its secrets make at present.
-    pub fn proof(&self) -> Arc<Proof> {
-        Arc::clone(&self.proof.read())
+    /// What its secrets make.
+    pub fn proof(&self) -> &Proof {
+        &self.proof
     }
 
-    /// Verifies with these secrets from now on; requests that are being verified end with the former ones.
-    pub fn renew(&self, secrets: &[Secret]) {
-        *self.proof.write() = Proof::new(&self.config, secrets, self.signatures_max);
+    /// What is said of handshakes.
+    pub(super) fn handshakes(&self) -> &HandshakeLines {
+        &self.kept.handshakes
     }
 
     /// The targets that want an event of this type, each once, and where in their order it stands.
@@ -212,7 +223,7 @@ impl Source {
 
     /// Takes one of the few unsigned exemptions of a minute.
     pub fn may_exempt(&self) -> bool {
-        let mut exempted = self.exempted.lock();
+        let mut exempted = self.kept.exempted.lock();
         let now = Instant::now();
         let (since, count) = &mut *exempted;
         if since.is_none_or(|since| now.duration_since(since) >= EXEMPT_INTERVAL) {
@@ -225,7 +236,7 @@ impl Source {
     /// Counts and logs a duplicate of `id` whose body is not the original's.
     pub(super) fn conflicted(&self, id: EventId) {
         self.metrics.dedupe_conflicts.increment(1);
-        if let Some(suppressed) = self.conflicts.pass() {
+        if let Some(suppressed) = self.kept.conflicts.pass() {
             tracing::warn!(
                 event_id = %id,
                 source = %self.config.name,
@@ -249,7 +260,7 @@ impl Source {
             Cause::Elsewhere => return,
         };
         self.metrics.events.increment(result);
-        if let Some(suppressed) = self.rejections.get(reason).and_then(Quiet::pass) {
+        if let Some(suppressed) = self.kept.rejections.get(reason).and_then(Quiet::pass) {
             tracing::warn!(
                 source = %self.config.name,
                 reason,

@@ -4,7 +4,7 @@
 //! with it.
 
 use super::{Backlog, upkeep::Warnings};
-use crate::config::WhenFull;
+use crate::config::{self, WhenFull};
 use crate::event::TargetId;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -20,6 +20,18 @@ pub(super) struct Bound {
     /// Of what waits, and of its dead letters.
     pub(super) bytes: u64,
     pub(super) when_full: WhenFull,
+}
+
+impl Bound {
+    /// That of the target of this name; none if it is not configured.
+    pub(super) fn among(targets: &[config::Target], name: &str) -> Option<Self> {
+        let target = targets.iter().find(|target| *target.name == *name)?;
+        Some(Self {
+            name: Arc::clone(&target.name),
+            bytes: target.max_backlog_bytes,
+            when_full: target.when_full,
+        })
+    }
 }
 
 #[derive(Debug, Default)]
@@ -95,6 +107,15 @@ impl Backlogs {
             dropped: 0,
         };
         self.targets.insert(target, waiting);
+    }
+
+    /// Another bound for a target, or none any more. One that is not known yet has nothing that waits.
+    pub(super) fn rebound(&mut self, target: TargetId, bound: Option<Bound>) {
+        if let Some(waiting) = self.targets.get_mut(&target) {
+            waiting.bound = bound;
+        } else if bound.is_some() {
+            self.insert(target, &Backlog::default(), bound);
+        }
     }
 
     /// What is to happen to an event of `bytes` for which `target` has no room; `None` when it has.

@@ -5,6 +5,7 @@
 use super::backlog::Backlogs;
 use super::inbox::{Abandon, Reply};
 use super::many::InsertMany;
+use super::names::SourceNames;
 use super::retention::{self, Retention};
 use super::row::{self, Encoder};
 use super::settle::{self, Abandoned, Class};
@@ -51,7 +52,7 @@ pub(super) struct Admitted {
 pub(super) struct Books {
     pub(super) tag: StoreTag,
     /// Names of the sources, for who is told what became of an event.
-    pub(super) sources: Arc<HashMap<SourceId, Arc<str>>>,
+    pub(super) sources: SourceNames,
     /// The lowest number that no event has.
     pub(super) next_seq: u64,
     pub(super) backlogs: Backlogs,
@@ -263,6 +264,11 @@ impl<'b, 'c> Batch<'b, 'c> {
             }
         }
         Ok(())
+    }
+
+    /// Whether the configuration names this target.
+    pub(super) fn is_configured(&self, target: TargetId) -> bool {
+        self.books.backlogs.is_configured(target) == Some(true)
     }
 
     /// Gives up at most `most` deliveries of a removed target, and returns them.

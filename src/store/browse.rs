@@ -225,6 +225,8 @@ pub(super) enum Request {
     Page(Query, Answer<Page>),
     Detail(Seq, Answer<Option<Detail>>),
     History(HistoryQuery, Answer<HistoryPage>),
+    /// Names were added or renamed.
+    NewNames,
     /// Nothing more comes.
     Stop,
 }
@@ -256,6 +258,7 @@ pub(super) fn serve(
                 let page = browser.look(|b| b.details.history(&query, &b.names, decoder));
                 let _ = answer.send(page);
             }
+            Request::NewNames => browser.reread_names(),
             Request::Stop => break,
         }
     }
@@ -277,6 +280,14 @@ impl<'c> Browser<'c> {
             pages: Pages::prepare(connection)?,
             details: Details::prepare(connection)?,
         })
+    }
+
+    /// Reads the names anew. Where that fails, which is said, those that were known are used.
+    fn reread_names(&mut self) {
+        let names = self.look(|browser| Names::read(browser.connection));
+        if let Ok(names) = names {
+            self.names = names;
+        }
     }
 
     /// Looks in one transaction, so that all that is seen is of the same moment.

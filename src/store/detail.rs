@@ -144,7 +144,7 @@ impl<'c> Details<'c> {
                 let seq = Seq(row.get::<_, i64>(0)?.cast_unsigned());
                 let source = SourceId(row.get(1)?);
                 let received_ms = row.get::<_, i64>(2)?.cast_unsigned();
-                let name = decoder.sources.get(&source).cloned();
+                let name = decoder.sources.get(source);
                 let history = HistoryRow {
                     seq,
                     id: EventId::new(received_ms, decoder.tag, seq),

@@ -4,6 +4,7 @@
 //! worth, and refused beyond that; settlements and what is to be forgotten are
 //! never refused, since their callers bound them. There is one way to wake the writer.
 
+use super::adopt::Adopting;
 use super::steering::Steering;
 use super::{Admission, NotStored, Settlement};
 use crate::dedupe::Kind;
@@ -53,6 +54,8 @@ pub(super) struct Work {
     /// Events whose payload was found damaged.
     pub(super) corrupt: Vec<Seq>,
     pub(super) steers: VecDeque<Steering>,
+    /// Another configuration.
+    pub(super) adopting: Option<Adopting>,
 }
 
 impl Work {
@@ -63,6 +66,7 @@ impl Work {
             && self.abandons.is_empty()
             && self.corrupt.is_empty()
             && self.steers.is_empty()
+            && self.adopting.is_none()
     }
 
     /// How many more settlements it takes.
@@ -86,6 +90,9 @@ impl Work {
         let steers = STEERS_MAX.saturating_sub(self.steers.len());
         let steers = steers.min(other.steers.len());
         self.steers.extend(other.steers.drain(..steers));
+        if self.adopting.is_none() {
+            self.adopting = other.adopting.take();
+        }
     }
 }
 
@@ -207,6 +214,22 @@ impl Inbox {
         Ok(())
     }
 
+    /// Takes another configuration, if none waits.
+    pub(super) fn adopt(&self, adopting: Adopting) -> Result<(), NotStored> {
+        {
+            let mut state = self.state.lock();
+            if state.closed {
+                return Err(NotStored::Unavailable);
+            }
+            if state.work.adopting.is_some() {
+                return Err(NotStored::Overloaded);
+            }
+            state.work.adopting = Some(adopting);
+        }
+        self.wake.notify_one();
+        Ok(())
+    }
+
     /// Nothing more is taken; what waits is still handed to the writer.
     pub(super) fn close(&self) {
         self.state.lock().closed = true;
@@ -224,6 +247,7 @@ impl Inbox {
             let settle_at = state.settle_at.filter(|_| may_settle);
             if !state.work.admissions.is_empty()
                 || !state.work.steers.is_empty()
+                || state.work.adopting.is_some()
                 || (may_settle && state.is_settling(now))
                 || now >= deadline
             {

@@ -89,7 +89,7 @@ impl Inventory {
 }
 
 impl Known<u32> {
-    fn with_id<Id>(self, id: impl Fn(u32) -> Id) -> Known<Id> {
+    pub(super) fn with_id<Id>(self, id: impl Fn(u32) -> Id) -> Known<Id> {
         Known {
             id: id(self.id),
             name: self.name,
@@ -104,20 +104,30 @@ fn settle_names(
     targets: &[config::Target],
 ) -> rusqlite::Result<(Vec<Named>, Vec<Named>)> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let both = number_names(&transaction, sources, targets)?;
+    transaction.commit()?;
+    Ok(both)
+}
+
+/// Gives every configured name its number, within the transaction at hand. Returns all names: sources, and targets.
+pub(super) fn number_names(
+    transaction: &Connection,
+    sources: Vec<Configured>,
+    targets: &[config::Target],
+) -> rusqlite::Result<(Vec<Named>, Vec<Named>)> {
     let names = targets
         .iter()
         .map(|target| (Arc::clone(&target.name), target.replaces.clone()))
         .collect();
     let both = (
-        names::settle_names(&transaction, NameOf::Source, sources)?,
-        names::settle_names(&transaction, NameOf::Target, names)?,
+        names::settle_names(transaction, NameOf::Source, sources)?,
+        names::settle_names(transaction, NameOf::Target, names)?,
     );
     for target in targets {
         let give_up_after_ms = clock::millis(target.give_up_after);
-        names::keep_give_up_after(&transaction, &target.name, give_up_after_ms)?;
+        names::keep_give_up_after(transaction, &target.name, give_up_after_ms)?;
     }
-    schema::witness_names(&transaction)?;
-    transaction.commit()?;
+    schema::witness_names(transaction)?;
     Ok(both)
 }
 

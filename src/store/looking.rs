@@ -78,7 +78,7 @@ impl Span {
     }
 }
 
-/// Names that rows know by numbers. They do not change while the store is open.
+/// Names that rows know by numbers. They are read again when they change.
 pub(super) struct Names {
     targets: HashMap<TargetId, Arc<str>>,
     /// Numbers that another has taken over.

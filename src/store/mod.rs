@@ -8,6 +8,7 @@
 //! `read` serves deliveries. `directory`, `recovery`, `schema`, `names` and `inventory` open what is there.
 //! `health` says whether any of it may still be trusted. `rejects` keeps refused requests, apart from all this.
 
+mod adopt;
 mod attempts;
 mod backlog;
 pub mod backup;
@@ -56,8 +57,9 @@ mod tests;
 use crate::budget::Charge;
 use crate::dedupe::{Kind, Reservation};
 use crate::event::{Event, EventId, FirstAttempts, Lane, Seq, SourceId, StoreTag, TargetId};
-use crate::metrics::SourceMetrics;
+use crate::metrics::{Metrics, SourceMetrics};
 use crate::verify::Verified;
+pub use adopt::{Adopted, AdoptedSource, AdoptedTarget, Adoption};
 pub use browse::{
     AttemptRow, DeliveryState, Detail, Handed, HistoryPage, HistoryQuery, HistoryRow, Page, Query,
     State, Summary,
@@ -71,11 +73,15 @@ pub use steer::{COMMANDS_MAX, Command, DISCARDED_ALREADY, Steered};
 
 use bytes::Bytes;
 use checkpoint::Checkpoints;
+use directory::Directory;
 use health::Health;
 use inbox::{Abandon, Inbox};
 use parking_lot::Mutex;
 use read::Request;
-use std::{collections::HashSet, sync::Arc, thread::JoinHandle, time::Duration};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::{thread::JoinHandle, time::Duration};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// An event to be admitted. Once handed over it belongs to the writer: nobody's timeout or disconnect undoes it.
@@ -333,7 +339,11 @@ struct Threads {
     /// Each thread holds a receiver as long as it lives.
     alive: watch::Sender<()>,
     tag: StoreTag,
-    keeps_history: bool,
+    keeps_history: AtomicBool,
+    /// Gone once the threads are.
+    directory: Weak<Directory>,
+    /// Numbers that rows know a source by beside its own.
+    heirs: HashMap<SourceId, SourceId>,
     stop_scrub: Arc<scrub::Stop>,
     /// What operators ask.
     asked: mpsc::Sender<browse::Request>,
@@ -470,6 +480,12 @@ impl Store {
         self.0.inbox.abandon(Abandon { target, before_ms });
     }
 
+    /// Starts what keeps refused requests anew, once the one before is closed. `None` if the store is closed.
+    pub fn rejects(&self, settings: RejectSettings, metrics: &Arc<Metrics>) -> Option<Rejects> {
+        let directory = self.0.directory.upgrade()?;
+        Some(Rejects::start(directory, settings, metrics))
+    }
+
     /// This store's part of every event id.
     pub fn tag(&self) -> StoreTag {
         self.0.tag
@@ -477,7 +493,7 @@ impl Store {
 
     /// Whether `store.history` is on: only then is [`Admission::vendor_id`] of use.
     pub fn keeps_history(&self) -> bool {
-        self.0.keeps_history
+        self.0.keeps_history.load(Ordering::Relaxed)
     }
 
     /// Resolves when the store is poisoned: nothing is committed any more, and the process has to stop (exit 74).

@@ -4,11 +4,32 @@
 //! that has a number of its own becomes the heir of the old one, which then has no name.
 
 use super::Known;
+use crate::event::SourceId;
+use parking_lot::RwLock;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
 };
+
+/// The name of each number that a source is or was known by, as it is at present. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SourceNames(Arc<RwLock<HashMap<SourceId, Arc<str>>>>);
+
+impl SourceNames {
+    pub(super) fn new(names: HashMap<SourceId, Arc<str>>) -> Self {
+        Self(Arc::new(RwLock::new(names)))
+    }
+
+    pub(super) fn get(&self, source: SourceId) -> Option<Arc<str>> {
+        self.0.read().get(&source).cloned()
+    }
+
+    /// Events of this source may be stored from now on.
+    pub(super) fn insert(&self, source: SourceId, name: Arc<str>) {
+        self.0.write().insert(source, name);
+    }
+}
 
 /// What a name is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

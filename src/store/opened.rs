@@ -10,6 +10,7 @@ use super::directory::Directory;
 use super::health::Health;
 use super::inbox::Inbox;
 use super::inventory::{self, Inventory};
+use super::names::SourceNames;
 use super::outbox::Outbox;
 use super::retention::Retention;
 use super::row::Decoder;
@@ -26,6 +27,7 @@ use crate::event::{SourceId, StoreTag, TargetId};
 use crate::metrics::{Metrics, StoreMetrics};
 use parking_lot::Mutex;
 use rusqlite::Connection;
+use std::sync::atomic::AtomicBool;
 use std::{path::Path, sync::Arc, thread::JoinHandle};
 use tokio::sync::{mpsc, watch};
 
@@ -165,7 +167,7 @@ impl Opened {
         let inventory = Inventory::take(&mut connection, &path, sources, targets)?;
         let mut backlogs = Backlogs::default();
         for (known, backlog) in &inventory.targets {
-            let bound = bound(targets, &known.name);
+            let bound = Bound::among(targets, &known.name);
             backlogs.insert(known.id, backlog, bound);
         }
         Ok(Self {
@@ -231,15 +233,16 @@ impl Opened {
         let (asked, mut questions) = mpsc::channel(browse::REQUESTS_MAX);
         let (alive, _) = watch::channel(());
 
-        let sources = Arc::new(self.inventory.names_of_sources());
-        let (names_of_sources, store_metrics) = (Arc::clone(&sources), metrics.clone());
+        let sources = SourceNames::new(self.inventory.names_of_sources());
+        let (names_of_sources, store_metrics) = (sources.clone(), metrics.clone());
         let decoder = Decoder {
             tag: self.identity.tag,
-            sources: Arc::clone(&sources),
+            sources: sources.clone(),
         };
         let lookup = decoder.clone();
         let log = self.directory.log();
         let place = self.directory.path().to_owned();
+        let directory = Arc::downgrade(&self.directory);
         let outbox = Arc::new(Outbox::new(feed, Arc::clone(&health)));
         let telling = Arc::clone(&outbox);
         // Ends with the writer.
@@ -319,19 +322,12 @@ impl Opened {
             alive,
             stop_scrub,
             tag: self.identity.tag,
-            keeps_history: !self.settings.history.is_zero(),
+            keeps_history: AtomicBool::new(!self.settings.history.is_zero()),
             asked,
+            directory,
+            heirs: self.inventory.heirs,
         }))
     }
-}
-
-fn bound(targets: &[config::Target], name: &str) -> Option<Bound> {
-    let target = targets.iter().find(|target| *target.name == *name)?;
-    Some(Bound {
-        name: Arc::clone(&target.name),
-        bytes: target.max_backlog_bytes,
-        when_full: target.when_full,
-    })
 }
 
 /// What every thread of a store holds while it runs.

@@ -207,7 +207,7 @@ impl<'c> Pages<'c> {
         for target in targets {
             deliveries.push(self.standing.at(names, seq, target)?);
         }
-        let source = decoder.sources.get(&head.source).cloned();
+        let source = decoder.sources.get(head.source);
         Ok(Summary {
             seq,
             id: EventId::new(head.received_ms, decoder.tag, seq),

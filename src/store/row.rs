@@ -2,12 +2,12 @@
 //!
 //! Invariant: an event that comes out of here is byte for byte what went in; anything else is no event.
 
+use super::names::SourceNames;
 use crate::event::{DedupeKey, Event, EventId, SecretHeader, Seq, SourceId, StoreTag, TargetId};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rusqlite::types::{FromSqlError, ValueRef};
 use rusqlite::{Statement, params};
-use std::{collections::HashMap, sync::Arc};
 
 /// Appends a payload row.
 pub(super) const INSERT: &str = "INSERT INTO events \
@@ -98,8 +98,8 @@ impl Encoder {
 #[derive(Clone, Debug)]
 pub(super) struct Decoder {
     pub(super) tag: StoreTag,
-    /// Names of the sources; they do not change while the store is open.
-    pub(super) sources: Arc<HashMap<SourceId, Arc<str>>>,
+    /// Names of the sources.
+    pub(super) sources: SourceNames,
 }
 
 impl Decoder {
@@ -138,7 +138,7 @@ impl Decoder {
         let received_ms: i64 = found.get(1).unwrap_or_default();
         let received_ms = received_ms.cast_unsigned();
         let source = found.get(0).ok().map(SourceId);
-        let source = source.and_then(|source| self.sources.get(&source).cloned());
+        let source = source.and_then(|source| self.sources.get(source));
         let event = Event {
             seq,
             id: EventId::new(received_ms, self.tag, seq),
@@ -166,7 +166,7 @@ impl Decoder {
             seq: row.seq,
             id: EventId::new(row.received_ms, self.tag, row.seq),
             received_ms: row.received_ms,
-            source: Arc::clone(self.sources.get(&row.source)?),
+            source: self.sources.get(row.source)?,
             event_type: row.event_type.map(Into::into),
             key: DedupeKey(row.key.try_into().ok()?),
             headers: decode_headers(row.headers)?,
@@ -304,6 +304,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use rusqlite::Connection;
+    use std::collections::HashMap;
 
     const TAG: StoreTag = StoreTag(77);
 
@@ -321,7 +322,7 @@ mod tests {
     fn decoder() -> Decoder {
         Decoder {
             tag: TAG,
-            sources: Arc::new(HashMap::from([(SourceId(3), "erp".into())])),
+            sources: SourceNames::new(HashMap::from([(SourceId(3), "erp".into())])),
         }
     }
 

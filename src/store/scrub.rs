@@ -5,13 +5,13 @@
 
 use super::health::{Health, PoisonOnPanic, Trouble};
 use super::inbox::Inbox;
+use super::names::SourceNames;
 use super::row;
 use crate::event::{EventId, Seq, SourceId, StoreTag};
 use crate::metrics::StoreMetrics;
 use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, Statement};
 use std::{
-    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -61,7 +61,7 @@ pub(super) struct Scrub {
     pub(super) metrics: StoreMetrics,
     pub(super) tag: StoreTag,
     /// Names of the sources.
-    pub(super) sources: Arc<HashMap<SourceId, Arc<str>>>,
+    pub(super) sources: SourceNames,
 }
 
 /// The thread.
@@ -202,10 +202,10 @@ impl<'c> Rounds<'c> {
             .map(|ms| EventId::new(ms.cast_unsigned(), self.scrub.tag, found.seq).to_string());
         let source = found
             .source
-            .and_then(|source| self.scrub.sources.get(&SourceId(source)));
+            .and_then(|source| self.scrub.sources.get(SourceId(source)));
         tracing::error!(
             event_id = id,
-            source = source.map(|name| &**name),
+            source = source.as_deref(),
             seq = found.seq.0,
             waits,
             "stored payload is damaged: it is not what was written"

@@ -69,6 +69,14 @@ impl Space {
         }
     }
 
+    /// Other bounds.
+    pub(super) fn resize(&mut self, settings: &config::Store) {
+        #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+        self.metrics.limit_bytes.set(settings.max_size_bytes as f64);
+        self.max_size_bytes = settings.max_size_bytes;
+        self.min_free_bytes = settings.min_free_bytes;
+    }
+
     /// Whether events of `bytes` fit.
     pub(super) fn fits(&self, bytes: u64) -> bool {
         let Measured {

@@ -281,7 +281,7 @@ impl Batch<'_, '_> {
     fn copy(&mut self, seq: Seq, targets: &[TargetId]) -> rusqlite::Result<Steered> {
         let decoder = Decoder {
             tag: self.books.tag,
-            sources: Arc::clone(&self.books.sources),
+            sources: self.books.sources.clone(),
         };
         let rows = &mut self.rows.steer;
         let source: Option<u32> = rows

@@ -82,6 +82,11 @@ impl Upkeep {
         }
     }
 
+    /// Other bounds.
+    pub(super) fn resize(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+    }
+
     /// Something was written.
     pub(super) fn committed(&mut self) {
         self.committed_at = Instant::now();

@@ -3,7 +3,9 @@
 //! Invariants: nobody is told of anything that is not committed; after an error that nobody can judge nothing
 //! is committed any more; settlements that could not be written are kept until they can be.
 
+use super::adopt::Adopted;
 use super::batch::{Admitted, Batch, Books, Committed, Failed, Statements};
+use super::checkpoint::Bounds;
 use super::health::{Health, PoisonOnPanic, Trouble};
 use super::inbox::{self, Inbox, Work};
 use super::outbox::{News, Outbox};
@@ -123,6 +125,9 @@ fn refuse_all(work: &mut Work, why: NotStored) {
     }
     for steering in work.steers.drain(..) {
         steering.refuse(why);
+    }
+    if let Some(adopting) = work.adopting.take() {
+        adopting.refuse(why);
     }
 }
 
@@ -259,8 +264,14 @@ impl<'w, 'c> Round<'w, 'c> {
             }
             done.in_vain = batch.settle(&work.settlements[..done.settled])?;
             batch.forget(&work.forgets[..done.forgotten])?;
+            if let Some(adopting) = &work.adopting {
+                done.adopted = Some(batch.adopt(&adopting.adoption)?);
+            }
             if let Some(abandon) = work.abandons.first() {
-                done.given_up = batch.abandon(*abandon, ABANDON_SLICE)?;
+                // One that is configured again by now keeps what waits for it.
+                if !batch.is_configured(abandon.target) {
+                    done.given_up = batch.abandon(*abandon, ABANDON_SLICE)?;
+                }
                 done.abandoned = done.given_up.len() < ABANDON_SLICE;
             }
             for seq in &work.corrupt {
@@ -340,7 +351,7 @@ impl<'w, 'c> Round<'w, 'c> {
         let named = |delivery: settle::Abandoned| Abandoned {
             event: delivery
                 .event
-                .and_then(|(id, source)| Some((id, sources.get(&source).cloned()?))),
+                .and_then(|(id, source)| Some((id, sources.get(source)?))),
             settlement: delivery.settlement,
         };
         self.writer.outbox.post(News {
@@ -363,6 +374,12 @@ impl<'w, 'c> Round<'w, 'c> {
         }
         if done.abandoned {
             self.work.abandons.remove(0);
+        }
+        if let (Some(adopted), Some(adopting)) = (done.adopted, self.work.adopting.take()) {
+            let Writer { books, upkeep, .. } = &mut *self.writer;
+            books.adopt(&adopting.adoption, &adopted);
+            upkeep.resize(Bounds::of(adopting.adoption.store.max_size_bytes));
+            adopting.done(adopted);
         }
     }
 
@@ -446,6 +463,7 @@ struct Done {
     /// Which of the settlements changed nothing.
     in_vain: Vec<usize>,
     steered: Option<Progress>,
+    adopted: Option<Adopted>,
 }
 
 impl Done {

@@ -151,7 +151,7 @@ fn secrets_of_every_kind_are_seen_nowhere() {
     wait_until("every event was tried", || app.count() >= kinds().len());
     gate.signal("HUP");
     wait_until("the secrets were read anew", || {
-        gate.log().contains("secrets were read anew")
+        gate.log().contains("configuration was read anew")
     });
     look_into(&gate);
     clean("the data directory", &contents(&home.path().join("data")));

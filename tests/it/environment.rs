@@ -135,12 +135,12 @@ fn a_hangup_reads_the_file_anew_or_keeps_what_was() {
     write(&home, "127.0.0.1:0", FIRST);
     let gate = home.start();
     write(&home, "127.0.0.1:0", SECOND);
-    hang_up(&gate, "secrets were read anew");
+    hang_up(&gate, "configuration was read anew");
     assert_eq!(gate.send(&signed(FIRST, 1)).status, 401);
     assert_eq!(gate.send(&signed(SECOND, 1)).status, 200);
 
     write(&home, "127.0.0.1:0", "a\" b");
-    hang_up(&gate, "no secret was changed");
+    hang_up(&gate, "nothing was changed");
     let said = "shop.env:5:17: nothing may follow the closing quote";
     assert!(gate.log().contains(said), "{}", gate.log());
     assert_eq!(gate.send(&signed(SECOND, 2)).status, 200);

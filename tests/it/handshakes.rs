@@ -312,7 +312,7 @@ fn asana_brings_its_secret_once() {
         "{reply:?}"
     );
     wait_until("the secret is used", || {
-        gate.log().contains("secrets were read anew")
+        gate.log().contains("configuration was read anew")
     });
     assert_eq!(gate.send(&event(1)).status, 200);
     assert_eq!(gate.send(&hello(SECRET)).status, 200, "asked again");

@@ -43,6 +43,7 @@ mod pending;
 mod power;
 mod proxy;
 mod rejects;
+mod reload;
 mod schema;
 mod secrets;
 mod secured;

@@ -33,7 +33,7 @@ fn write_secret(home: &Home, secret: &str) {
 }
 
 fn hang_up(gate: &Gate) {
-    let says = "secrets were read anew";
+    let says = "configuration was read anew";
     let before = gate.log().matches(says).count();
     gate.signal("HUP");
     wait_until(says, || gate.log().matches(says).count() > before);

@@ -175,7 +175,7 @@ fn a_hangup_ends_nothing() {
     let gate = home.start();
     gate.signal("HUP");
     wait_until("it says so", || {
-        gate.log().contains("secrets were read anew")
+        gate.log().contains("configuration was read anew")
     });
     assert_eq!(gate.send(&event(1)).status, 200);
     app.wait_for(1);

@@ -46,9 +46,10 @@ use bytes::Bytes;
 use http::{Request, StatusCode, request::Parts};
 use http_body::Body;
 use http_body_util::{BodyExt as _, Full};
+use parking_lot::RwLock;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tower::BoxError;
@@ -72,13 +73,13 @@ type Handling = Pin<Box<dyn Future<Output = Result<Answer, Refused>> + Send>>;
 /// The API of one gateway.
 #[derive(Debug)]
 pub struct Api {
-    auth: Auth,
+    auth: RwLock<Arc<Auth>>,
     calls: Semaphore,
     bodies: Budget,
     answers: Budget,
     /// Of calls without the right token.
     strangers: Quiet,
-    rooms: OnceLock<Rooms>,
+    rooms: RwLock<Option<Rooms>>,
 }
 
 /// The bytes of an answer, counted until the last of them is written or the connection is gone.
@@ -119,7 +120,7 @@ pub struct Inside {
     /// Who judges it again.
     pub judge: Arc<dyn Judge>,
     /// Held by the one who changes a target: what the store keeps and what deliveries do may not cross.
-    pub changing: tokio::sync::Mutex<()>,
+    pub changing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Rooms {
@@ -141,19 +142,30 @@ impl Api {
     /// An API that is guarded by `token`, or by `listen` being on loopback. Nothing is served before [`Self::open`].
     pub fn new(token: Option<&Secret>, listen: SocketAddr) -> Self {
         Self {
-            auth: Auth::new(token, listen),
+            auth: RwLock::new(Arc::new(Auth::new(token, listen))),
             calls: Semaphore::new(CALLS),
             bodies: Budget::new(BODIES_BYTES),
             answers: Budget::new(ANSWERS_BYTES),
             strangers: Quiet::default(),
-            rooms: OnceLock::new(),
+            rooms: RwLock::default(),
         }
     }
 
-    /// Serves what is in these rooms from now on. The first ones count.
+    /// Serves what is in these rooms from now on; calls that run end with those that they began with.
     pub fn open(&self, rooms: Rooms) {
-        let again = self.rooms.set(rooms);
-        debug_assert!(again.is_ok(), "a gateway opens once");
+        *self.rooms.write() = Some(rooms);
+    }
+
+    /// Guards it by `token`, or by `listen` being on loopback, from now on.
+    pub fn guard(&self, token: Option<&Secret>, listen: SocketAddr) {
+        *self.auth.write() = Arc::new(Auth::new(token, listen));
+    }
+
+    /// Whether a request may go on. A wrong token is logged.
+    pub(super) fn check(&self, head: &Parts) -> Result<(), Refused> {
+        let auth = Arc::clone(&self.auth.read());
+        auth.check(head)
+            .inspect_err(|refused| unknown(&self.strangers, head, refused))
     }
 }
 
@@ -178,20 +190,17 @@ async fn serve<B>(api: &Api, head: &Parts, body: B) -> Result<Answer, Refused>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
-    let checked = api.auth.check(head);
-    checked.inspect_err(|refused| unknown(&api.strangers, head, refused))?;
+    api.check(head)?;
     let (endpoint, segments) = table::find(&head.method, head.uri.path())?;
     let call = Call::read(head, body, segments, &api.bodies).await?;
-    let rooms = api
-        .rooms
-        .get()
-        .ok_or_else(|| Refused::unavailable("the gateway is starting"))?;
+    let rooms = api.rooms.read().clone();
+    let rooms = rooms.ok_or_else(|| Refused::unavailable("the gateway is starting"))?;
     let _permit = api
         .calls
         .acquire()
         .await
         .map_err(|_| Refused::unavailable("the gateway is stopping"))?;
-    let answer = (endpoint.handle)(rooms.clone(), call).await?;
+    let answer = (endpoint.handle)(rooms, call).await?;
     held(answer, &api.answers).await
 }
 

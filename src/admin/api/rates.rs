@@ -1,5 +1,6 @@
 //! Requests a second over the last minute, from counts that are looked at once a second.
 
+use crate::event::SourceId;
 use crate::metrics::{RESULTS, SourceMetrics};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -16,14 +17,14 @@ type Counts = [u64; RESULTS.len()];
 /// What was counted within the last minute. The sources are in the order in which it was given them.
 #[derive(Debug)]
 pub struct Rates {
-    sources: Vec<Arc<SourceMetrics>>,
+    sources: Vec<(SourceId, Arc<SourceMetrics>)>,
     /// Oldest first: one of the time a minute ago, if there is one that old, and those since.
     samples: Mutex<VecDeque<(Instant, Vec<Counts>)>>,
 }
 
 impl Rates {
     /// Begins to count now.
-    pub fn new(sources: Vec<Arc<SourceMetrics>>) -> Self {
+    pub fn new(sources: Vec<(SourceId, Arc<SourceMetrics>)>) -> Self {
         let rates = Self {
             sources,
             samples: Mutex::default(),
@@ -32,10 +33,30 @@ impl Rates {
         rates
     }
 
+    /// The same for other sources: those that stay have the rates that they had.
+    #[must_use]
+    pub fn with(&self, sources: Vec<(SourceId, Arc<SourceMetrics>)>) -> Self {
+        let places: Vec<Option<usize>> = sources
+            .iter()
+            .map(|(id, _)| self.sources.iter().position(|(known, _)| known == id))
+            .collect();
+        let now: Vec<Counts> = sources.iter().map(|(_, source)| counts(source)).collect();
+        let sample = |(at, before): &(Instant, Vec<Counts>)| {
+            let of = |(place, now): (&Option<usize>, &Counts)| place.map_or(*now, |at| before[at]);
+            (*at, places.iter().zip(&now).map(of).collect())
+        };
+        let samples = self.samples.lock().iter().map(sample).collect();
+        Self {
+            sources,
+            samples: Mutex::new(samples),
+        }
+    }
+
     /// Looks at the counts: to be called every second or so.
     pub fn sample(&self) {
         let now = Instant::now();
-        let counts = self.sources.iter().map(|source| counts(source)).collect();
+        let counts = self.sources.iter().map(|(_, source)| counts(source));
+        let counts = counts.collect();
         let mut samples = self.samples.lock();
         // The last one that is a minute old stays, to count from.
         while samples
@@ -49,7 +70,7 @@ impl Rates {
 
     /// Requests a second of the source at `index`, by result.
     pub fn of(&self, index: usize) -> Vec<(&'static str, f64)> {
-        let now = counts(&self.sources[index]);
+        let now = counts(&self.sources[index].1);
         let (then, seconds) = {
             let samples = self.samples.lock();
             let Some((at, counts)) = samples.front() else {
@@ -91,7 +112,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_rate_is_over_the_last_minute() {
         let metrics = Arc::new(Metrics::new().source("a", 200, std::iter::empty()));
-        let rates = Rates::new(vec![Arc::clone(&metrics)]);
+        let rates = Rates::new(vec![(SourceId(1), Arc::clone(&metrics))]);
         let accepted = || rates.of(0)[0];
         assert_eq!(accepted(), ("accepted", 0.0));
         for _ in 0..30 {
@@ -114,5 +135,21 @@ mod tests {
             assert_eq!(accepted(), ("accepted", expected), "{second}");
         }
         assert!(rates.samples.lock().len() <= 62, "memory is bounded");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sources_that_stay_keep_their_rates() {
+        let source = || Arc::new(Metrics::new().source("a", 200, std::iter::empty()));
+        let (goes, stays, comes) = (source(), source(), source());
+        comes.accepted(1);
+        let rates = Rates::new(vec![(SourceId(1), goes), (SourceId(2), Arc::clone(&stays))]);
+        for _ in 0..30 {
+            stays.accepted(1);
+        }
+        tokio::time::advance(Duration::from_secs(10)).await;
+        rates.sample();
+        let rates = rates.with(vec![(SourceId(3), comes), (SourceId(2), stays)]);
+        assert_eq!(rates.of(0)[0], ("accepted", 0.0), "nothing since it came");
+        assert_eq!(rates.of(1)[0], ("accepted", 3.0));
     }
 }

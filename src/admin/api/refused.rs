@@ -101,7 +101,7 @@ impl Refused {
     }
 
     /// As it is sent.
-    pub(super) fn answer(self) -> Answer {
+    pub(in crate::admin) fn answer(self) -> Answer {
         let body = serde_json::json!({ "error": self.error });
         let mut answer = json(self.status, &body);
         if let Some((name, value)) = self.header {

@@ -30,7 +30,7 @@ Examples:
   hookgate rejects release --source erp";
 
 const RELEASE_NOTES: &str = "\
-Each is verified again with the gateway's present secrets (a secret in a file is read anew at SIGHUP), as of the time when \
+Each is verified again with the gateway's present secrets (one in a file is read anew when it changes), as of the time when \
 it was received; what passes becomes an event like any other, the oldest first. An event that was accepted meanwhile is a \
 duplicate; one that was accepted longer ago than dedupe.window is delivered again, with the same Hookgate-Dedupe-Key. \
 What passes leaves the ring, the rest stays.";

@@ -3,7 +3,7 @@
 use super::http2;
 use super::listen::collide;
 use crate::config::{
-    Admin, Limits, Secret, Shutdown, Store,
+    Admin, Limits, Reload, Secret, Shutdown, Store,
     listener::{Listener, Place},
     reader::{Map, Node, every},
     tls::{Http2Limits, TlsLimits},
@@ -304,6 +304,14 @@ pub(super) fn shutdown(section: Option<&Node<'_>>) -> Shutdown {
         shutdown.timeout = map.read_or("timeout", &DURATION, shutdown.timeout);
     }
     shutdown
+}
+
+/// Reads `reload`.
+pub(super) fn reload(section: Option<&Node<'_>>) -> Reload {
+    let watch = below(section, &["watch"]).and_then(|map| map.read("watch", &DURATION_OR_ZERO));
+    Reload {
+        watch: watch.unwrap_or(Duration::from_secs(5)),
+    }
 }
 
 fn below<'a>(section: Option<&Node<'a>>, keys: &'static [&'static str]) -> Option<Map<'a>> {

@@ -41,6 +41,7 @@ const KEYS: &[&str] = &[
     "store",
     "limits",
     "shutdown",
+    "reload",
     "providers",
     "sources",
     "targets",
@@ -55,6 +56,7 @@ pub(crate) fn config(root: &Node<'_>, hash: String) -> Option<Config> {
     let store = general::store(top.get("store").as_ref());
     let limits = general::limits(top.get("limits").as_ref());
     let shutdown = general::shutdown(top.get("shutdown").as_ref());
+    let reload = general::reload(top.get("reload").as_ref());
 
     let own_presets = providers::read(top.get("providers").as_ref());
     let target_nodes = entries(top.get("targets"));
@@ -102,6 +104,7 @@ pub(crate) fn config(root: &Node<'_>, hash: String) -> Option<Config> {
         store,
         limits,
         shutdown,
+        reload,
         sources: every(accepted.into_iter())?,
         targets,
         hash,

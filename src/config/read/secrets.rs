@@ -103,7 +103,11 @@ fn file(node: &Node<'_>) -> Option<PathBuf> {
 
 /// Whether the secret's file is not there yet, which is said.
 fn is_awaited(node: &Node<'_>) -> bool {
-    let awaited = file(node).is_some_and(|path| matches!(path.try_exists(), Ok(false)));
+    let path = file(node);
+    if let Some(path) = &path {
+        node.context().report.reads(path);
+    }
+    let awaited = path.is_some_and(|path| matches!(path.try_exists(), Ok(false)));
     if awaited && !node.context().allow_unset {
         node.context().report.warning(
             node.path(),
@@ -220,6 +224,7 @@ fn text(node: &Node<'_>) -> Option<(Vec<u8>, bool)> {
 /// at the directory that hookgate is started in. The second value is that of [`text`].
 fn file_contents(node: &Node<'_>) -> Option<(Vec<u8>, bool)> {
     let path = node.text("the path of a file", true)?;
+    node.context().report.reads(Path::new(&path.value));
     let contents = match read_bounded(&path.value) {
         Ok(contents) => contents,
         Err(_) if node.context().allow_unset => return Some((STAND_IN.into(), true)),

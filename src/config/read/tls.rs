@@ -8,6 +8,7 @@ use crate::config::{
     tls::{Certificate, Clients, Tls, Unfit, Version, chain, key},
 };
 use rustls::RootCertStore;
+use std::path::Path;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -145,6 +146,7 @@ struct File {
 impl File {
     fn read(node: &Node<'_>) -> Result<Self, Said> {
         let path = node.text("the path of a PEM file", true).ok_or(Said)?;
+        node.context().report.reads(Path::new(&path.value));
         let contents = match read_bounded(&path.value) {
             Ok(contents) => Some(contents),
             Err(_) if node.context().allow_unset => None,

@@ -64,7 +64,7 @@ fn a_pause_survives_a_restart() {
         paused: true,
         ..Backlog::default()
     };
-    let mut scheduler = Scheduler::new(LIMITS, &found, Budget::new(u64::MAX));
+    let mut scheduler = Scheduler::new(Some(LIMITS), &found, Budget::new(u64::MAX));
     scheduler.start();
     let now = Instant::now();
     assert_eq!(scheduler.state(), "paused");

@@ -77,7 +77,7 @@ impl Reject {
 }
 
 /// What the ring is opened with.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct RejectSettings {
     /// Each configured source.
     pub sources: Vec<RejectSource>,
@@ -85,8 +85,15 @@ pub struct RejectSettings {
     pub per_client: u32,
 }
 
+impl RejectSettings {
+    /// Whether no source keeps what it refuses.
+    pub fn keeps_none(&self) -> bool {
+        self.sources.iter().all(|source| source.rejects.is_none())
+    }
+}
+
 /// A configured source, as far as it matters here.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RejectSource {
     /// Its name.
     pub name: Arc<str>,

@@ -2,6 +2,7 @@
 //!
 //! This page is what the tests share; nothing here decides what is right.
 
+mod adopting;
 mod bounds;
 mod damage;
 mod deliveries;

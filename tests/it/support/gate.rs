@@ -18,19 +18,22 @@ pub(crate) struct Home {
     environment: Vec<(String, String)>,
     /// A command that the gateway is run under, such as `strace -f`.
     wrapper: Vec<String>,
+    /// Options of `run` beside the usual ones.
+    options: Vec<String>,
     /// Given to the gateway as its standard input.
     socket: Option<OwnedFd>,
 }
 
 impl Home {
-    /// `sources_and_targets` is the part of the file below `listen`, `admin` and `store`. A `listen:`, an `admin:` and a `store:`
-    /// section of its own may be given too; the store's path is `./data` in the directory.
+    /// `sources_and_targets` is the part of the file below `listen`, `admin` and `store`. A `listen:`, an `admin:`, a `store:`
+    /// and a `reload:` section of its own may be given too; the store's path is `./data` in the directory.
     pub(crate) fn new(sources_and_targets: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let home = Self {
             dir,
             environment: Vec::new(),
             wrapper: Vec::new(),
+            options: Vec::new(),
             socket: None,
         };
         home.configure(sources_and_targets);
@@ -48,7 +51,9 @@ impl Home {
         let admin = unless("admin:", "admin: { listen: 127.0.0.1:0 }\n");
         let store = unless("store:", "store: { path: ./data, min_free: 1MiB }\n");
         let listen = unless("listen:", "listen: 127.0.0.1:0\n");
-        let text = format!("{listen}{admin}{store}{sources_and_targets}");
+        // A test says when.
+        let reload = unless("reload:", "reload: { watch: 0s }\n");
+        let text = format!("{listen}{admin}{store}{reload}{sources_and_targets}");
         std::fs::write(self.file(), text).expect("a writable directory");
     }
 
@@ -59,6 +64,11 @@ impl Home {
 
     pub(crate) fn wrapped(mut self, wrapper: &[&str]) -> Self {
         self.wrapper = wrapper.iter().map(|&word| word.to_owned()).collect();
+        self
+    }
+
+    pub(crate) fn options(mut self, options: &[&str]) -> Self {
+        self.options = options.iter().map(|&word| word.to_owned()).collect();
         self
     }
 
@@ -170,6 +180,7 @@ impl Home {
         let args = ["run", "-c", "hookgate.yaml", "--log-format", "json"];
         let mut child = self
             .command_under(wrapper, &args)
+            .args(&self.options)
             .stdin(self.stdin())
             .stderr(Stdio::piped())
             .spawn()

@@ -1,0 +1,537 @@
+//! What runs of a configuration, and how another one takes its place.
+//!
+//! Invariants: what a configuration makes is built by the same functions at the start and at a reload ([`Shared::make`]);
+//! whatever can fail fails before anything has changed; requests and attempts that run end with what they began with.
+//! A reload goes from the disk outwards (names, keys, targets, sources), so that nothing is received that could not be
+//! kept and delivered, and what is gone goes last.
+
+use super::certificates::Certificates;
+use super::prepare::{
+    self, fed_by, give_up_after, reject_settings, seconds, secret_headers, source_facts, windows,
+};
+use super::{connections, fixed, share, stack};
+use crate::admin::Reloads;
+use crate::admin::api::{Api, Inside, Rates, Rooms};
+use crate::budget::Budget;
+use crate::clock;
+use crate::config::{Config, Limits};
+use crate::dedupe::{Dedupe, Remembered, Windows};
+use crate::deliver::{Deliver, Setup};
+use crate::event::{SourceId, TargetId};
+use crate::extract::KeyExpr;
+use crate::http::server;
+use crate::metrics::{ElsewhereMetrics, Metrics, ProcessMetrics, SourceMetrics};
+use crate::receive::entrance::{Turn, entrance};
+use crate::receive::{Failures, Learned, Receive, Source, Waiting};
+use crate::shutdown::{Listener as Stop, Phase};
+use crate::store::{
+    AdoptedSource, AdoptedTarget, Adoption, Backlog, Judge, Known, NotStored, OpenError, Opened,
+    Rejects, Store,
+};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use parking_lot::{Mutex, RwLock};
+use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tower::{BoxError, Service};
+
+/// How long what is refused may take to be written before another ring takes over.
+const REJECTS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why a configuration is not used. What ran before runs.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotApplied {
+    /// Only a restart applies these.
+    #[error("only a restart applies: {}", .0.join("; "))]
+    Restart(Vec<String>),
+    /// Its names cannot be made durable.
+    #[error("the store cannot take its names: {0}")]
+    Store(#[from] NotStored),
+    /// The keys of a source that comes back cannot be read.
+    #[error("the keys of a source that comes back cannot be read: {0}")]
+    Keys(String),
+    /// It is too late.
+    #[error("the gateway is stopping")]
+    Stopping,
+}
+
+/// Every name that the store knows, configured or not.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    pub(super) sources: Vec<AdoptedSource>,
+    pub(super) targets: Vec<AdoptedTarget>,
+}
+
+impl Names {
+    /// What was found at the start. (Of targets, those that are configured or that something waits for.)
+    pub(super) fn found(opened: &Opened) -> Result<Self, OpenError> {
+        let last_received = opened.last_received()?;
+        let source = |known: &Known<SourceId>| AdoptedSource {
+            last_received_ms: last_received
+                .iter()
+                .find(|(id, _)| *id == known.id)
+                .map(|(_, last_ms)| *last_ms),
+            known: known.clone(),
+        };
+        let target = |(known, backlog): &(Known<TargetId>, Backlog)| AdoptedTarget {
+            known: known.clone(),
+            paused: backlog.paused,
+            give_up_after: backlog.give_up_after,
+        };
+        Ok(Self {
+            sources: opened.sources().iter().map(source).collect(),
+            targets: opened.targets().iter().map(target).collect(),
+        })
+    }
+
+    fn source(&self, name: &str) -> SourceId {
+        let found = self.sources.iter();
+        let mut found = found.filter(|source| source.known.configured);
+        let found = found.find(|source| *source.known.name == *name);
+        found
+            .expect("every configured source has a number")
+            .known
+            .id
+    }
+
+    fn target(&self, name: &str) -> &AdoptedTarget {
+        let found = self.targets.iter();
+        let mut found = found.filter(|target| target.known.configured);
+        let found = found.find(|target| *target.known.name == *name);
+        found.expect("every configured target has a number")
+    }
+}
+
+/// What outlives configurations.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) store: Store,
+    pub(super) dedupe: Arc<Dedupe>,
+    pub(super) deliver: Arc<Deliver>,
+    pub(super) budget: Budget,
+    pub(super) elsewhere: Arc<ElsewhereMetrics>,
+    pub(super) learned: Arc<Learned>,
+    pub(super) stop: Stop,
+    /// Held by the one who changes a target through the API.
+    pub(super) changing: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// What one configuration makes.
+#[derive(Debug)]
+pub(super) struct Present {
+    /// Without its secrets: they live where they are used, and nowhere else.
+    pub(super) config: Config,
+    pub(super) receive: Arc<Receive>,
+    pub(super) rooms: Rooms,
+    pub(super) sources: HashMap<SourceId, Arc<SourceMetrics>>,
+    /// Targets that it does not name, and the age at which their events become dead letters.
+    pub(super) abandoning: Vec<(TargetId, Duration)>,
+    names: Arc<Names>,
+}
+
+impl Shared {
+    /// Makes of a configuration what receives, shows and keeps up. Targets are equipped already, and keys are known.
+    pub(super) fn make(
+        &self,
+        mut config: Config,
+        names: Arc<Names>,
+        rejects: Rejects,
+        before: Option<&Present>,
+    ) -> Present {
+        let sources = self.source_metrics(&config, &names, before);
+        let targets: HashMap<&str, (TargetId, KeyExpr)> = config
+            .targets
+            .iter()
+            .map(|target| {
+                let id = names.target(&target.name).known.id;
+                (&*target.name, (id, target.order_by.clone()))
+            })
+            .collect();
+        let receive_sources = config.sources.iter().map(|source| {
+            let id = names.source(&source.name);
+            let mut former = before
+                .into_iter()
+                .flat_map(|before| before.receive.sources.values());
+            let source = Source::new(
+                source.clone(),
+                id,
+                Arc::clone(&sources[&id]),
+                &targets,
+                config.limits.signatures,
+                share(&config, &self.budget),
+                former.find(|former| former.id == id),
+            );
+            (source.config.path.clone(), source)
+        });
+        let limits = &config.limits;
+        let bounds = |limits: &Limits| (limits.failures_per_client, limits.failing_clients);
+        let former = before.filter(|before| bounds(&before.config.limits) == bounds(limits));
+        let failures = match former {
+            Some(former) => Arc::clone(&former.receive.failures),
+            None => Arc::new(Failures::new(
+                limits.failures_per_client,
+                limits.failing_clients,
+            )),
+        };
+        let receive = Arc::new(Receive {
+            sources: receive_sources.collect(),
+            elsewhere: Arc::clone(&self.elsewhere),
+            dedupe: Arc::clone(&self.dedupe),
+            store: self.store.clone(),
+            rejects: rejects.clone(),
+            deliver: Arc::clone(&self.deliver),
+            trusted_proxies: config.trusted_proxies.clone(),
+            failures,
+            body_timeout: config.limits.body_timeout,
+            learned: Arc::clone(&self.learned),
+            stop: self.stop.clone(),
+        });
+        drop(targets);
+        let facts = source_facts(&config, |name| names.source(name), &sources);
+        let counted = facts
+            .iter()
+            .map(|facts| (facts.id, Arc::clone(&facts.metrics)));
+        let counted = counted.collect();
+        // Others have a name and nothing more.
+        let is_shown =
+            |target: &&AdoptedTarget| target.known.configured || self.deliver.has(target.known.id);
+        let known_targets: Vec<&AdoptedTarget> = names.targets.iter().filter(is_shown).collect();
+        let removed = known_targets
+            .iter()
+            .filter(|target| !target.known.configured);
+        let abandoning = removed
+            .map(|target| (target.known.id, give_up_after(target.give_up_after)))
+            .collect();
+        let rooms = Rooms::new(Inside {
+            changing: Arc::clone(&self.changing),
+            store: self.store.clone(),
+            deliver: Arc::clone(&self.deliver),
+            dedupe: Arc::clone(&self.dedupe),
+            rates: match before {
+                Some(before) => before.rooms.rates.with(counted),
+                None => Rates::new(counted),
+            },
+            sources: facts,
+            rejects,
+            judge: Arc::clone(&receive) as Arc<dyn Judge>,
+            known_sources: names
+                .sources
+                .iter()
+                .map(|source| source.known.clone())
+                .collect(),
+            known_targets: known_targets
+                .iter()
+                .map(|target| target.known.clone())
+                .collect(),
+        });
+        for source in &mut config.sources {
+            source.secrets.clear();
+        }
+        Present {
+            config,
+            receive,
+            rooms,
+            sources,
+            abandoning,
+            names,
+        }
+    }
+
+    /// The handles of every source: those of one that stays go on counting.
+    fn source_metrics(
+        &self,
+        config: &Config,
+        names: &Names,
+        before: Option<&Present>,
+    ) -> HashMap<SourceId, Arc<SourceMetrics>> {
+        let mut handles = HashMap::new();
+        for source in &config.sources {
+            let id = names.source(&source.name);
+            let success = source.respond.status.as_u16();
+            let secrets = source.secrets.iter().map(|secret| &secret.name);
+            let former = before.and_then(|before| before.sources.get(&id));
+            let of_source = match former {
+                Some(former) => self
+                    .metrics
+                    .source_again(&source.name, former, success, secrets),
+                None => self.metrics.source(&source.name, success, secrets),
+            };
+            let known = names.sources.iter().find(|known| known.known.id == id);
+            if let (None, Some(last_ms)) = (former, known.and_then(|known| known.last_received_ms))
+            {
+                of_source.last_event_was(last_ms);
+            }
+            if let Some(interval) = source.expect_every {
+                self.metrics.expected_interval(&source.name, interval);
+            }
+            handles.insert(id, Arc::new(of_source));
+        }
+        handles
+    }
+}
+
+/// A gateway at work, as far as configurations change it.
+#[derive(Debug)]
+pub struct Running {
+    pub(super) shared: Shared,
+    pub(super) process: ProcessMetrics,
+    pub(super) reloads: Arc<Reloads>,
+    pub(super) api: Arc<Api>,
+    /// Where operators connect.
+    pub(super) admin_addr: SocketAddr,
+    /// What its listeners show.
+    pub(super) certificates: Certificates,
+    /// Bounds of senders' connections.
+    pub(super) doors: watch::Sender<server::Settings>,
+    pub(super) present: RwLock<Arc<Present>>,
+    /// Turns the public listener, once it serves.
+    pub(super) turn: Mutex<Option<Turn>>,
+    /// Held while one configuration takes the place of another.
+    pub(super) applying: tokio::sync::Mutex<()>,
+}
+
+impl Running {
+    /// The service of the public listener: of what runs, and from then on of what takes its place.
+    pub(super) async fn enter(
+        &self,
+    ) -> impl Service<
+        Request<Incoming>,
+        Response = Response<impl Body<Data = Bytes, Error: Into<BoxError>> + Send + use<>>,
+        Error = Infallible,
+        Future: Send,
+    >
+    + Clone
+    + Send
+    + Sync
+    + 'static
+    + use<> {
+        let _applying = self.applying.lock().await;
+        let present = self.present();
+        let (turn, service) = entrance(Arc::clone(&present.receive), stack(&present.config));
+        *self.turn.lock() = Some(turn);
+        service
+    }
+
+    /// What runs.
+    pub(super) fn present(&self) -> Arc<Present> {
+        Arc::clone(&self.present.read())
+    }
+
+    /// Waits until a handshake has brought a secret. It is to be told when it is in use; dropped, what is returned says
+    /// that it will not be.
+    pub async fn learned(&self) -> Waiting {
+        self.shared.learned.rung().await
+    }
+
+    /// Who asks for a reload.
+    pub fn reloads(&self) -> &Reloads {
+        &self.reloads
+    }
+
+    /// How often files are looked at; zero: never.
+    pub fn watch(&self) -> Duration {
+        self.present().config.reload.watch
+    }
+
+    /// Says that the files could not be used; what runs goes on.
+    pub fn not_applied(&self) {
+        self.process.reload_successful.set(0.0);
+    }
+
+    /// Uses `config` from now on, all of it, or nothing. Returns the sources that receive now. To be awaited to its end.
+    pub async fn apply(&self, mut config: Config) -> Result<Arc<Receive>, NotApplied> {
+        let _applying = self.applying.lock().await;
+        if self.shared.stop.phase() >= Phase::Draining {
+            return Err(NotApplied::Stopping);
+        }
+        let before = self.present();
+        let fixed = fixed::changed(&before.config, &config, &before.names);
+        if !fixed.is_empty() {
+            return Err(NotApplied::Restart(fixed));
+        }
+        let keys = self.returning_keys(&before.names, &config).await?;
+        let names = self.numbered(&before, &config).await?;
+
+        // From here on nothing fails. What memory knows of keys comes first, then where events go, then who sends them.
+        let token = config.admin.token.take();
+        let Shared { deliver, .. } = &self.shared;
+        let of_sources = windows(&config, |name| names.source(name));
+        self.remember(of_sources, keys, config.limits.dedupe_keys)
+            .await;
+        self.shared.budget.resize(config.limits.in_flight_bytes);
+        deliver.set_memory(config.limits.in_flight_bytes);
+        deliver.renew(secret_headers(&config.sources));
+        let targets = self.equip(&config, &names);
+        let rejects = self.ring(&before, &config).await;
+        let next = self.shared.make(config, names, rejects, Some(&before));
+        let next = Arc::new(next);
+        *self.present.write() = Arc::clone(&next);
+        let receive = Arc::clone(&next.receive);
+        if let Some(turn) = &*self.turn.lock() {
+            turn.to(Arc::clone(&receive), stack(&next.config));
+        }
+        self.certificates.renew(&next.config);
+        self.doors.send_replace(connections(&next.config));
+        self.api.guard(token.as_ref(), self.admin_addr);
+        self.api.open(next.rooms.clone());
+        // Nobody routes to these any more, but for requests that began before.
+        deliver.retire_others(&targets);
+        self.quiet(&before, &next);
+        self.warn_of_removed(&before, &next);
+        self.shared.metrics.config_is(&next.config.hash);
+        self.process.reload_successful.set(1.0);
+        self.process.last_reload.set(seconds(clock::wall_ms()));
+        Ok(receive)
+    }
+
+    /// Takes sources with their keys into the memory of keys. There may be a million of them: not on the runtime's threads.
+    async fn remember(
+        &self,
+        sources: Vec<(SourceId, Windows)>,
+        keys: Vec<Remembered>,
+        limit: usize,
+    ) {
+        let dedupe = Arc::clone(&self.shared.dedupe);
+        let remembering = tokio::task::spawn_blocking(move || {
+            let now_ms = clock::unix_ms();
+            dedupe.adopt(&sources, keys, now_ms);
+            dedupe.set_limit(limit, now_ms);
+        });
+        if let Err(panic) = remembering.await {
+            std::panic::resume_unwind(panic.into_panic());
+        }
+    }
+
+    /// The keys that the store has of sources which come back: memory was not made for them.
+    async fn returning_keys(
+        &self,
+        names: &Names,
+        config: &Config,
+    ) -> Result<Vec<Remembered>, NotApplied> {
+        let returning: Vec<SourceId> = config
+            .sources
+            .iter()
+            .filter_map(|source| {
+                let known = |known: &&AdoptedSource| known.known.name == source.name;
+                Some(names.sources.iter().find(known)?.known.id)
+            })
+            .filter(|id| !self.shared.dedupe.has(*id))
+            .collect();
+        if returning.is_empty() {
+            return Ok(Vec::new());
+        }
+        let store = self.shared.store.clone();
+        let read = tokio::task::spawn_blocking(move || store.keys_of(&returning));
+        let read = read
+            .await
+            .map_err(|panic| NotApplied::Keys(panic.to_string()))?;
+        read.map_err(|error| NotApplied::Keys(error.to_string()))
+    }
+
+    /// Every name with its number, durably. A configuration that changes nothing of what the store knows does not ask it:
+    /// a secret is exchanged also while the disk is full.
+    async fn numbered(&self, before: &Present, next: &Config) -> Result<Arc<Names>, NotApplied> {
+        let names = |config: &Config| -> Vec<_> {
+            let sources = config.sources.iter();
+            sources
+                .map(|source| (Arc::clone(&source.name), source.replaces.clone()))
+                .collect()
+        };
+        let present = &before.config;
+        let same = names(present) == names(next)
+            && present.targets == next.targets
+            && present.store == next.store;
+        if same {
+            return Ok(Arc::clone(&before.names));
+        }
+        let adopted = self.shared.store.adopt(Adoption {
+            sources: names(next),
+            targets: next.targets.clone(),
+            store: next.store.clone(),
+        });
+        let adopted = adopted.await?;
+        Ok(Arc::new(Names {
+            sources: adopted.sources,
+            targets: adopted.targets,
+        }))
+    }
+
+    /// Equips every target that is configured, and returns their numbers.
+    fn equip(&self, config: &Config, names: &Names) -> HashSet<TargetId> {
+        let deliver = &self.shared.deliver;
+        let equip = |target: &crate::config::Target| {
+            let known = names.target(&target.name);
+            let (id, fed_by) = (known.known.id, fed_by(config, &target.name));
+            if deliver.has(id) {
+                deliver.equip(id, target.clone(), fed_by);
+            } else {
+                // Whatever has left something is known to it: for this one nothing waits.
+                let backlog = Backlog {
+                    paused: known.paused,
+                    give_up_after: known.give_up_after,
+                    ..Backlog::default()
+                };
+                deliver.add(Setup {
+                    id,
+                    config: target.clone(),
+                    backlog,
+                    metrics: self.shared.metrics.target(&target.name),
+                    fed_by,
+                });
+            }
+            id
+        };
+        config.targets.iter().map(equip).collect()
+    }
+
+    /// What keeps refused requests: another one where that is asked for otherwise. While one takes over from the other, what
+    /// is refused is not kept, as if there were no room.
+    async fn ring(&self, before: &Present, next: &Config) -> Rejects {
+        let present = &before.receive.rejects;
+        let settings = reject_settings(next);
+        let former = reject_settings(&before.config);
+        if settings == former || (settings.keeps_none() && former.keeps_none()) {
+            return present.clone();
+        }
+        present.close(REJECTS_TIMEOUT).await;
+        let started = self.shared.store.rejects(settings, &self.shared.metrics);
+        started.unwrap_or_else(|| present.clone())
+    }
+
+    /// Gauges of sources that are gone say nothing any more.
+    fn quiet(&self, before: &Present, next: &Present) {
+        for source in &before.config.sources {
+            let is_expected = |other: &&crate::config::Source| {
+                other.name == source.name && other.expect_every.is_some()
+            };
+            if source.expect_every.is_some() && !next.config.sources.iter().any(|s| is_expected(&s))
+            {
+                let metrics = &self.shared.metrics;
+                metrics.expected_interval(&source.name, Duration::ZERO);
+            }
+        }
+        let gone = before.sources.iter();
+        for (_, source) in gone.filter(|(id, _)| !next.sources.contains_key(id)) {
+            source.dedupe_keys.set(0.0);
+            source.dedupe_window.set(0.0);
+        }
+    }
+
+    fn warn_of_removed(&self, before: &Present, next: &Present) {
+        let status = self.shared.deliver.status();
+        for (id, age) in &next.abandoning {
+            let is_new = before.abandoning.iter().all(|(known, _)| known != id);
+            let target = status.iter().find(|target| target.id == *id);
+            if let Some(target) = target.filter(|target| is_new && target.pending > 0) {
+                prepare::warn_of_removed(&target.name, target.pending, *age);
+            }
+        }
+    }
+}
