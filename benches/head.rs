@@ -13,6 +13,7 @@ use hookgate::metrics::Metrics;
 use hookgate::receive::{Learned, Receive, Source, service};
 use hookgate::shutdown::Shutdown;
 use hookgate::store::{Feed, OpenSettings, Opened, RejectSettings};
+use hookgate::trace::Tracer;
 use http::{HeaderValue, Method, Request};
 use http_body_util::Full;
 use std::collections::HashMap;
@@ -108,6 +109,7 @@ fn receive(place: &std::path::Path) -> Arc<Receive> {
         budget: Budget::new(u64::MAX),
         body_timeout: Duration::from_secs(15),
         learned: Learned::default(),
+        tracer: Tracer::default(),
         stop: Shutdown::default().listen(),
     })
 }

@@ -44,3 +44,4 @@ pub mod extract;
 pub mod metrics;
 pub mod quiet;
 pub mod shutdown;
+pub mod trace;

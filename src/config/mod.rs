@@ -45,6 +45,7 @@ pub(crate) use value::{
 };
 pub use verify::Verify;
 
+use http::{HeaderMap, Uri};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// The JSON Schema of a configuration file, for editors. It is written by hand, since a file is read by hand; tests hold
@@ -66,6 +67,8 @@ pub struct Config {
     pub limits: Limits,
     /// How a stop goes.
     pub shutdown: Shutdown,
+    /// Where traces go; none by default.
+    pub traces: Option<Traces>,
     /// Who sends; paths and names are unique.
     pub sources: Vec<Source>,
     /// Where events go; names are unique. Made from `targets` and from the URLs in `forward`.
@@ -131,6 +134,23 @@ pub struct Limits {
     pub signatures: usize,
     /// Refused requests that are kept in a second of one client's, where a source keeps them.
     pub rejects_per_client: u32,
+}
+
+/// Where traces go (OTLP over HTTP, in JSON).
+#[derive(Clone, Debug)]
+pub struct Traces {
+    /// Where spans are sent: the collector's URL, ending in `/v1/traces`.
+    pub endpoint: Uri,
+    /// The share of requests that are recorded, 0.0 to 1.0, beside those whose proven sender records them.
+    pub share: f64,
+    /// The `service.name` of every span.
+    pub service: String,
+    /// Sent along, such as a key; all marked as sensitive.
+    pub headers: HeaderMap,
+    /// Spans that wait to be sent; what finds no room is dropped.
+    pub queue: usize,
+    /// Of one try to send.
+    pub timeout: Duration,
 }
 
 /// How a stop goes.

@@ -40,6 +40,7 @@ use crate::event::{Event, TargetId};
 use crate::metrics::TargetMetrics;
 use crate::shutdown::Listener as Stop;
 use crate::store::{Abandoned, Backlog, Destination, Feed, Settlement, Store};
+use crate::trace::Tracer;
 pub use by_hand::{Handed, NotPosted};
 use bytes::Bytes;
 use http::{HeaderMap, Uri};
@@ -118,6 +119,8 @@ pub struct Setup {
     pub metrics: TargetMetrics,
     /// Names of the sources whose events are routed to it.
     pub fed_by: Vec<Arc<str>>,
+    /// What is told of its attempts.
+    pub tracer: Tracer,
 }
 
 impl Deliver {

@@ -17,7 +17,8 @@ use crate::event::{Event, Lane, TargetId};
 use crate::http::client::{Client, Limits as ConnectionLimits};
 use crate::metrics::TargetMetrics;
 use crate::store::{DeadReason, Outcome, Settlement};
-use http::Uri;
+use crate::trace::Tracer;
+use http::{Uri, uri::Scheme};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::{sync::Arc, time::Duration};
@@ -45,6 +46,12 @@ pub(super) struct Target {
     concurrency: usize,
     /// Where they go, for an operator's eyes.
     url: String,
+    /// Where they go, for traces.
+    pub(super) host: String,
+    /// The same.
+    pub(super) port: u16,
+    /// What is told of its attempts.
+    pub(super) tracer: Tracer,
     /// Its handles.
     pub(super) metrics: TargetMetrics,
     /// What was logged of its failures.
@@ -69,6 +76,7 @@ impl Target {
             backlog,
             metrics,
             fed_by,
+            tracer,
         } = setup;
         let limits = Limits {
             concurrency: config.concurrency,
@@ -98,6 +106,9 @@ impl Target {
             slots: Semaphore::new(config.concurrency),
             concurrency: config.concurrency,
             url: shown(&config.url),
+            host: config.url.host().unwrap_or_default().to_owned(),
+            port: port(&config.url),
+            tracer,
             name: config.name,
             metrics,
             failures: Failures::default(),
@@ -455,6 +466,16 @@ impl Target {
             Change::Closed => tracing::info!(target, "app is up again"),
         }
     }
+}
+
+/// As given, or the scheme's own.
+fn port(url: &Uri) -> u16 {
+    let default = if url.scheme() == Some(&Scheme::HTTPS) {
+        443
+    } else {
+        80
+    };
+    url.port_u16().unwrap_or(default)
 }
 
 /// Without its query, which may carry a token. (A configured URL has no user.)

@@ -5,6 +5,7 @@ use crate::config::load::{Options, Process, load_text};
 use crate::event::TargetId;
 use crate::metrics::Metrics;
 use crate::store::Backlog;
+use crate::trace::Tracer;
 use std::sync::Arc;
 
 const CONFIG: &str = "
@@ -38,6 +39,7 @@ fn deliver(metrics: &Metrics) -> Arc<Deliver> {
         backlog,
         metrics: metrics.target(name),
         fed_by: Vec::new(),
+        tracer: Tracer::default(),
     };
     let removed = Removed {
         id: TargetId(3),

@@ -59,7 +59,7 @@ async fn attempt(target: &Arc<Target>, job: Job, running: &Running, now: Instant
         replay: job.replay,
     };
     let posting = post(target, event, number, now);
-    let posted = if job.probe {
+    let mut posted = if job.probe {
         // An app that is not there is not waited for.
         let mut stop = running.stop.clone();
         tokio::select! {
@@ -72,6 +72,7 @@ async fn attempt(target: &Arc<Target>, job: Job, running: &Running, now: Instant
     };
     let ending = posted.ending;
     target.count(event, &posted);
+    target.tell(event, number, &mut posted);
     let outcome = if ending.delivered {
         log::delivered(event, &target.name, attempt, &ending);
         Outcome::Delivered

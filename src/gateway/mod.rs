@@ -1,5 +1,6 @@
 //! The whole wiring on one page: open, build, serve, drain.
 
+mod collector;
 mod prepare;
 mod renew;
 #[cfg(test)]
@@ -22,6 +23,8 @@ use crate::metrics::{Metrics, ProcessMetrics};
 use crate::receive::{Learned, Receive, Source, service};
 use crate::shutdown::{Phase, Shutdown, persevere};
 use crate::store::{self, Judge, OpenSettings, Opened, RejectSettings, RejectSource, Store};
+use crate::trace::Tracer;
+use collector::Collector;
 use http::Request;
 use prepare::{
     give_up_after, numbers, seconds, secret_headers, setups, source_facts, source_metrics,
@@ -83,6 +86,7 @@ pub struct Gateway {
     receive: Arc<Receive>,
     upkeep: Upkeep,
     process: ProcessMetrics,
+    collector: Option<Collector>,
 }
 
 impl Gateway {
@@ -116,7 +120,13 @@ impl Gateway {
                 source.last_event_was(received_ms);
             }
         }
-        let (setups, removed) = setups(&config, opened.targets(), &metrics);
+        let (tracer, collector) = config
+            .traces
+            .as_ref()
+            .map(|traces| collector::start(traces, &metrics.traces()))
+            .unzip();
+        let tracer: Tracer = tracer.unwrap_or_default();
+        let (setups, removed) = setups(&config, opened.targets(), &metrics, &tracer);
         let targets: HashMap<&str, (TargetId, KeyExpr)> = setups
             .iter()
             .map(|setup| {
@@ -190,6 +200,7 @@ impl Gateway {
             budget: Budget::new(config.limits.in_flight_bytes),
             body_timeout: config.limits.body_timeout,
             learned: Learned::default(),
+            tracer,
             stop: shutdown.listen(),
         });
         let facts = source_facts(&config, &sources, &source_metrics);
@@ -235,6 +246,7 @@ impl Gateway {
             receive,
             upkeep,
             process,
+            collector,
         })
     }
 
@@ -266,6 +278,7 @@ impl Gateway {
             receive,
             upkeep,
             process,
+            collector,
             ..
         } = self;
         let deliver = Arc::clone(&receive.deliver);
@@ -313,8 +326,17 @@ impl Gateway {
                 let _ = timeout(LAST_ANSWERS_TIMEOUT, &mut senders).await;
                 doors.enter(Phase::Over);
             }
-            rejects.close(FLUSH_TIMEOUT).await;
-            store.close(FLUSH_TIMEOUT).await;
+            let flush = async {
+                rejects.close(FLUSH_TIMEOUT).await;
+                store.close(FLUSH_TIMEOUT).await;
+            };
+            // Nobody waits longer for traces than for the store by more than their own time.
+            let told = async {
+                if let Some(collector) = collector {
+                    collector.close(TRACES_TIMEOUT).await;
+                }
+            };
+            tokio::join!(flush, told);
         };
         let result = tokio::select! {
             () = store.poisoned() => Err(Poisoned),
@@ -337,6 +359,9 @@ const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the last commit and checkpoint may take on the way out. What is not flushed then is still in the
 /// write-ahead log.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the last traces may take on the way out: a collector that is down holds up no restart.
+const TRACES_TIMEOUT: Duration = Duration::from_secs(2);
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, OpenError> {
     TcpListener::bind(address)

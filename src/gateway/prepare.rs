@@ -7,6 +7,7 @@ use crate::event::{SourceId, TargetId};
 use crate::extract::Field;
 use crate::metrics::{Metrics, SourceMetrics};
 use crate::store::{Backlog, Known};
+use crate::trace::Tracer;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// Age at which an event of a removed target becomes a dead letter if the store does not know what was configured:
@@ -68,6 +69,7 @@ pub(super) fn setups(
     config: &Config,
     known: &[(Known<TargetId>, Backlog)],
     metrics: &Metrics,
+    tracer: &Tracer,
 ) -> (Vec<Setup>, Vec<Removed>) {
     let mut setups = Vec::new();
     let mut removed = Vec::new();
@@ -90,6 +92,7 @@ pub(super) fn setups(
                 config: config.clone(),
                 backlog: *backlog,
                 metrics,
+                tracer: tracer.clone(),
             });
         } else {
             if backlog.deliveries > 0 {

@@ -3,6 +3,7 @@
 use super::keys::{Keys, keys};
 use super::rejection::{Rejection, json};
 use super::source::{Proof, Source};
+use super::told::Watched;
 use super::{Receive, capture, forward, handshake};
 use crate::config::Ack;
 use crate::dedupe::{Answered, Claim, Ended, Kind, Reservation};
@@ -13,6 +14,7 @@ use crate::http::Answer;
 use crate::http::body::{self, BodyLimits};
 use crate::shutdown::Phase;
 use crate::store::{Admission, Destination, NotStored};
+use crate::trace::Receiving;
 use crate::verify::{self, HandshakeAnswer, MayAnswer, Refused, Verified};
 use crate::{budget::Charge, clock};
 use bytes::Bytes;
@@ -51,22 +53,32 @@ where
         return answer;
     };
     let proof = source.proof();
-    let answer = match admissible(&proof, &request) {
+    let watched = Watched::begin(receive, &request);
+    let span = watched.as_ref().map(|watched| watched.span);
+    let (told, answer) = match admissible(&proof, &request) {
         Err(rejection) => {
             source.rejected(&rejection);
             capture::head(receive, source, &request, &rejection);
             let answer = early(&request, &rejection);
-            source.allowing(answer)
+            let told = watched.map(|watched| watched.refused(&rejection));
+            (told, source.allowing(answer))
         }
-        Ok(kind) => match take(receive, source, &proof, request, kind).await {
-            Ok(success) => source.success(success),
+        Ok(kind) => match take(receive, source, &proof, request, kind, span).await {
+            Ok(success) => {
+                let told = watched.map(|watched| watched.taken(&success));
+                (told, source.success(success))
+            }
             Err(rejection) => {
                 source.rejected(&rejection);
-                source.allowing(rejection.answer())
+                let told = watched.map(|watched| watched.refused(&rejection));
+                (told, source.allowing(rejection.answer()))
             }
         },
     };
     source.metrics.answered(answer.status().as_u16());
+    if let Some(told) = told {
+        told.answered(receive, source, answer.status());
+    }
     answer
 }
 
@@ -120,6 +132,7 @@ struct Sent {
     /// The same moment by the machine's.
     wall_ms: u64,
     deadline: Instant,
+    span: Option<Receiving>,
 }
 
 /// A request whose sender is proven, on its way to becoming an event.
@@ -135,6 +148,8 @@ pub(super) struct Incoming {
     pub(super) deadline: Instant,
     /// Whether somebody waits for what the app says to it.
     pub(super) waits: bool,
+    /// Its receipt, which its attempts belong to.
+    pub(super) span: Option<Receiving>,
 }
 
 impl Incoming {
@@ -154,6 +169,7 @@ async fn take<B>(
     proof: &Proof,
     request: Request<B>,
     kind: MayBe,
+    span: Option<Receiving>,
 ) -> Result<Success, Rejection>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -175,6 +191,7 @@ where
         body,
         charge,
         deadline,
+        span,
     };
     let (head, body, wall_ms) = (&sent.head, &sent.body, sent.wall_ms);
     let whole = capture::Whole::of(receive, source, head, body, wall_ms);
@@ -201,6 +218,7 @@ async fn judge(
         received_ms,
         wall_ms,
         deadline,
+        span,
     } = sent;
     let peer = capture::peer(&head.extensions);
     let query = head.uri.query().map(str::to_owned);
@@ -248,6 +266,7 @@ async fn judge(
         peer,
         deadline,
         waits: source.config.ack == Ack::Delivered,
+        span,
     };
     let result = proceed(receive, source, incoming).await;
     source.metrics.ack_duration.record(last_byte.elapsed());
@@ -394,9 +413,13 @@ async fn admit(
         peer,
         deadline,
         waits,
+        span,
         ..
     } = incoming;
     forward::prepare(verified.headers_mut(), peer.ip());
+    if let Some(span) = span {
+        span.mark(verified.headers_mut());
+    }
     let (first_attempts, first_ended) = waits.then(|| FirstAttempts::new(targets.len())).unzip();
     let committed = receive.store.admit(Admission {
         source: source.id,
@@ -451,6 +474,7 @@ async fn pass(
         received_ms,
         peer,
         deadline,
+        span,
         ..
     } = incoming;
     // Who waited for an original that was cut off does not begin anew.
@@ -458,6 +482,9 @@ async fn pass(
         return Err(Rejection::Stopping);
     }
     forward::prepare(verified.headers_mut(), peer.ip());
+    if let Some(span) = span {
+        span.mark(verified.headers_mut());
+    }
     let (headers, body, secret_header) = verified.into_parts();
     let id = EventId::random(received_ms);
     let event = Event {

@@ -12,6 +12,7 @@ pub mod rejection;
 mod release;
 pub mod service;
 mod source;
+mod told;
 
 pub use learn::Learned;
 pub use source::Source;
@@ -24,6 +25,7 @@ use crate::http::server::{Refusal, Refusals};
 use crate::metrics::ElsewhereMetrics;
 use crate::shutdown::Listener as Stop;
 use crate::store::{Rejects, Store};
+use crate::trace::Tracer;
 use rejection::{Cause, Rejection};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -48,6 +50,8 @@ pub struct Receive {
     pub body_timeout: Duration,
     /// Rung when a handshake has brought a secret.
     pub learned: Learned,
+    /// What is told of requests.
+    pub tracer: Tracer,
     /// How far the stop has come: at its end nobody is waited for any more.
     pub stop: Stop,
 }

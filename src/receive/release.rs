@@ -103,6 +103,8 @@ fn proven(
         peer: SocketAddr::new(reject.client, 0),
         deadline: Instant::now() + source.config.ack_deadline,
         waits: false,
+        // Nobody sends it now: its attempts belong to the sender's own trace, if it named one.
+        span: None,
     })
 }
 

@@ -50,5 +50,6 @@ mod tamper;
 mod targets;
 mod tidy;
 mod tls;
+mod traces;
 mod vectors;
 mod vendors;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// ground floor's are read in the order given here.
 const FLOORS: [&[&str]; 8] = [
     &[
-        "clock", "backoff", "budget", "shutdown", "quiet", "metrics", "event", "extract",
+        "clock", "backoff", "budget", "shutdown", "quiet", "metrics", "trace", "event", "extract",
     ],
     &["config"],
     &["verify", "dedupe", "http"],

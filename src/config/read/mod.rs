@@ -19,6 +19,7 @@ mod secrets;
 mod sign;
 mod source;
 mod target;
+mod traces;
 
 pub use fit::takes;
 
@@ -37,6 +38,7 @@ const KEYS: &[&str] = &[
     "store",
     "limits",
     "shutdown",
+    "traces",
     "providers",
     "sources",
     "targets",
@@ -50,6 +52,7 @@ pub(crate) fn config(root: &Node<'_>, hash: String) -> Option<Config> {
     let store = general::store(top.get("store").as_ref());
     let limits = general::limits(top.get("limits").as_ref());
     let shutdown = general::shutdown(top.get("shutdown").as_ref());
+    let traces = traces::read(top.get("traces").as_ref());
 
     let own_presets = providers::read(top.get("providers").as_ref());
     let target_nodes = entries(top.get("targets"));
@@ -96,6 +99,7 @@ pub(crate) fn config(root: &Node<'_>, hash: String) -> Option<Config> {
         store,
         limits,
         shutdown,
+        traces,
         sources: every(accepted.into_iter())?,
         targets,
         hash,

@@ -10,12 +10,13 @@ use std::collections::BTreeSet;
 const NONE: &str = "zqzqzqzq";
 
 /// Each mapping with keys of its own: where the schema has it, and a file that has [`NONE`] in it.
-const MAPPINGS: [(&str, &str); 33] = [
+const MAPPINGS: [(&str, &str); 34] = [
     ("", "{}: 1"),
     ("/properties/admin", "admin: { {}: 1 }"),
     ("/properties/store", "store: { {}: 1 }"),
     ("/properties/limits", "limits: { {}: 1 }"),
     ("/properties/shutdown", "shutdown: { {}: 1 }"),
+    ("/properties/traces", "traces: { {}: 1 }"),
     ("/$defs/source", "sources: { a: { {}: 1 } }"),
     (
         "/$defs/source/properties/event",

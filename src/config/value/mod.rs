@@ -7,8 +7,8 @@ mod scheme;
 
 pub(crate) use address::{HEADER, HEADER_VALUE, LISTEN, PATH, PUBLIC_URL, URL, header_value};
 pub(crate) use quantity::{
-    ATTEMPTS, DURATION, DURATION_OR_OFF, DURATION_OR_ZERO, FACTOR, PERCENT, RATE, SHARE, SIZE,
-    SIZE_OR_ZERO, Share, count_kind, duration_text, size_text,
+    ATTEMPTS, DURATION, DURATION_OR_OFF, DURATION_OR_ZERO, FACTOR, PERCENT, PORTION, RATE, SHARE,
+    SIZE, SIZE_OR_ZERO, Share, count_kind, duration_text, size_text,
 };
 
 pub(crate) use scheme::{
