@@ -14,6 +14,7 @@ use hookgate::network::Networks;
 use hookgate::receive::{Failures, Learned, Receive, Source, service};
 use hookgate::shutdown::Shutdown;
 use hookgate::store::{Feed, OpenSettings, Opened, RejectSettings};
+use hookgate::trace::Tracer;
 use http::{HeaderValue, Method, Request};
 use http_body_util::Full;
 use std::collections::HashMap;
@@ -105,7 +106,13 @@ fn receive(place: &std::path::Path) -> Arc<Receive> {
         per_client: 1,
     };
     let rejects = opened.rejects(settings, &metrics);
-    let deliver = Deliver::new(Vec::new(), Vec::new(), HashMap::new(), u64::MAX);
+    let deliver = Deliver::new(
+        Vec::new(),
+        Vec::new(),
+        HashMap::new(),
+        u64::MAX,
+        Tracer::default(),
+    );
     let store = opened.start(Arc::clone(&deliver) as Arc<dyn Feed>, metrics.store());
     Arc::new(Receive {
         sources: HashMap::from([(path, source)]),
@@ -118,6 +125,7 @@ fn receive(place: &std::path::Path) -> Arc<Receive> {
         failures: Arc::new(Failures::new(None, 8)),
         body_timeout: Duration::from_secs(15),
         learned: Arc::new(Learned::default()),
+        tracer: Tracer::default(),
         stop: Shutdown::default().listen(),
     })
 }

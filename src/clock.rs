@@ -74,8 +74,8 @@ pub fn recall(unix_ms: u64) {
 
 const NS_PER_MS: u64 = 1_000_000;
 
-/// Until the year 2554.
-fn wall_ns() -> u64 {
+/// The same in nanoseconds; until the year 2554.
+pub fn wall_ns() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, |since| {
         u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)

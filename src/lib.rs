@@ -46,3 +46,4 @@ pub mod network;
 pub mod quiet;
 pub mod rate;
 pub mod shutdown;
+pub mod trace;

@@ -44,6 +44,8 @@ pub const UNAVAILABLE: [&str; 6] = ["full", "store", "overloaded", "late", "rate
 /// Why a refused request is not kept: its client had its share, too many waited, it is larger than the ring, or the
 /// file failed.
 pub const REJECTS_DROPPED: [&str; 4] = ["client", "busy", "too_large", "error"];
+/// Why spans are not exported: the queue was full, the collector will not take them, or it did not answer.
+pub const SPANS_DROPPED: [&str; 3] = ["queue", "refused", "unreachable"];
 /// The states of a target.
 pub const STATES: [&str; 4] = ["closed", "half_open", "open", "paused"];
 /// Why an attempt failed: the status class of the answer, or why there is none.
@@ -71,13 +73,18 @@ impl Family {
 
     /// Counts one. `word` must be one that the family was made with; another is not counted.
     pub fn increment(&self, word: &str) {
+        self.add(word, 1);
+    }
+
+    /// Counts so many.
+    pub fn add(&self, word: &str, more: u64) {
         debug_assert!(
             self.0.iter().any(|(known, ..)| *known == word),
             "unknown label value {word}"
         );
         if let Some((_, counter, count)) = self.0.iter().find(|(known, ..)| *known == word) {
-            counter.increment(1);
-            count.fetch_add(1, Ordering::Relaxed);
+            counter.increment(more);
+            count.fetch_add(more, Ordering::Relaxed);
         }
     }
 }
@@ -131,6 +138,15 @@ pub struct RejectMetrics {
     /// `rejects_kept{source}`
     pub kept: Gauge,
     /// `rejects_dropped_total{source,reason}`
+    pub dropped: Family,
+}
+
+/// Handles of what is told to a collector of traces.
+#[derive(Clone, Debug)]
+pub struct TraceMetrics {
+    /// `trace_spans_exported_total`
+    pub exported: Counter,
+    /// `trace_spans_dropped_total{reason}`
     pub dropped: Family,
 }
 
@@ -466,6 +482,17 @@ impl Metrics {
         })
     }
 
+    /// Handles for traces, which only a gateway with a collector has.
+    pub fn traces(&self) -> TraceMetrics {
+        with_local_recorder(&self.recorder, || TraceMetrics {
+            exported: metrics::counter!("hookgate_trace_spans_exported_total"),
+            dropped: Family::new(
+                &SPANS_DROPPED,
+                |w| metrics::counter!("hookgate_trace_spans_dropped_total", "reason" => w),
+            ),
+        })
+    }
+
     /// Handles for a target.
     pub fn target(&self, target: &str) -> TargetMetrics {
         let t = target.to_owned();
@@ -640,6 +667,14 @@ impl Metrics {
             gauge!(
                 "hookgate_target_state",
                 "1 for the state that the target is in."
+            );
+            counter!(
+                "hookgate_trace_spans_exported_total",
+                "Spans that the collector of traces has taken."
+            );
+            counter!(
+                "hookgate_trace_spans_dropped_total",
+                "Spans that were dropped, by reason."
             );
             gauge!(
                 "hookgate_config_last_reload_successful",

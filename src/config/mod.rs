@@ -51,6 +51,7 @@ pub use verify::Verify;
 
 use crate::network::Networks;
 use crate::rate::Rate;
+use http::{HeaderMap, Uri};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// The JSON Schema of a configuration file, for editors. It is written by hand, since a file is read by hand; tests hold
@@ -76,6 +77,8 @@ pub struct Config {
     pub shutdown: Shutdown,
     /// How a change of the files is noticed.
     pub reload: Reload,
+    /// Where traces go; none by default.
+    pub traces: Option<Traces>,
     /// Who sends; paths and names are unique.
     pub sources: Vec<Source>,
     /// Where events go; names are unique. Made from `targets` and from the URLs in `forward`.
@@ -161,6 +164,23 @@ pub struct Reload {
     /// Between two looks at the configuration file and every file that it names; zero: they are not looked at. A change
     /// is used once two looks have found the same, so that no file is read while it is being written.
     pub watch: Duration,
+}
+
+/// Where traces go (OTLP over HTTP, in JSON).
+#[derive(Clone, Debug)]
+pub struct Traces {
+    /// Where spans are sent: the collector's URL, ending in `/v1/traces`.
+    pub endpoint: Uri,
+    /// The share of requests that are recorded, 0.0 to 1.0, beside those whose proven sender records them.
+    pub share: f64,
+    /// The `service.name` of every span.
+    pub service: String,
+    /// Sent along, such as a key; all marked as sensitive.
+    pub headers: HeaderMap,
+    /// Spans that wait to be sent; what finds no room is dropped.
+    pub queue: usize,
+    /// Of one try to send.
+    pub timeout: Duration,
 }
 
 /// How a stop goes.

@@ -46,6 +46,13 @@ pub fn summary(config: &Config) -> String {
         config.store.path.display(),
         size(config.store.max_size_bytes)
     ));
+    if let Some(traces) = &config.traces {
+        let mut at = traces.endpoint.to_string();
+        at.truncate(at.find('?').unwrap_or(at.len()));
+        // As it was written: a share is a quotient, which has its last digits from the division.
+        let percent = (traces.share * 1e8).round() / 1e6;
+        line(format!("traces   {percent}% of requests to {at}"));
+    }
     for source in &config.sources {
         line(String::new());
         line(source_lines(source));

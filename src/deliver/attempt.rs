@@ -11,6 +11,7 @@ use crate::clock;
 use crate::event::Event;
 use crate::http::client::{ClientError, Reply};
 use crate::store::{ANSWER_KEPT_BYTES, AttemptRecord};
+use crate::trace::Attempting;
 use bytes::Bytes;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::SemaphorePermit;
@@ -31,6 +32,8 @@ pub(super) struct Posted {
     took: Duration,
     /// When it ended.
     pub(super) at: Instant,
+    /// What is told of it, if the event is recorded.
+    span: Option<Attempting>,
 }
 
 impl Gear {
@@ -53,7 +56,14 @@ impl Gear {
         answer_bytes: usize,
     ) -> Posted {
         let begun_ms = clock::unix_ms();
-        let headers = || self.outfit.headers(event, attempt, clock::wall_ms());
+        let span = self.tracer.attempting(&event.headers);
+        let headers = || {
+            let mut headers = self.outfit.headers(event, attempt, clock::wall_ms());
+            if let Some(span) = &span {
+                span.mark(&mut headers);
+            }
+            headers
+        };
         let answer = self.client.post(headers, &event.body, answer_bytes);
         let result = timeout_at(deadline, answer).await.ok();
         let ending = match &result {
@@ -68,7 +78,47 @@ impl Gear {
             begun_ms,
             took: at.duration_since(begun),
             at,
+            span,
         }
+    }
+
+    /// Tells the collector of an attempt, in the words of OpenTelemetry's semantic conventions for HTTP clients where they
+    /// have one. Not the target's path or query, which may carry a token.
+    pub(super) fn tell(&self, event: &Event, attempt: Attempt, posted: &mut Posted) {
+        let Some(span) = posted.span.take() else {
+            return;
+        };
+        let ending = &posted.ending;
+        let mut span = span.end();
+        span.name = format!("deliver {}", self.name());
+        span.failed = !ending.delivered;
+        span.tell("http.request.method", "POST");
+        span.tell("server.address", &*self.host);
+        span.tell("server.port", self.port);
+        span.tell("http.request.resend_count", attempt.number - 1);
+        if let Some(status) = ending.status {
+            span.tell("http.response.status_code", status.as_u16());
+        }
+        if !ending.delivered {
+            span.tell("error.type", ending.reason);
+        }
+        let outcome = if ending.delivered {
+            "delivered"
+        } else {
+            "failed"
+        };
+        span.tell("hookgate.outcome", outcome);
+        span.tell("hookgate.target", self.name());
+        span.tell("hookgate.source", &*event.source);
+        span.tell("hookgate.attempt", attempt.number);
+        span.tell("hookgate.event.id", &*event.id.to_string());
+        if let Some(event_type) = &event.event_type {
+            span.tell("hookgate.event.type", &**event_type);
+        }
+        if attempt.replay > 0 {
+            span.tell("hookgate.replay", attempt.replay);
+        }
+        self.tracer.record(span);
     }
 }
 
@@ -119,6 +169,7 @@ impl Target {
             posted.ending.reason = "closed";
         }
         self.count(event, &posted);
+        gear.tell(event, ATTEMPT, &mut posted);
         if posted.ending.delivered {
             super::log::delivered(event, &self.name, ATTEMPT.number, &posted.ending);
         } else {

@@ -105,6 +105,7 @@ mod tests {
     use super::*;
     use crate::deliver::fixture;
     use crate::event::SecretHeader;
+    use crate::trace::Tracer;
     use http::{HeaderName, HeaderValue, header};
     use std::net::SocketAddr;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -140,7 +141,7 @@ mod tests {
             value: HeaderValue::from_static("Bearer hunter2"),
         };
         let secrets: SecretHeaders = [("erp".into(), vec![value])].into();
-        Deliver::new(Vec::new(), Vec::new(), secrets, 1 << 20)
+        Deliver::new(Vec::new(), Vec::new(), secrets, 1 << 20, Tracer::default())
     }
 
     #[tokio::test]

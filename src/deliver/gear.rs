@@ -1,14 +1,15 @@
 //! What a target's attempts are made with: all that the configuration says of it. Another configuration brings other gear;
 //! attempts that run end with the one that they began with.
 
-use super::PresentSecrets;
+use super::Means;
 use super::headers::Outfit;
 use super::retry::Patience;
 use super::scheduler::Limits;
 use super::sign::Signer;
 use crate::config;
 use crate::http::client::{Client, Limits as ConnectionLimits};
-use http::Uri;
+use crate::trace::Tracer;
+use http::{Uri, uri::Scheme};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
@@ -27,6 +28,12 @@ pub(super) struct Gear {
     pub(super) slots: Semaphore,
     /// Where they go, for an operator's eyes.
     pub(super) url: String,
+    /// Where they go, for traces.
+    pub(super) host: String,
+    /// The same.
+    pub(super) port: u16,
+    /// What is told of attempts.
+    pub(super) tracer: Tracer,
     config: config::Target,
     fed_by: Vec<Arc<str>>,
 }
@@ -36,7 +43,7 @@ impl Gear {
     pub(super) fn new(
         config: config::Target,
         fed_by: Vec<Arc<str>>,
-        secrets: PresentSecrets,
+        means: Means,
         before: Option<&Self>,
     ) -> Self {
         let limits = |config: &config::Target| ConnectionLimits {
@@ -60,7 +67,7 @@ impl Gear {
         Self {
             client,
             outfit: Outfit::new(
-                secrets,
+                means.secrets,
                 Signer::new(&config.sign),
                 config.format,
                 fed_by.clone(),
@@ -73,6 +80,9 @@ impl Gear {
             },
             slots: Semaphore::new(config.concurrency),
             url: shown(&config.url),
+            host: config.url.host().unwrap_or_default().to_owned(),
+            port: port(&config.url),
+            tracer: means.tracer,
             config,
             fed_by,
         }
@@ -86,6 +96,11 @@ impl Gear {
     /// Whether its events go elsewhere with this.
     pub(super) fn is_moved_by(&self, config: &config::Target) -> bool {
         self.config.url != config.url
+    }
+
+    /// The target's name.
+    pub(super) fn name(&self) -> &str {
+        &self.config.name
     }
 
     /// Attempts that run.
@@ -105,6 +120,16 @@ pub(super) fn limits(config: &config::Target) -> Limits {
         delay_max: config.retry.longest(),
         ordered: !config.order_by.0.is_empty(),
     }
+}
+
+/// As given, or the scheme's own.
+fn port(url: &Uri) -> u16 {
+    let default = if url.scheme() == Some(&Scheme::HTTPS) {
+        443
+    } else {
+        80
+    };
+    url.port_u16().unwrap_or(default)
 }
 
 /// Without its query, which may carry a token. (A configured URL has no user.)

@@ -6,6 +6,7 @@ use super::{PresentSecrets, cloudevents};
 use crate::clock;
 use crate::config::target::Format;
 use crate::event::{Event, SecretHeader};
+use crate::trace::{Context, TRACEPARENT, TRACESTATE};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use std::{fmt, sync::Arc};
@@ -23,8 +24,6 @@ const ENCODED: AsciiSet = CONTROLS.add(b'%');
 
 /// For a type that begins or ends with a space, which a header would lose.
 const ENCODED_WITH_SPACE: AsciiSet = ENCODED.add(b' ');
-
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Which attempt it is.
 #[derive(Clone, Copy, Debug)]
@@ -180,12 +179,7 @@ fn add_signature(headers: &mut HeaderMap, signer: &Signer, id: &str, body: &[u8]
 /// Keeps the sender's trace. Without a valid one, a trace begins whose id is the event's, so that all attempts
 /// at all targets belong to it; its `tracestate` then belongs to nothing (W3C Trace Context 3.2, 4.3).
 fn add_trace(headers: &mut HeaderMap, event: &Event) {
-    const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
-
-    let mut sent = headers.get_all(TRACEPARENT).iter();
-    if let (Some(one), None) = (sent.next(), sent.next())
-        && is_traceparent(one.as_bytes())
-    {
+    if Context::of(headers).is_some() {
         return;
     }
     let trace = hex::encode(event.id.as_bytes());
@@ -196,30 +190,6 @@ fn add_trace(headers: &mut HeaderMap, event: &Event) {
         ascii(format!("00-{trace}-{parent:016x}-00").as_bytes()),
     );
     headers.remove(TRACESTATE);
-}
-
-/// `version-traceid-parentid-flags` in lower-case hex (W3C Trace Context 3.2.2); a later version may go on after
-/// another dash.
-fn is_traceparent(value: &[u8]) -> bool {
-    const LENGTH: usize = 55;
-    let field = |range: std::ops::Range<usize>| {
-        value
-            .get(range)
-            .filter(|field| field.iter().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f')))
-    };
-    let zero = |field: &[u8]| field.iter().all(|c| *c == b'0');
-    let (Some(version), Some(trace), Some(parent), Some(_flags)) =
-        (field(0..2), field(3..35), field(36..52), field(53..55))
-    else {
-        return false;
-    };
-    let dashes = [2, 35, 52].iter().all(|at| value[*at] == b'-');
-    let end = match version {
-        b"ff" => false,
-        b"00" => value.len() == LENGTH,
-        _ => value.get(LENGTH).is_none_or(|next| *next == b'-'),
-    };
-    dashes && end && !zero(trace) && !zero(parent)
 }
 
 #[cfg(test)]
@@ -483,7 +453,7 @@ mod tests {
         let [made] = all(&headers, "traceparent")[..] else {
             panic!("one traceparent: {case}");
         };
-        assert!(is_traceparent(made.as_bytes()), "{case}: {made}");
+        assert!(Context::of(&headers).is_some(), "{case}: {made}");
         assert_eq!(&made[3..35], hex::encode(event.id.as_bytes()), "{case}");
         assert!(!headers.contains_key("tracestate"), "{case}");
     }

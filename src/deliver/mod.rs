@@ -39,6 +39,7 @@ use crate::event::{Event, TargetId};
 use crate::metrics::TargetMetrics;
 use crate::shutdown::Listener as Stop;
 use crate::store::{Abandoned, Backlog, Destination, Feed, Settlement, Store};
+use crate::trace::Tracer;
 pub use by_hand::{Handed, NotPosted};
 use bytes::Bytes;
 use http::{HeaderMap, Uri};
@@ -54,6 +55,14 @@ pub type SecretHeaders = HashMap<Arc<str>, Vec<SecretValue>>;
 
 /// The same as they are at present.
 type PresentSecrets = Arc<RwLock<SecretHeaders>>;
+
+/// What the attempts of all targets share.
+#[derive(Clone, Debug)]
+struct Means {
+    secrets: PresentSecrets,
+    /// What is told of them.
+    tracer: Tracer,
+}
 
 /// A header that carries a secret itself.
 #[derive(Debug)]
@@ -72,7 +81,7 @@ pub struct Deliver {
     /// Also those that the configuration does not name any more, and that something waits or has waited for.
     targets: RwLock<HashMap<TargetId, Arc<Target>>>,
     shift: Arc<Shift>,
-    secrets: PresentSecrets,
+    means: Means,
     /// Bytes of events that wait here for their attempt.
     memory: Budget,
     /// Attempts by hand at one time.
@@ -140,25 +149,27 @@ impl Deliver {
         removed: Vec<Removed>,
         secrets: SecretHeaders,
         memory_bytes: u64,
+        tracer: Tracer,
     ) -> Arc<Self> {
         let secrets = Arc::new(RwLock::new(secrets));
+        let means = Means { secrets, tracer };
         let memory = Budget::new(memory_bytes);
         let shift = Arc::new(Shift::default());
-        let common = || (Arc::clone(&secrets), memory.clone(), Arc::clone(&shift));
+        let common = || (means.clone(), memory.clone(), Arc::clone(&shift));
         let configured = targets.into_iter().map(|setup| {
-            let (secrets, memory, shift) = common();
-            Target::new(setup, secrets, memory, shift)
+            let (means, memory, shift) = common();
+            Target::new(setup, means, memory, shift)
         });
         let removed = removed.into_iter().map(|removed| {
-            let (secrets, memory, shift) = common();
-            Target::removed(removed, secrets, memory, shift)
+            let (means, memory, shift) = common();
+            Target::removed(removed, means, memory, shift)
         });
         let all = configured.chain(removed);
         let targets = all.map(|target| (target.id, target)).collect();
         Arc::new(Self {
             targets: RwLock::new(targets),
             shift,
-            secrets,
+            means,
             memory,
             hands: Semaphore::new(by_hand::HANDS_MAX),
         })
@@ -166,7 +177,7 @@ impl Deliver {
 
     /// Puts these secrets back from now on.
     pub fn renew(&self, secrets: SecretHeaders) {
-        *self.secrets.write() = secrets;
+        *self.means.secrets.write() = secrets;
     }
 
     /// Starts the attempts, on the current runtime, until the stop is at `Draining`; then running attempts may finish.
@@ -199,9 +210,9 @@ impl Deliver {
     /// Takes a target in that was not known, once the start is made. Nothing waits for it yet.
     pub fn add(&self, setup: Setup) {
         let id = setup.id;
-        let secrets = Arc::clone(&self.secrets);
+        let means = self.means.clone();
         let shift = Arc::clone(&self.shift);
-        let target = Target::new(setup, secrets, self.memory.clone(), shift);
+        let target = Target::new(setup, means, self.memory.clone(), shift);
         self.targets.write().insert(id, Arc::clone(&target));
         self.begin(&target);
         // Whoever tells all of them to stop has told this one, or has told so before it was there.

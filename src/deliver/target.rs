@@ -8,7 +8,7 @@ use super::job::{self, Job};
 use super::log::{self, Failures};
 use super::scheduler::{Plan, Scheduler, Step};
 use super::shift::Shift;
-use super::{PresentSecrets, Removed, Setup, TargetStatus, worker};
+use super::{Means, Removed, Setup, TargetStatus, worker};
 use crate::budget::Budget;
 use crate::clock;
 use crate::config;
@@ -30,7 +30,7 @@ pub(super) struct Target {
     pub(super) name: Arc<str>,
     /// What attempts are made with at present; none if no configuration has named it since the start.
     gear: RwLock<Option<Arc<Gear>>>,
-    secrets: PresentSecrets,
+    means: Means,
     /// Its handles.
     pub(super) metrics: TargetMetrics,
     /// What was logged of its failures.
@@ -43,12 +43,7 @@ pub(super) struct Target {
 
 impl Target {
     /// Prepares a target, and sets its gauges to what waits for it.
-    pub(super) fn new(
-        setup: Setup,
-        secrets: PresentSecrets,
-        memory: Budget,
-        shift: Arc<Shift>,
-    ) -> Arc<Self> {
+    pub(super) fn new(setup: Setup, means: Means, memory: Budget, shift: Arc<Shift>) -> Arc<Self> {
         let Setup {
             id,
             config,
@@ -59,16 +54,16 @@ impl Target {
         let scheduler = Scheduler::new(Some(gear::limits(&config)), &backlog, memory);
         metrics.state(scheduler.state());
         let name = Arc::clone(&config.name);
-        let gear = Arc::new(Gear::new(config, fed_by, Arc::clone(&secrets), None));
+        let gear = Arc::new(Gear::new(config, fed_by, means.clone(), None));
         let common = (id, name, backlog, metrics);
-        Self::with(common, scheduler, Some(gear), secrets, shift)
+        Self::with(common, scheduler, Some(gear), means, shift)
     }
 
     /// A target that the configuration does not name: nothing is attempted, but what waits, dies and is forgotten there is
     /// counted and logged as everywhere.
     pub(super) fn removed(
         removed: Removed,
-        secrets: PresentSecrets,
+        means: Means,
         memory: Budget,
         shift: Arc<Shift>,
     ) -> Arc<Self> {
@@ -80,14 +75,14 @@ impl Target {
         } = removed;
         let scheduler = Scheduler::new(None, &backlog, memory);
         let common = (id, name, backlog, metrics);
-        Self::with(common, scheduler, None, secrets, shift)
+        Self::with(common, scheduler, None, means, shift)
     }
 
     fn with(
         (id, name, backlog, metrics): (TargetId, Arc<str>, Backlog, TargetMetrics),
         scheduler: Scheduler,
         gear: Option<Arc<Gear>>,
-        secrets: PresentSecrets,
+        means: Means,
         shift: Arc<Shift>,
     ) -> Arc<Self> {
         metrics.pending.set(gauge(backlog.deliveries));
@@ -96,7 +91,7 @@ impl Target {
             id,
             name,
             gear: RwLock::new(gear),
-            secrets,
+            means,
             metrics,
             failures: Failures::default(),
             reader: Notify::new(),
@@ -123,8 +118,8 @@ impl Target {
         }
         let moved = before.as_ref().is_none_or(|gear| gear.is_moved_by(&config));
         let limits = gear::limits(&config);
-        let secrets = Arc::clone(&self.secrets);
-        let gear = Gear::new(config, fed_by, secrets, before.as_deref());
+        let means = self.means.clone();
+        let gear = Gear::new(config, fed_by, means, before.as_deref());
         // Before anything is taken for it.
         *self.gear.write() = Some(Arc::new(gear));
         let (gone, surplus) = {

@@ -5,6 +5,7 @@ use crate::config::load::{Options, Process, load_text};
 use crate::event::TargetId;
 use crate::metrics::Metrics;
 use crate::store::Backlog;
+use crate::trace::Tracer;
 use std::sync::Arc;
 
 const CONFIG: &str = "
@@ -49,7 +50,13 @@ fn deliver(metrics: &Metrics) -> Arc<Deliver> {
         setup(2, "busy", waits(5, true)),
         setup(1, "app", waits(0, false)),
     ];
-    Deliver::new(setups, vec![removed], SecretHeaders::new(), u64::MAX)
+    Deliver::new(
+        setups,
+        vec![removed],
+        SecretHeaders::new(),
+        u64::MAX,
+        Tracer::default(),
+    )
 }
 
 #[test]

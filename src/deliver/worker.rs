@@ -62,7 +62,7 @@ async fn attempt(target: &Arc<Target>, job: Job, running: &Running, now: Instant
         replay: job.replay,
     };
     let posting = post(&gear, event, number, now);
-    let posted = if job.probe {
+    let mut posted = if job.probe {
         // An app that is not there is not waited for.
         let mut stop = running.stop.clone();
         tokio::select! {
@@ -75,6 +75,7 @@ async fn attempt(target: &Arc<Target>, job: Job, running: &Running, now: Instant
     };
     let ending = posted.ending;
     target.count(event, &posted);
+    gear.tell(event, number, &mut posted);
     let outcome = if ending.delivered {
         log::delivered(event, &target.name, attempt, &ending);
         Outcome::Delivered

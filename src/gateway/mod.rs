@@ -1,6 +1,7 @@
 //! The whole wiring on one page: open, build, serve, drain.
 
 mod certificates;
+mod collector;
 mod fixed;
 mod prepare;
 mod reload;
@@ -27,6 +28,7 @@ use crate::receive::service;
 use crate::shutdown::{Phase, Shutdown, persevere};
 use crate::store::{self, OpenSettings, Opened};
 use certificates::Certificates;
+use collector::Collector;
 use http::Request;
 use parking_lot::{Mutex, RwLock};
 use prepare::{numbers, reject_settings, seconds, secret_headers, setups, windows};
@@ -77,6 +79,7 @@ pub struct Gateway {
     readiness: Readiness,
     shutdown: Shutdown,
     running: Arc<Running>,
+    collector: Option<Collector>,
 }
 
 impl Gateway {
@@ -106,12 +109,19 @@ impl Gateway {
         let (opened, dedupe, forgotten) = open_store(config.clone()).await?;
         let process = metrics.process(&config.hash, seconds(clock::wall_ms()));
         let names = Names::found(&opened)?;
+        let (tracer, collector) = config
+            .traces
+            .as_ref()
+            .map(|traces| collector::start(traces, &metrics.traces()))
+            .unzip();
+        let tracer = tracer.unwrap_or_default();
         let (setups, removed) = setups(&config, opened.targets(), &metrics);
         let deliver = Deliver::new(
             setups,
             removed,
             secret_headers(&config.sources),
             config.limits.in_flight_bytes,
+            tracer.clone(),
         );
         let rejects = opened.rejects(reject_settings(&config), &metrics);
         let store = opened.start(
@@ -140,6 +150,7 @@ impl Gateway {
             deliver,
             budget: Budget::new(config.limits.in_flight_bytes),
             learned: Arc::default(),
+            tracer,
             stop: shutdown.listen(),
             changing: Arc::default(),
         };
@@ -164,6 +175,7 @@ impl Gateway {
             readiness,
             shutdown,
             running: Arc::new(running),
+            collector,
         })
     }
 
@@ -197,6 +209,7 @@ impl Gateway {
             readiness,
             shutdown,
             running,
+            collector,
             ..
         } = self;
         let Shared { store, deliver, .. } = &running.shared;
@@ -248,8 +261,17 @@ impl Gateway {
                 doors.enter(Phase::Over);
             }
             let present = running.present();
-            present.receive.rejects.close(FLUSH_TIMEOUT).await;
-            store.close(FLUSH_TIMEOUT).await;
+            let flush = async {
+                present.receive.rejects.close(FLUSH_TIMEOUT).await;
+                store.close(FLUSH_TIMEOUT).await;
+            };
+            // Nobody waits longer for traces than for the store by more than their own time.
+            let told = async {
+                if let Some(collector) = collector {
+                    collector.close(TRACES_TIMEOUT).await;
+                }
+            };
+            tokio::join!(flush, told);
         };
         let result = tokio::select! {
             () = store.poisoned() => Err(Poisoned),
@@ -272,6 +294,9 @@ const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the last commit and checkpoint may take on the way out. What is not flushed then is still in the
 /// write-ahead log.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the last traces may take on the way out: a collector that is down holds up no restart.
+const TRACES_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Opens the store and fills the memory of keys from it, off the runtime's threads.
 /// The third value is what it does not remember any more, and the store need not either.

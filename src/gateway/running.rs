@@ -28,6 +28,7 @@ use crate::store::{
     AdoptedSource, AdoptedTarget, Adoption, Backlog, Judge, Known, NotStored, OpenError, Opened,
     Rejects, Store,
 };
+use crate::trace::Tracer;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
@@ -118,6 +119,7 @@ pub(super) struct Shared {
     pub(super) budget: Budget,
     pub(super) elsewhere: Arc<ElsewhereMetrics>,
     pub(super) learned: Arc<Learned>,
+    pub(super) tracer: Tracer,
     pub(super) stop: Stop,
     /// Held by the one who changes a target through the API.
     pub(super) changing: Arc<tokio::sync::Mutex<()>>,
@@ -191,6 +193,7 @@ impl Shared {
             failures,
             body_timeout: config.limits.body_timeout,
             learned: Arc::clone(&self.learned),
+            tracer: self.tracer.clone(),
             stop: self.stop.clone(),
         });
         drop(targets);

@@ -62,8 +62,12 @@ fn forwarded_for(headers: &HeaderMap, caller: Caller) -> Option<HeaderValue> {
     Some(value.expect("what stood in headers, an address and commas"))
 }
 
-/// Headers that describe one connection (RFC 9110 7.6.1), or that the next connection sets anew.
+/// Headers that describe one connection (RFC 9110 7.6.1), or that the next connection sets anew. Also with underscores: an
+/// app behind a CGI-like interface would look for a chunked body where `Transfer_Encoding` says so.
 fn is_hop_by_hop(name: &str) -> bool {
+    if name.contains('_') {
+        return is_hop_by_hop(&name.replace('_', "-"));
+    }
     matches!(
         name,
         "connection"
@@ -113,12 +117,15 @@ mod tests {
             ("host", "gate"),
             ("content-length", "3"),
             ("transfer-encoding", "chunked"),
+            ("transfer_encoding", "chunked"),
+            ("content_length", "5"),
         ];
         let kept = [
             ("x-webhook-signature", "abc"),
             ("content-type", "application/json"),
             ("webhook-id", "msg_1"),
             ("te-x", "1"),
+            ("x_underscored", "1"),
         ];
         let mut headers = HeaderMap::new();
         for (name, value) in gone.iter().chain(&kept) {

@@ -4,6 +4,7 @@ use super::caller::Caller;
 use super::keys::{Keys, keys};
 use super::rejection::{Cause, Rejection, json};
 use super::source::{Proof, Source};
+use super::told::Watched;
 use super::{Receive, capture, forward, handshake};
 use crate::config::Ack;
 use crate::dedupe::{Answered, Claim, Ended, Kind, RequestKey, Reservation};
@@ -15,6 +16,7 @@ use crate::http::body::{self, BodyLimits};
 use crate::network::Client;
 use crate::shutdown::Phase;
 use crate::store::{Admission, Destination, NotStored};
+use crate::trace::Receiving;
 use crate::verify::{self, HandshakeAnswer, MayAnswer, Refused, Verified};
 use crate::{budget::Charge, clock};
 use bytes::Bytes;
@@ -60,25 +62,35 @@ where
     );
     let client = caller.client;
     let may_be = admitted(receive, source, client).and_then(|()| admissible(proof, &request));
-    let answer = match may_be {
+    let watched = Watched::begin(receive, client, &request);
+    let span = watched.as_ref().map(|watched| watched.span);
+    let (told, answer) = match may_be {
         Err(rejection) => {
             source.rejected(&rejection, client);
             capture::head(receive, source, client, &request, &rejection);
             let answer = early(&request, &rejection);
-            source.allowing(answer)
+            let told = watched.map(|watched| watched.refused(&rejection));
+            (told, source.allowing(answer))
         }
-        Ok(kind) => match take(receive, source, proof, caller, request, kind).await {
-            Ok(success) => source.success(success),
+        Ok(kind) => match take(receive, source, proof, caller, request, kind, span).await {
+            Ok(success) => {
+                let told = watched.map(|watched| watched.taken(&success));
+                (told, source.success(success))
+            }
             Err(rejection) => {
                 if matches!(rejection.cause(), Cause::Rejected(_)) {
                     receive.failures.failed(source.id, client);
                 }
                 source.rejected(&rejection, client);
-                source.allowing(rejection.answer())
+                let told = watched.map(|watched| watched.refused(&rejection));
+                (told, source.allowing(rejection.answer()))
             }
         },
     };
     source.metrics.answered(answer.status().as_u16());
+    if let Some(told) = told {
+        told.answered(receive, source, answer.status());
+    }
     answer
 }
 
@@ -142,6 +154,7 @@ struct Sent {
     /// The same moment by the machine's.
     wall_ms: u64,
     deadline: Instant,
+    span: Option<Receiving>,
 }
 
 /// A request whose sender is proven, on its way to becoming an event.
@@ -157,6 +170,8 @@ pub(super) struct Incoming {
     pub(super) deadline: Instant,
     /// Whether somebody waits for what the app says to it.
     pub(super) waits: bool,
+    /// Its receipt, which its attempts belong to.
+    pub(super) span: Option<Receiving>,
 }
 
 impl Incoming {
@@ -177,6 +192,7 @@ async fn take<B>(
     caller: Caller,
     request: Request<B>,
     kind: MayBe,
+    span: Option<Receiving>,
 ) -> Result<Success, Rejection>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -199,6 +215,7 @@ where
         body,
         charge,
         deadline,
+        span,
     };
     let (head, body, wall_ms) = (&sent.head, &sent.body, sent.wall_ms);
     let whole = capture::Whole::of(receive, source, caller.client, head, body, wall_ms);
@@ -226,6 +243,7 @@ async fn judge(
         received_ms,
         wall_ms,
         deadline,
+        span,
     } = sent;
     let query = head.uri.query().map(str::to_owned);
     if kind == MayBe::Handshake(MayAnswer::Anybody) {
@@ -272,6 +290,7 @@ async fn judge(
         caller,
         deadline,
         waits: source.config.ack == Ack::Delivered,
+        span,
     };
     let result = proceed(receive, source, incoming).await;
     source.metrics.ack_duration.record(last_byte.elapsed());
@@ -427,9 +446,13 @@ async fn admit(
         caller,
         deadline,
         waits,
+        span,
         ..
     } = incoming;
     forward::prepare(verified.headers_mut(), caller);
+    if let Some(span) = span {
+        span.mark(verified.headers_mut());
+    }
     let (first_attempts, first_ended) = waits.then(|| FirstAttempts::new(targets.len())).unzip();
     let committed = receive.store.admit(Admission {
         source: source.id,
@@ -484,6 +507,7 @@ async fn pass(
         received_ms,
         caller,
         deadline,
+        span,
         ..
     } = incoming;
     // Who waited for an original that was cut off does not begin anew.
@@ -491,6 +515,9 @@ async fn pass(
         return Err(Rejection::Stopping);
     }
     forward::prepare(verified.headers_mut(), caller);
+    if let Some(span) = span {
+        span.mark(verified.headers_mut());
+    }
     let (headers, body, secret_header) = verified.into_parts();
     let id = EventId::random(received_ms);
     let event = Event {

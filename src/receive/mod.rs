@@ -15,6 +15,7 @@ pub mod rejection;
 mod release;
 pub mod service;
 mod source;
+mod told;
 
 pub use failures::Failures;
 pub use learn::{Learned, Waiting};
@@ -28,6 +29,7 @@ use crate::metrics::ElsewhereMetrics;
 use crate::network::{Client, Networks};
 use crate::shutdown::Listener as Stop;
 use crate::store::{Rejects, Store};
+use crate::trace::Tracer;
 use rejection::{Cause, Rejection};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -55,6 +57,8 @@ pub struct Receive {
     pub body_timeout: Duration,
     /// Rung when a handshake has brought a secret.
     pub learned: Arc<Learned>,
+    /// What is told of requests.
+    pub tracer: Tracer,
     /// How far the stop has come: at its end nobody is waited for any more.
     pub stop: Stop,
 }

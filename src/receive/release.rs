@@ -99,6 +99,8 @@ fn proven(source: &Source, reject: &Reject, body: Bytes) -> Result<Incoming, Ver
         caller: Caller::direct(reject.client),
         deadline: Instant::now() + source.config.ack_deadline,
         waits: false,
+        // Nobody sends it now: its attempts belong to the sender's own trace, if it named one.
+        span: None,
     })
 }
 

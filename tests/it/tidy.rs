@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 /// ground floor's are read in the order given here.
 const FLOORS: [&[&str]; 8] = [
     &[
-        "clock", "backoff", "budget", "shutdown", "quiet", "rate", "metrics", "network", "event",
-        "extract",
+        "clock", "backoff", "budget", "shutdown", "quiet", "rate", "metrics", "network", "trace",
+        "event", "extract",
     ],
     &["config"],
     &["verify", "dedupe", "http"],

@@ -22,6 +22,7 @@ mod sign;
 mod source;
 mod target;
 mod tls;
+mod traces;
 
 pub use fit::takes;
 
@@ -42,6 +43,7 @@ const KEYS: &[&str] = &[
     "limits",
     "shutdown",
     "reload",
+    "traces",
     "providers",
     "sources",
     "targets",
@@ -57,6 +59,7 @@ pub(crate) fn config(root: &Node<'_>, hash: String) -> Option<Config> {
     let limits = general::limits(top.get("limits").as_ref());
     let shutdown = general::shutdown(top.get("shutdown").as_ref());
     let reload = general::reload(top.get("reload").as_ref());
+    let traces = traces::read(top.get("traces").as_ref());
 
     let own_presets = providers::read(top.get("providers").as_ref());
     let target_nodes = entries(top.get("targets"));
@@ -105,6 +108,7 @@ pub(crate) fn config(root: &Node<'_>, hash: String) -> Option<Config> {
         limits,
         shutdown,
         reload,
+        traces,
         sources: every(accepted.into_iter())?,
         targets,
         hash,

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 const NONE: &str = "zqzqzqzq";
 
 /// Each mapping with keys of its own: where the schema has it, and a file that has [`NONE`] in it.
-const MAPPINGS: [(&str, &str); 39] = [
+const MAPPINGS: [(&str, &str); 40] = [
     ("", "{}: 1"),
     ("/$defs/listenerAtLength", "listen: { {}: 1 }"),
     ("/$defs/tls", "listen: { tls: { {}: 1 } }"),
@@ -31,6 +31,7 @@ const MAPPINGS: [(&str, &str); 39] = [
     ),
     ("/properties/shutdown", "shutdown: { {}: 1 }"),
     ("/properties/reload", "reload: { {}: 1 }"),
+    ("/properties/traces", "traces: { {}: 1 }"),
     ("/$defs/source", "sources: { a: { {}: 1 } }"),
     (
         "/$defs/source/properties/event",

@@ -9,8 +9,8 @@ pub(crate) use address::{
     HEADER, HEADER_VALUE, LISTEN, LISTENER, MODE, NETWORKS, PATH, PUBLIC_URL, URL, header_value,
 };
 pub(crate) use quantity::{
-    ATTEMPTS, DURATION, DURATION_OR_OFF, DURATION_OR_ZERO, FACTOR, PERCENT, RATE, RATE_OR_OFF,
-    SHARE, SIZE, SIZE_OR_ZERO, Share, count_kind, duration_text, size_text,
+    ATTEMPTS, DURATION, DURATION_OR_OFF, DURATION_OR_ZERO, FACTOR, PERCENT, PORTION, RATE,
+    RATE_OR_OFF, SHARE, SIZE, SIZE_OR_ZERO, Share, count_kind, duration_text, size_text,
 };
 
 pub(crate) use scheme::{

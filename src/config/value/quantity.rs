@@ -148,6 +148,17 @@ pub(crate) const PERCENT: Kind<u32> = kind("1% to 100%", |text| {
     }
 });
 
+/// A part of all, which may be small.
+pub(crate) const PORTION: Kind<f64> = kind("0% to 100%, such as 5% or 0.1%", |text| {
+    let number = text
+        .strip_suffix('%')
+        .and_then(|text| text.parse::<f64>().ok());
+    match number {
+        Some(percent) if (0.0..=100.0).contains(&percent) => Ok(percent / 100.0),
+        _ => Err("is no such part".to_owned()),
+    }
+});
+
 /// In a second: attempts, as many as no app takes, and events, as many as no gateway does.
 const RATE_MAX: u64 = 1_000_000;
 
@@ -343,6 +354,11 @@ mod tests {
             &PERCENT,
             &[("1%", 1), ("100%", 100)],
             &["0%", "101%", "50", "%", "-1%", "2.5%"],
+        );
+        check(
+            &PORTION,
+            &[("0%", 0.0), ("0.5%", 0.005), ("100%", 1.0)],
+            &["100.1%", "-1%", "NaN%", "inf%", "1", "%", ""],
         );
     }
 

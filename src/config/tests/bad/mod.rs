@@ -5,6 +5,7 @@ mod handshakes;
 mod schemes;
 mod sources;
 mod targets;
+mod traces;
 
 use super::{PLENTY, load, shown, variable};
 use crate::config::load::{Options, Process, load_text};
