@@ -90,7 +90,10 @@ pub(super) async fn run<S, R>(
     match begun {
         None => {}
         Some(Begun::Http1(stream, since)) => http1(stream, since, peer, service, house).await,
-        Some(Begun::Http2(stream)) => Box::pin(http2::run(stream, peer, service, house)).await,
+        Some(Begun::Http2(stream)) => {
+            let service = http2::forget(service);
+            Box::pin(http2::run(stream, peer, service, house)).await;
+        }
     }
 }
 

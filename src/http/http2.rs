@@ -20,7 +20,8 @@ use bytes::Bytes;
 use frames::{Frames, Reason};
 use http::{HeaderValue, Request, Response, header};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{Either, Full};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
@@ -54,8 +55,15 @@ enum Event {
     Over(Reason),
 }
 
-/// Serves one connection until it is closed.
-pub(super) async fn run<S, R>(stream: Stream, peer: Peer, service: S, house: Arc<House>)
+/// An answer whose body's type is forgotten.
+type Boxed = Response<UnsyncBoxBody<Bytes, BoxError>>;
+
+/// A service whose type is forgotten: hyper and h2 are large, and are compiled only once so.
+pub(super) type Call =
+    Arc<dyn Fn(Request<Incoming>) -> Pin<Box<dyn Future<Output = Boxed> + Send>> + Send + Sync>;
+
+/// Forgets the type of a service.
+pub(super) fn forget<S, R>(service: S) -> Call
 where
     S: Service<Request<Incoming>, Response = Response<R>, Error = Infallible>
         + Clone
@@ -65,6 +73,17 @@ where
     S::Future: Send + 'static,
     R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
+    Arc::new(move |request| {
+        let service = service.clone();
+        Box::pin(async move {
+            let Ok(answer) = service.oneshot(request).await;
+            answer.map(|body| body.map_err(Into::into).boxed_unsync())
+        })
+    })
+}
+
+/// Serves one connection until it is closed.
+pub(super) async fn run(stream: Stream, peer: Peer, service: Call, house: Arc<House>) {
     let ledger = Ledger::new(&house.http2);
     let mut watched = Watched::new(stream, Arc::clone(&ledger));
     let end = converse(&mut watched, peer, service, &house, ledger).await;
@@ -79,26 +98,17 @@ where
 }
 
 /// Lets hyper serve until there is nothing more to do; what the peer has to be told, if hyper has not told it.
-async fn converse<S, R>(
+async fn converse(
     watched: &mut Watched,
     peer: Peer,
-    service: S,
+    service: Call,
     house: &Arc<House>,
     ledger: Arc<Ledger>,
-) -> Option<Reason>
-where
-    S: Service<Request<Incoming>, Response = Response<R>, Error = Infallible>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
-    S::Future: Send + 'static,
-    R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-{
+) -> Option<Reason> {
     let handler = service_fn(|mut request: Request<Incoming>| {
         let handling = ledger.began();
         request.extensions_mut().insert(peer);
-        let service = service.clone();
+        let service = Arc::clone(&service);
         let house = Arc::clone(house);
         async move {
             let answer = answer(service, request, &house).await;
@@ -170,29 +180,22 @@ fn builder(house: &House, streams: Streams) -> http2::Builder<Streams> {
 }
 
 /// The service's answer, or ours to a head with too many lines.
-async fn answer<S, R>(
-    service: S,
-    mut request: Request<Incoming>,
-    house: &House,
-) -> Response<Either<Full<Bytes>, R>>
-where
-    S: Service<Request<Incoming>, Response = Response<R>, Error = Infallible>,
-    R: Body<Data = Bytes>,
-{
+async fn answer(service: Call, mut request: Request<Incoming>, house: &House) -> Boxed {
     if request.headers().len() > house.headers {
         house.refusals.refused(Refusal::TooLarge);
         return too_large();
     }
     name_host(&mut request);
-    let Ok(mut answer) = service.oneshot(request).await;
+    let mut answer = service(request).await;
     // RFC 9113 8.2.2: the connection is not a request's.
     answer.headers_mut().remove(header::CONNECTION);
-    answer.map(Either::Right)
+    answer
 }
 
-fn too_large<R>() -> Response<Either<Full<Bytes>, R>> {
+fn too_large() -> Boxed {
     // Without a body, as hyper's own over HTTP/1.
-    let mut answer = Response::new(Either::Left(Full::default()));
+    let body = Full::default().map_err(|never| match never {});
+    let mut answer = Response::new(body.boxed_unsync());
     *answer.status_mut() = Refusal::TooLarge.status();
     answer
 }
@@ -210,33 +213,30 @@ fn name_host<B>(request: &mut Request<B>) {
 
 /// The body of an answer, whose way is noted.
 #[derive(Debug)]
-struct Noted<B> {
-    body: Pin<Box<B>>,
+struct Noted {
+    body: UnsyncBoxBody<Bytes, BoxError>,
     sending: Sending,
 }
 
-impl<B: Body> Noted<B> {
-    fn new(body: B, mut sending: Sending) -> Self {
+impl Noted {
+    fn new(body: UnsyncBoxBody<Bytes, BoxError>, mut sending: Sending) -> Self {
         if body.is_end_stream() {
             sending.is_whole();
         }
-        Self {
-            body: Box::pin(body),
-            sending,
-        }
+        Self { body, sending }
     }
 }
 
-impl<B: Body> Body for Noted<B> {
-    type Data = B::Data;
-    type Error = B::Error;
+impl Body for Noted {
+    type Data = Bytes;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         self.sending.goes_on();
-        let frame = ready!(self.body.as_mut().poll_frame(cx));
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         if frame.is_none() || self.body.is_end_stream() {
             self.sending.is_whole();
         }
