@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Between two looks at the disk while nothing is refused.
+/// Between two measurements while little is admitted.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// An event's bytes on disk for each of its own: half-empty pages, and keys and rows that its weight leaves out.
@@ -42,7 +42,6 @@ pub(super) struct Space {
     metrics: StoreMetrics,
     measured: Measured,
     measured_at: Option<Instant>,
-    asked_filesystem_at: Option<Instant>,
     /// Admitted since the measurement.
     admitted_bytes: u64,
 }
@@ -64,7 +63,6 @@ impl Space {
             metrics,
             measured: Measured::default(),
             measured_at: None,
-            asked_filesystem_at: None,
             admitted_bytes: 0,
         }
     }
@@ -152,13 +150,7 @@ impl Space {
     }
 
     fn ask_filesystem(&mut self) {
-        let asked_lately = self
-            .asked_filesystem_at
-            .is_some_and(|at| at.elapsed() < LOOK_EVERY);
-        if asked_lately {
-            return;
-        }
-        self.asked_filesystem_at = Some(Instant::now());
+        // Each time: what was admitted since the last look is forgotten, so that an older answer would promise it twice.
         match rustix::fs::statvfs(&self.directory) {
             Ok(status) => {
                 self.measured.available = status.f_bavail.saturating_mul(status.f_frsize);
