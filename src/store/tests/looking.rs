@@ -510,9 +510,9 @@ async fn history_outlives_the_payload_and_expires() {
     drop(shell);
     let running = place.start();
     running.admit(9, b"{}").await;
+    wait_for(&place, "SELECT min(seq) FROM history", 3);
     running.close().await;
     let shell = place.shell();
-    assert_eq!(count(&shell, "SELECT min(seq) FROM history"), 3);
     assert_eq!(count(&shell, "SELECT count(*) FROM handed"), 0);
 }
 
