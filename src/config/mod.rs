@@ -167,7 +167,7 @@ pub struct Reload {
 }
 
 /// Where traces go (OTLP over HTTP, in JSON).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Traces {
     /// Where spans are sent: the collector's URL, ending in `/v1/traces`.
     pub endpoint: Uri,

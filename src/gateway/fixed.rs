@@ -6,7 +6,7 @@
 //! a secret finds out at once, and not at the next rotation, that the file waits for a restart.
 
 use super::running::Names;
-use crate::config::Config;
+use crate::config::{Config, duration_text};
 use std::sync::Arc;
 
 /// What of `next` only a restart applies, each in words.
@@ -35,6 +35,11 @@ pub(super) fn changed(present: &Config, next: &Config, names: &Names) -> Vec<Str
         format!("{:?}", present.store.scrub),
         format!("{:?}", next.store.scrub),
     );
+    differs("limits.tls", handshakes(present), handshakes(next));
+    if present.traces != next.traces {
+        // Its headers are secrets.
+        changed.push("traces: has changed; only a restart applies it".to_owned());
+    }
     let sources = next.sources.iter();
     let sources = sources.map(|source| ("sources", &source.name, source.replaces.as_ref()));
     let targets = next.targets.iter();
@@ -47,6 +52,15 @@ pub(super) fn changed(present: &Config, next: &Config, names: &Names) -> Vec<Str
         }
     }
     changed
+}
+
+fn handshakes(config: &Config) -> String {
+    let limits = config.limits.tls;
+    format!(
+        "{} handshakes within {}",
+        limits.handshakes,
+        duration_text(limits.handshake_timeout)
+    )
 }
 
 /// Every listener, with what is particular about it.
