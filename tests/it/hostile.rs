@@ -27,7 +27,7 @@ const IN_FLIGHT_KIB: u64 = 8 * KIB;
 fn home(app: &App, connections: usize) -> Home {
     Home::new(&format!(
         "limits: {{ header_timeout: 2s, body_timeout: 2s, idle_timeout: 2s, connections: {connections}, \
-         in_flight_bytes: 8MiB }}\n\
+         in_flight_bytes: 8MiB, in_flight_per_source: 100%, failures_per_client: off }}\n\
          sources:\n  open: {{ verify: none, forward: app }}\ntargets:\n  app: {{ url: {} }}\n",
         app.url()
     ))

@@ -179,7 +179,7 @@ fn a_body_that_never_comes_is_408_and_the_others_go_on() {
     let app = App::start();
     let home = home(
         &app,
-        "limits: { body_timeout: 500ms, in_flight_bytes: 8MiB }\n",
+        "limits: { body_timeout: 500ms, in_flight_bytes: 8MiB, in_flight_per_source: 100% }\n",
     );
     let gate = home.start();
     let mut client = Client::plain(gate.public);

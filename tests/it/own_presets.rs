@@ -66,7 +66,7 @@ fn what_a_preset_lacks_is_told_where_it_stands() {
             .expect("the binary runs");
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(78), "{command:?}: {said}");
-        let place = "hookgate.yaml:9:13: providers.my-shop.secret: the environment variable SHOP_SECRET is not set";
+        let place = "hookgate.yaml:10:13: providers.my-shop.secret: the environment variable SHOP_SECRET is not set";
         assert!(said.contains(place), "{command:?}: {said}");
     }
 }
