@@ -9,8 +9,9 @@ use super::Failure;
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal as _};
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry,
+    Layer, Registry,
     field::MakeExt as _,
+    filter::Targets,
     fmt::{MakeWriter, format},
     layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
@@ -42,13 +43,14 @@ pub(super) fn start(format: Option<Format>, default_level: &str) -> Result<(), F
         .map_err(|error| Failure::Failed(anyhow::Error::new(error)))
 }
 
-fn filter(wanted: &str, default_level: &str) -> Result<EnvFilter, Failure> {
+fn filter(wanted: &str, default_level: &str) -> Result<Targets, Failure> {
     let directives = if wanted.is_empty() {
         default_level
     } else {
         wanted
     };
-    EnvFilter::try_new(directives)
+    directives
+        .parse()
         .map_err(|error| Failure::Usage(format!("RUST_LOG is {wanted:?}: {error}")))
 }
 
