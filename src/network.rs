@@ -35,6 +35,27 @@ impl Client {
         }
     }
 
+    /// Whether it has an address of its own in the internet. One that has none may stand for everybody: a proxy or a load
+    /// balancer that is not listed, a cluster's NAT.
+    pub fn is_public(self) -> bool {
+        match self {
+            Self::Address(IpAddr::V4(address)) => {
+                // RFC 6598: carriers' own networks, and some clouds'.
+                let is_shared = u32::from(address) >> 22 == 0b01_1001_0001;
+                !(address.is_private()
+                    || address.is_loopback()
+                    || address.is_link_local()
+                    || is_shared)
+            }
+            Self::Address(IpAddr::V6(address)) => {
+                !(address.is_unique_local()
+                    || address.is_loopback()
+                    || address.is_unicast_link_local())
+            }
+            Self::Unix => false,
+        }
+    }
+
     /// The address, if it has one.
     pub fn address(self) -> Option<IpAddr> {
         match self {
@@ -304,5 +325,35 @@ mod tests {
             assert_eq!(client.to_string(), shown);
         }
         "".parse::<Client>().expect_err("nothing");
+    }
+
+    #[test]
+    fn who_may_stand_for_everybody_is_not_public() {
+        let public = |text: &str| text.parse::<Client>().expect(text).is_public();
+        for one in [
+            "8.8.8.8",
+            "100.63.255.255",
+            "100.128.0.0",
+            "172.32.0.1",
+            "2001:db8::1",
+        ] {
+            assert!(public(one), "{one}");
+        }
+        for many in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.1.1",
+            "100.64.0.0",
+            "100.127.255.255",
+            "::1",
+            "fd00::1",
+            "fe80::1",
+            "::ffff:10.0.0.1",
+            "unix",
+        ] {
+            assert!(!public(many), "{many}");
+        }
     }
 }

@@ -1,6 +1,9 @@
 //! Clients whose requests were read and refused more often than `limits.failures_per_client`: until their bucket has a
 //! token again, no body of theirs is read.
 //!
+//! Only clients with an address in the internet are counted: any other may be a proxy that is not in `trusted_proxies`, and
+//! everybody's requests its own. A forger would have a limit of ours refuse the orders of all.
+//!
 //! It is kept for each client and source, so that the wrong secret of one source does not hold up the others that a
 //! vendor's address sends to. What is proven takes no token, and what is refused by its head alone costs nothing and takes
 //! none either. The table has a fixed size: whoever does not fit takes the place of the one that is nearest to full, who
@@ -73,9 +76,11 @@ impl Failures {
         table.pace.wait(place.full_at, now)
     }
 
-    /// Counts a request of this client that was read in vain.
+    /// Counts a request of this client that was read in vain, if the client is one alone.
     pub(super) fn failed(&self, source: SourceId, client: Client) {
-        let Some(table) = &self.0 else { return };
+        let Some(table) = self.0.as_ref().filter(|_| client.is_public()) else {
+            return;
+        };
         let now = Instant::now();
         let key = table.key(source, client);
         let mut places = table.places.lock();
@@ -168,10 +173,13 @@ mod tests {
         for (fails, waits) in [
             ("2001:db8:0:1::1", "2001:db8:0:1:ffff::2"),
             ("::ffff:192.0.2.1", "192.0.2.1"),
-            ("unix", "unix"),
         ] {
             failures.failed(ERP, client(fails));
             assert!(failures.wait(ERP, client(waits)).is_some(), "{fails}");
+        }
+        for everybody in ["unix", "10.1.2.3", "127.0.0.1"] {
+            failures.failed(ERP, client(everybody));
+            assert_eq!(failures.wait(ERP, client(everybody)), None, "{everybody}");
         }
         assert_eq!(failures.wait(ERP, client("2001:db8:0:2::1")), None);
     }

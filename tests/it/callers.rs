@@ -214,13 +214,15 @@ fn a_flood_of_forgeries_from_one_address_holds_nobody_else_up() {
 #[test]
 fn a_good_sender_behind_the_forgers_address_comes_again_and_is_taken() {
     let app = App::start();
-    let home = home(&app, "limits: { failures_per_client: 20/m }", "");
+    let top = "trusted_proxies: 127.0.0.1\nlimits: { failures_per_client: 20/m }";
+    let home = home(&app, top, "");
     let gate = home.start();
-    assert_eq!(gate.send(&forged(1)).status, 401);
-    assert_comes_again(&gate.send(&event(2)), "3");
+    let shared = |request| from("198.51.100.1", request);
+    assert_eq!(gate.send(&shared(forged(1))).status, 401);
+    assert_comes_again(&gate.send(&shared(event(2))), "3");
     let mut taken = None;
     wait_until("it is taken", || {
-        let reply = gate.send(&event(2));
+        let reply = gate.send(&shared(event(2)));
         let done = reply.status == 200;
         taken = Some(reply);
         done
@@ -230,9 +232,22 @@ fn a_good_sender_behind_the_forgers_address_comes_again_and_is_taken() {
         "it was not remembered"
     );
     for n in 3..20 {
-        assert_eq!(gate.send(&event(n)).status, 200);
+        assert_eq!(gate.send(&shared(event(n))).status, 200);
     }
     assert_eq!(app.wait_for(18).len(), 18);
+}
+
+/// Otherwise whoever can reach the proxy could have everybody's orders refused.
+#[test]
+fn forgeries_by_way_of_a_proxy_that_is_not_listed_hold_nobody_up() {
+    let app = App::start();
+    let home = home(&app, "limits: { failures_per_client: 1/h }", "");
+    let gate = home.start();
+    for n in 0..20 {
+        assert_eq!(gate.send(&forged(n)).status, 401);
+        assert_eq!(gate.send(&event(n)).status, 200);
+    }
+    assert_eq!(unavailable(&gate, "client"), 0.0);
 }
 
 #[test]
