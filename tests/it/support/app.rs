@@ -1,9 +1,11 @@
 //! The customer's app: a blocking HTTP/1.1 server that does what the test says and remembers what it got.
 
 use super::sender::Head;
+use rustix::net::{AddressFamily, SocketType, bind, socket, sockopt::set_socket_reuseaddr};
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
@@ -82,6 +84,8 @@ pub(crate) struct App {
     shared: Arc<Shared>,
     address: SocketAddr,
     accepting: Option<JoinHandle<()>>,
+    /// Its port while it is down.
+    reserved: Option<OwnedFd>,
 }
 
 impl App {
@@ -123,6 +127,7 @@ impl App {
             shared,
             address,
             accepting,
+            reserved: None,
         }
     }
 
@@ -189,6 +194,7 @@ impl App {
                 .join()
                 .expect("the accepting thread does not panic");
         }
+        self.reserved = Some(reserve(self.address));
         let mut state = self.state();
         state.changes += 1;
         self.shared.changed.notify_all();
@@ -200,6 +206,7 @@ impl App {
 
     /// Listens again at the same address.
     pub(crate) fn come_back(&mut self) {
+        self.reserved = None;
         let listener = super::eventually("the app's port is free again", || {
             TcpListener::bind(self.address).ok()
         });
@@ -214,6 +221,17 @@ impl Drop for App {
             self.go_down();
         }
     }
+}
+
+/// Holds a port on which nobody listens: connections are refused, and no other test's app gets it, which would then hear
+/// what is meant for this one.
+fn reserve(address: SocketAddr) -> OwnedFd {
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+    set_socket_reuseaddr(&socket, true).expect("an open socket");
+    super::eventually("the app's port can be held", || {
+        bind(&socket, &address).ok()
+    });
+    socket
 }
 
 fn accept(listener: TcpListener, shared: Arc<Shared>) -> JoinHandle<()> {
