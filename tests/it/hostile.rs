@@ -185,17 +185,19 @@ fn heads_that_never_end_are_cut_off() {
     ] {
         let hostile_kib = COUNT as u64 * CONNECTION_KIB;
         let answers = withstand(name, &gate, &app, hostile_kib, || {
-            let open = |_| TcpStream::connect(gate.public).expect("the gateway takes connections");
-            let streams: Vec<TcpStream> = (0..COUNT).map(open).collect();
+            let to = gate.public;
             std::thread::scope(|scope| {
-                let send = |mut stream: TcpStream| {
+                // Each begins as soon as it is connected: who has sent nothing in time gets no answer.
+                let send = |_| {
                     scope.spawn(move || {
+                        let mut stream =
+                            TcpStream::connect(to).expect("the gateway takes connections");
                         // Refused on the way, the rest may not be taken any more.
                         let _ = stream.write_all(head.as_bytes());
                         rest(stream)
                     })
                 };
-                let sending: Vec<_> = streams.into_iter().map(send).collect();
+                let sending: Vec<_> = (0..COUNT).map(send).collect();
                 sending
                     .into_iter()
                     .map(|sent| sent.join().expect("read to its end"))
