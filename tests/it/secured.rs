@@ -447,6 +447,9 @@ fn testssl_finds_nothing() {
         .filter(|one| one["severity"] != "OK" && one["severity"] != "INFO")
         // About the openssl that it uses itself.
         .filter(|one| one["id"] != "engine_problem")
+        // That openssl leaves as soon as its handshake is over, on a busy machine before the ticket of TLS 1.3 has come,
+        // and has then no session to resume. `a_session_is_taken_up_again_and_ends_in_order` shows that it could.
+        .filter(|one| one["id"] != "sessionresumption_ticket" || one["severity"] != "WARN")
         .collect();
     assert!(above.is_empty(), "{above:#?}\n{said}");
 }
