@@ -12,6 +12,7 @@
 //! counts as old, as it would after a stop of that length. A clock that is far in the future at the start cannot be told from a right one.
 
 use jiff::Timestamp;
+use jiff::fmt::temporal::DateTimePrinter;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
@@ -33,6 +34,11 @@ static DIFFERS: AtomicBool = AtomicBool::new(false);
 
 /// Steady Unix time in milliseconds: see above.
 pub fn unix_ms() -> u64 {
+    both_ms().0
+}
+
+/// What [`unix_ms`] and [`wall_ms`] say at one moment.
+pub fn both_ms() -> (u64, u64) {
     let (now, wall_ns) = (Instant::now(), wall_ns());
     let (read_ns, said) = {
         let mut steady = STEADY.lock();
@@ -44,7 +50,7 @@ pub fn unix_ms() -> u64 {
     if let Some(said) = said {
         said.log();
     }
-    read_ns / NS_PER_MS
+    (read_ns / NS_PER_MS, wall_ns / NS_PER_MS)
 }
 
 /// Unix time in milliseconds by the machine's clock, as it stands. A clock set before 1970 reads as 0.
@@ -183,12 +189,20 @@ pub fn age_seconds(unix_ms: u64, now_ms: u64) -> f64 {
     Duration::from_millis(now_ms.saturating_sub(unix_ms).max(1)).as_secs_f64()
 }
 
+/// Bytes of a time until the year 9999.
+const RFC3339_BYTES: usize = 24;
+
+static PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
+
 /// `unix_ms` as RFC 3339 in UTC with milliseconds, such as `2026-01-31T10:30:00.000Z`.
 pub fn rfc3339(unix_ms: u64) -> String {
     let time = i64::try_from(unix_ms)
         .ok()
         .and_then(|ms| Timestamp::from_millisecond(ms).ok());
-    format!("{:.3}", time.unwrap_or(Timestamp::MAX))
+    let mut text = String::with_capacity(RFC3339_BYTES);
+    let printed = PRINTER.print_timestamp(&time.unwrap_or(Timestamp::MAX), &mut text);
+    printed.expect("a string takes any text");
+    text
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use std::{fmt, sync::Arc};
 use tokio::sync::oneshot;
-use uuid::Uuid;
+use uuid::{Uuid, fmt::Hyphenated};
 
 /// A source's number in the store. It stays the same for a name as long as the store lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -82,6 +82,14 @@ impl EventId {
     /// of receipt, and a store that was restored from a backup gives numbers anew.
     pub fn is(&self, text: &str) -> bool {
         Uuid::try_parse(text).is_ok_and(|id| id == self.0)
+    }
+
+    /// Room for [`Self::encode`].
+    pub const TEXT: [u8; Hyphenated::LENGTH] = [0; Hyphenated::LENGTH];
+
+    /// Its text, as `Display` has it, written into `text`.
+    pub fn encode<'t>(&self, text: &'t mut [u8; Hyphenated::LENGTH]) -> &'t str {
+        self.0.hyphenated().encode_lower(text)
     }
 
     /// The 16 bytes, most significant first.

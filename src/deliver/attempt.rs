@@ -58,7 +58,7 @@ impl Gear {
         let begun_ms = clock::unix_ms();
         let span = self.tracer.attempting(&event.headers);
         let headers = || {
-            let mut headers = self.outfit.headers(event, attempt, clock::wall_ms());
+            let mut headers = self.outfit.headers(event, attempt, clock::wall_ms);
             if let Some(span) = &span {
                 span.mark(&mut headers);
             }

@@ -5,12 +5,11 @@ use super::sign::Signer;
 use super::{PresentSecrets, cloudevents};
 use crate::clock;
 use crate::config::target::Format;
-use crate::event::{Event, SecretHeader};
-use crate::trace::{Context, TRACEPARENT, TRACESTATE};
+use crate::event::{Event, EventId, SecretHeader};
+use crate::trace::{Context, TRACEPARENT, TRACESTATE, TraceId};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use std::{fmt, sync::Arc};
-use uuid::Uuid;
 
 /// Bytes of an event type that are sent. A vendor's type is a word; a longer one would break the app's own limit
 /// on headers, so it is left out (the body still says it).
@@ -59,23 +58,27 @@ impl Outfit {
         }
     }
 
-    /// The headers of an attempt at `now_ms` (Unix, milliseconds).
-    pub(super) fn headers(&self, event: &Event, attempt: Attempt, now_ms: u64) -> HeaderMap {
+    /// The headers of an attempt. `wall_ms` says when it is made (Unix, milliseconds, by the machine's clock, as the app
+    /// compares it with its own); only a signature asks.
+    pub(super) fn headers(
+        &self,
+        event: &Event,
+        attempt: Attempt,
+        wall_ms: impl FnOnce() -> u64,
+    ) -> HeaderMap {
         let mut headers = event.headers.clone();
         headers.reserve(ADDED);
         if let Some(secret) = &event.secret_header {
             self.put_back(&mut headers, &event.source, secret);
         }
-        let mut id = Uuid::encode_buffer();
-        let id = &*Uuid::from_bytes(*event.id.as_bytes())
-            .hyphenated()
-            .encode_lower(&mut id);
+        let mut id = EventId::TEXT;
+        let id = event.id.encode(&mut id);
         add_ours(&mut headers, event, id, attempt);
         if self.format == Format::CloudEvents {
             cloudevents::add(&mut headers, event, id);
         }
         if let Some(signer) = &self.signer {
-            add_signature(&mut headers, signer, id, &event.body, now_ms / 1000);
+            add_signature(&mut headers, signer, id, &event.body, wall_ms() / 1000);
         }
         add_trace(&mut headers, event);
         headers
@@ -182,13 +185,8 @@ fn add_trace(headers: &mut HeaderMap, event: &Event) {
     if Context::of(headers).is_some() {
         return;
     }
-    let trace = hex::encode(event.id.as_bytes());
-    // A parent id of zero is invalid.
-    let parent = fastrand::u64(1..);
-    headers.insert(
-        TRACEPARENT,
-        ascii(format!("00-{trace}-{parent:016x}-00").as_bytes()),
-    );
+    let trace = Context::within(TraceId(*event.id.as_bytes()));
+    headers.insert(TRACEPARENT, trace.header());
     headers.remove(TRACESTATE);
 }
 
@@ -245,7 +243,7 @@ mod tests {
             ("accept", "b"),
             ("webhook-id", "theirs"),
         ]);
-        let headers = plain().headers(&event, nth(3), 0);
+        let headers = plain().headers(&event, nth(3), || 0);
         let id = event.id.to_string();
         let key = "ab".repeat(32);
         let expected: [(&str, &[&str]); 10] = [
@@ -281,7 +279,7 @@ mod tests {
         for (event_type, expected) in cases {
             let mut event = event(&[]);
             event.event_type = Some(event_type.into());
-            let headers = plain().headers(&event, nth(1), 0);
+            let headers = plain().headers(&event, nth(1), || 0);
             assert_eq!(
                 all(&headers, "hookgate-event-type").first().copied(),
                 expected,
@@ -292,7 +290,7 @@ mod tests {
         untyped.event_type = None;
         assert!(
             !plain()
-                .headers(&untyped, nth(1), 0)
+                .headers(&untyped, nth(1), || 0)
                 .contains_key("hookgate-event-type")
         );
     }
@@ -329,13 +327,13 @@ mod tests {
                 header: http::header::AUTHORIZATION,
                 secret: secret.into(),
             });
-            let headers = outfit.headers(&event, nth(1), 0);
+            let headers = outfit.headers(&event, nth(1), || 0);
             assert_eq!(
                 all(&headers, "authorization").first().copied(),
                 expected,
                 "{source} {secret}"
             );
-            let elsewhere = stranger.headers(&event, nth(1), 0);
+            let elsewhere = stranger.headers(&event, nth(1), || 0);
             assert!(
                 !elsewhere.contains_key("authorization"),
                 "a replay to a target that the source does not feed"
@@ -360,7 +358,7 @@ mod tests {
             Format::Plain,
             Vec::new(),
         );
-        let headers = outfit.headers(&event, nth(1), 1_614_265_330_999);
+        let headers = outfit.headers(&event, nth(1), || 1_614_265_330_999);
         let id = event.id.to_string();
         let signer = Signer::new(&keys).expect("keys");
         let signature = signer.sign(&id, "1614265330", b"{}");
@@ -372,7 +370,7 @@ mod tests {
         assert!(!headers.contains_key("webhook-extra"));
 
         // Three days later: the same id, signed as of now.
-        let late = outfit.headers(&event, nth(9), 1_614_265_330_999 + 72 * 3_600_000);
+        let late = outfit.headers(&event, nth(9), || 1_614_265_330_999 + 72 * 3_600_000);
         let signature = signer.sign(&id, "1614524530", b"{}");
         assert_eq!(all(&late, "webhook-id"), [id]);
         assert_eq!(all(&late, "webhook-timestamp"), ["1614524530"]);
@@ -384,7 +382,7 @@ mod tests {
         let event = event(&[]);
         for (replay, expected) in [(0, None), (1, Some("1")), (12, Some("12"))] {
             let attempt = Attempt { number: 1, replay };
-            let headers = plain().headers(&event, attempt, 0);
+            let headers = plain().headers(&event, attempt, || 0);
             assert_eq!(all(&headers, "hookgate-replay").first().copied(), expected);
             assert_eq!(all(&headers, "hookgate-attempt"), ["1"]);
         }
@@ -394,7 +392,7 @@ mod tests {
     fn cloudevents_wear_both() {
         let event = event(&[("content-type", "application/json"), ("ce-id", "theirs")]);
         let outfit = Outfit::new(Arc::default(), None, Format::CloudEvents, Vec::new());
-        let headers = outfit.headers(&event, nth(1), 0);
+        let headers = outfit.headers(&event, nth(1), || 0);
         let id = event.id.to_string();
         for (name, value) in [
             ("content-type", "application/json"),
@@ -404,7 +402,7 @@ mod tests {
         ] {
             assert_eq!(all(&headers, name), [value], "{name}");
         }
-        let plain = plain().headers(&event, nth(1), 0);
+        let plain = plain().headers(&event, nth(1), || 0);
         assert_eq!(all(&plain, "ce-id"), ["theirs"]);
     }
 
@@ -432,7 +430,7 @@ mod tests {
             let headers = plain().headers(
                 &event(&[("traceparent", value), ("tracestate", "a=b")]),
                 nth(1),
-                0,
+                || 0,
             );
             assert_eq!(all(&headers, "traceparent"), [value]);
             assert_eq!(all(&headers, "tracestate"), ["a=b"]);
@@ -449,7 +447,7 @@ mod tests {
     }
 
     fn assert_fresh_trace(event: &Event, case: &str) {
-        let headers = plain().headers(event, nth(1), 0);
+        let headers = plain().headers(event, nth(1), || 0);
         let [made] = all(&headers, "traceparent")[..] else {
             panic!("one traceparent: {case}");
         };

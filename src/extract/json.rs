@@ -12,16 +12,44 @@ use std::{borrow::Cow, cell::OnceCell, fmt};
 /// The members of a document that is an object, found in one scan when the first of them is asked for: an event is
 /// asked for several.
 #[derive(Debug, Default)]
-pub struct Members<'a>(OnceCell<Option<Vec<(&'a str, &'a str)>>>);
+pub struct Members<'a>(OnceCell<Document<'a>>);
+
+/// What is known of a document.
+#[derive(Debug)]
+enum Document<'a> {
+    /// An object: names as they are written, and values.
+    Object(Vec<(&'a str, &'a str)>),
+    /// Something else, or no JSON; whoever asks it for a value scans it.
+    Other(&'a str),
+    /// No UTF-8, or what begins like an object is no JSON.
+    Broken,
+}
+
+impl<'a> Document<'a> {
+    fn read(body: &'a [u8]) -> Self {
+        match std::str::from_utf8(body) {
+            Ok(text) if is_object(text) => members(text).map_or(Self::Broken, Self::Object),
+            Ok(text) => Self::Other(text),
+            Err(_) => Self::Broken,
+        }
+    }
+}
 
 impl<'a> Members<'a> {
-    /// The text of the member called `name` of `document`, which is the same at every call.
-    fn get(&self, document: &'a str, name: &str) -> Option<&'a str> {
-        let members = self.0.get_or_init(|| members(document)).as_ref()?;
-        // Of a repeated name the last one wins.
-        let mut members = members.iter().rev();
-        let (_, value) = members.find(|(key, _)| decoded(key).is_some_and(|key| key == name))?;
-        Some(value)
+    /// The text of the member called `name` of `body`, which is the same at every call.
+    fn get(&self, body: &'a [u8], name: &str) -> Option<&'a str> {
+        match self.0.get_or_init(|| Document::read(body)) {
+            Document::Object(members) => {
+                // Of a repeated name the last one wins.
+                let mut members = members.iter().rev();
+                let is_called = |key: &str| decoded(key).is_some_and(|key| key == name);
+                members
+                    .find(|(key, _)| is_called(key))
+                    .map(|(_, value)| *value)
+            }
+            Document::Other(text) => child(text, name),
+            Document::Broken => None,
+        }
     }
 }
 
@@ -33,10 +61,9 @@ pub(super) fn value_at<'a>(
     members: Option<&Members<'a>>,
 ) -> Option<Cow<'a, [u8]>> {
     let (first, rest) = names.split_first()?;
-    let document = std::str::from_utf8(body).ok()?;
     let first = match members {
-        Some(members) if is_object(document) => members.get(document, first)?,
-        _ => child(document, first)?,
+        Some(members) => members.get(body, first)?,
+        None => child(std::str::from_utf8(body).ok()?, first)?,
     };
     let value = rest
         .iter()
