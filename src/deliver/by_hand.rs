@@ -74,7 +74,7 @@ pub(super) async fn post(url: &Uri, event: &Event, replay: u32) -> Handed {
     let client = Client::new(url, limits);
     let outfit = Outfit::new(Arc::default(), None, Format::Plain, Vec::new());
     let attempt = Attempt { number: 1, replay };
-    let headers = || outfit.headers(event, attempt, clock::unix_ms);
+    let headers = || outfit.headers(event, attempt, clock::wall_ms);
     let exchange = client.post(headers, &event.body, ANSWER_KEPT_BYTES);
     let result = timeout(Target::TIMEOUT, exchange).await;
     let (ending, error, answer) = match result {
