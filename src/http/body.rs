@@ -7,6 +7,9 @@ use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError};
 use std::error::Error;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::Poll;
 use std::time::Duration;
 
 /// Bytes up to which a body that came in one piece is copied. Such a piece is a part of the connection's read
@@ -65,11 +68,30 @@ where
     let charge = budget
         .take(declared.saturating_add(overhead))
         .ok_or(BodyError::Overloaded)?;
-    let gathered = gather(body, limits.bytes, declared, charge);
+    let mut gathered = pin!(gather(body, limits.bytes, declared, charge));
     // The timer is armed only if the body is not there yet.
+    if let Some(gathered) = at_once(gathered.as_mut()).await {
+        return gathered;
+    }
     tokio::time::timeout(limits.timeout, gathered)
         .await
         .unwrap_or(Err(BodyError::Timeout(limits.timeout)))
+}
+
+/// What `future` comes to without waiting for anybody else. hyper hands a body over only after it was asked for, in the
+/// next step of the same task: so it is asked twice.
+async fn at_once<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
+    let mut asked = false;
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending if asked => Poll::Ready(None),
+        Poll::Pending => {
+            asked = true;
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await
 }
 
 /// Reads to the end, growing `charge` by what goes beyond `charged` bytes.
@@ -164,8 +186,7 @@ mod tests {
     use http_body::{Frame, SizeHint};
     use http_body_util::{Full, Limited};
     use std::collections::VecDeque;
-    use std::pin::Pin;
-    use std::task::{Context, Poll};
+    use std::task::Context;
 
     const LIMITS: BodyLimits = BodyLimits {
         bytes: 10_000,
