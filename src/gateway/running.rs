@@ -19,7 +19,7 @@ use crate::dedupe::{Dedupe, Remembered, Windows};
 use crate::deliver::{Deliver, Setup};
 use crate::event::{SourceId, TargetId};
 use crate::extract::KeyExpr;
-use crate::http::server;
+use crate::http::{Answering, server};
 use crate::metrics::{ElsewhereMetrics, Metrics, ProcessMetrics, SourceMetrics};
 use crate::receive::entrance::{Turn, entrance};
 use crate::receive::{Failures, Learned, Receive, Source, Waiting};
@@ -29,18 +29,12 @@ use crate::store::{
     Rejects, Store,
 };
 use crate::trace::Tracer;
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::Body;
-use hyper::body::Incoming;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{HashMap, HashSet};
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tower::{BoxError, Service};
 
 /// How long what is refused may take to be written before another ring takes over.
 const REJECTS_TIMEOUT: Duration = Duration::from_secs(5);
@@ -302,19 +296,7 @@ pub struct Running {
 
 impl Running {
     /// The service of the public listener: of what runs, and from then on of what takes its place.
-    pub(super) async fn enter(
-        &self,
-    ) -> impl Service<
-        Request<Incoming>,
-        Response = Response<impl Body<Data = Bytes, Error: Into<BoxError>> + Send + use<>>,
-        Error = Infallible,
-        Future: Send,
-    >
-    + Clone
-    + Send
-    + Sync
-    + 'static
-    + use<> {
+    pub(super) async fn enter(&self) -> impl Answering + use<> {
         let _applying = self.applying.lock().await;
         let present = self.present();
         let (turn, service) = entrance(Arc::clone(&present.receive), stack(&present.config));

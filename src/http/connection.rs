@@ -1,6 +1,7 @@
 //! One connection of the server, from accept to close: it ends in time, its last answer reaches the peer, and no
 //! byte of a body is ever taken for a request. What is here speaks HTTP/1; `http2` does the same for HTTP/2.
 
+use super::answering::Answering;
 use super::begin::{self, Begun};
 use super::deadlines::{Deadline, Facts, Wait, Watched};
 use super::http2;
@@ -9,9 +10,7 @@ use super::proxy;
 use super::server::{House, Peer, Refusal};
 use super::socket::Socket;
 use super::stream::Stream;
-use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
-use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -24,7 +23,6 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
-use tower::{BoxError, Service, ServiceExt};
 
 /// Bytes that a closing connection reads and drops, so that what the peer still sends does not reset the
 /// connection before the peer has read its answer.
@@ -45,21 +43,13 @@ enum Event {
 }
 
 /// Serves one connection until it is closed.
-pub(super) async fn run<S, R>(
+pub(super) async fn run(
     mut socket: Socket,
     mut peer: Peer,
     terms: Arc<Terms>,
-    service: S,
+    service: impl Answering,
     house: Arc<House>,
-) where
-    S: Service<Request<Incoming>, Response = Response<R>, Error = Infallible>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
-    S::Future: Send + 'static,
-    R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-{
+) {
     let accepted = Instant::now();
     if let Some(peers) = &terms.proxy_protocol {
         let due = accepted + house.header_timeout;
@@ -98,11 +88,13 @@ pub(super) async fn run<S, R>(
 }
 
 /// Serves HTTP/1. The first head has its time since `since`.
-async fn http1<S, R>(stream: Stream, since: Instant, peer: Peer, service: S, house: Arc<House>)
-where
-    S: Service<Request<Incoming>, Response = Response<R>, Error = Infallible> + Clone,
-    R: Body<Data = Bytes, Error: Into<BoxError>> + 'static,
-{
+async fn http1(
+    stream: Stream,
+    since: Instant,
+    peer: Peer,
+    service: impl Answering,
+    house: Arc<House>,
+) {
     let facts = Arc::new(Facts::default());
     let mut deadline = Deadline::new(since, house.header_timeout, house.idle_timeout);
     let handler = service_fn(|mut request: Request<Incoming>| {
@@ -186,16 +178,13 @@ where
 }
 
 /// The service's answer to `request`, as the present stage of the server wants it sent.
-async fn answer<S, R>(
+async fn answer<S: Answering>(
     service: S,
     request: Request<Incoming>,
     facts: Arc<Facts>,
     house: Arc<House>,
-) -> Result<Response<R>, Infallible>
-where
-    S: Service<Request<Incoming>, Response = Response<R>, Error = Infallible>,
-{
-    let mut answer = service.oneshot(request).await?;
+) -> Result<Response<S::Body>, Infallible> {
+    let mut answer = service.answer(request).await?;
     if house.stage.is_leaving() {
         let close = HeaderValue::from_static("close");
         answer.headers_mut().insert(header::CONNECTION, close);

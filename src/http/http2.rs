@@ -13,6 +13,7 @@ mod ledger;
 
 pub(super) use frames::PREFACE;
 
+use super::answering::Answering;
 use super::connection::close;
 use super::server::{House, Peer, Refusal};
 use super::stream::Stream;
@@ -38,7 +39,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::JoinSet;
-use tower::{BoxError, Service, ServiceExt};
+use tower::BoxError;
 
 /// Bytes that HTTP/2 counts for each header line beside its name and its value (RFC 9113 6.5.2).
 const LINE_OVERHEAD: usize = 32;
@@ -63,20 +64,11 @@ pub(super) type Call =
     Arc<dyn Fn(Request<Incoming>) -> Pin<Box<dyn Future<Output = Boxed> + Send>> + Send + Sync>;
 
 /// Forgets the type of a service.
-pub(super) fn forget<S, R>(service: S) -> Call
-where
-    S: Service<Request<Incoming>, Response = Response<R>, Error = Infallible>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
-    S::Future: Send + 'static,
-    R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-{
+pub(super) fn forget(service: impl Answering) -> Call {
     Arc::new(move |request| {
         let service = service.clone();
         Box::pin(async move {
-            let Ok(answer) = service.oneshot(request).await;
+            let Ok(answer) = service.answer(request).await;
             answer.map(|body| body.map_err(Into::into).boxed_unsync())
         })
     })

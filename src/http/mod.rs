@@ -2,6 +2,7 @@
 //! without) with a deadline for every phase of a connection, a strict reading of requests, bodies within a budget, and a
 //! client for one origin.
 
+mod answering;
 mod begin;
 pub mod body;
 pub mod client;
@@ -17,6 +18,7 @@ mod stream;
 pub mod strict;
 mod tls;
 
+pub use answering::Answering;
 pub use tls::Tls;
 
 use bytes::Bytes;

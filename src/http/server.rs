@@ -2,6 +2,7 @@
 //!
 //! Every connection is a task of the loop's own set, so that none is left when [`serve`] returns.
 
+use super::answering::Answering;
 use super::connection;
 use super::crowd::Crowd;
 use super::listen::{Listening, Terms};
@@ -10,12 +11,8 @@ use crate::config::tls::Http2Limits;
 use crate::network::{Client, Networks};
 use crate::quiet::Quiet;
 use crate::shutdown::{Listener as Stop, Phase};
-use bytes::Bytes;
-use http::{Request, Response, StatusCode};
-use http_body::Body;
-use hyper::body::Incoming;
+use http::StatusCode;
 use hyper::server::conn::http1;
-use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -27,7 +24,6 @@ use std::{fmt, io};
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Sleep;
-use tower::{BoxError, Service};
 
 /// Pause after an accept that failed for want of something (file descriptors, memory): trying at once again
 /// would only spin.
@@ -234,43 +230,27 @@ impl Stage {
 ///
 /// An answer ends its request: `service` must not keep the body beyond it. What is unread then is dropped, and
 /// the connection closed unless the rest had already come.
-pub async fn serve<S, R>(
+pub async fn serve(
     listeners: Vec<Listening>,
-    service: S,
+    service: impl Answering,
     settings: Settings,
     open: metrics::Gauge,
     refusals: Arc<dyn Refusals>,
     stop: Stop,
-) where
-    S: Service<Request<Incoming>, Response = Response<R>, Error = Infallible>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
-    S::Future: Send + 'static,
-    R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-{
+) {
     let (_constant, settings) = watch::channel(settings);
     serve_as_told(listeners, service, settings, open, refusals, stop).await;
 }
 
 /// As [`serve`], with settings that may change: a connection keeps to those that it was accepted under.
-pub async fn serve_as_told<S, R>(
+pub async fn serve_as_told(
     listeners: Vec<Listening>,
-    service: S,
+    service: impl Answering,
     mut told: watch::Receiver<Settings>,
     open: metrics::Gauge,
     refusals: Arc<dyn Refusals>,
     mut stop: Stop,
-) where
-    S: Service<Request<Incoming>, Response = Response<R>, Error = Infallible>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
-    S::Future: Send + 'static,
-    R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-{
+) {
     let stage = Arc::new(Stage::default());
     let mut settings = told.borrow_and_update().clone();
     let build = |settings: &Settings, crowd| {

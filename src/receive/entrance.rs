@@ -5,16 +5,15 @@
 
 use super::Receive;
 use super::service::{Settings, service};
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::Body;
+use crate::http::Answering;
+use http::Request;
+use hyper::body::Incoming;
 use parking_lot::RwLock;
-use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower::util::Oneshot;
-use tower::{BoxError, Service, ServiceExt as _};
+use tower::{Service, ServiceExt as _};
 
 /// A service whose inner one may be another from request to request.
 #[derive(Debug)]
@@ -62,31 +61,11 @@ impl Turn {
 }
 
 /// The service of the public listener, and what turns it to another configuration.
-pub fn entrance<B>(
-    receive: Arc<Receive>,
-    settings: Settings,
-) -> (
-    Turn,
-    impl Service<
-        Request<B>,
-        Response = Response<impl Body<Data = Bytes, Error: Into<BoxError>> + Send + use<B>>,
-        Error = Infallible,
-        Future: Send,
-    >
-    + Clone
-    + Send
-    + Sync
-    + 'static
-    + use<B>,
-)
-where
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: Into<BoxError>,
-{
-    let present = Arc::new(RwLock::new(service::<B>(receive, settings)));
+pub fn entrance(receive: Arc<Receive>, settings: Settings) -> (Turn, impl Answering) {
+    let present = Arc::new(RwLock::new(service::<Incoming>(receive, settings)));
     let place = Arc::clone(&present);
     let turn = move |receive, settings| {
-        let next = service::<B>(receive, settings);
+        let next = service::<Incoming>(receive, settings);
         let former = std::mem::replace(&mut *place.write(), next);
         // Not under the lock: it may be the last to hold all of a configuration.
         drop(former);
