@@ -5,6 +5,7 @@
 //! when a request is being handled. [`Deadline`] reads them after every step of hyper and keeps one timer,
 //! which is set anew only when it fires too early or would fire too late: not once a request.
 
+use super::gather::Gathered;
 use super::stream::Stream;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -176,12 +177,17 @@ impl Deadline {
 pub(super) struct Watched {
     stream: Stream,
     facts: Arc<Facts>,
+    gathered: Gathered,
 }
 
 impl Watched {
     /// Notes into `facts` what passes through `stream`.
     pub(super) fn new(stream: Stream, facts: Arc<Facts>) -> Self {
-        Self { stream, facts }
+        Self {
+            stream,
+            facts,
+            gathered: Gathered::default(),
+        }
     }
 
     /// The socket itself.
@@ -232,7 +238,13 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        let Self {
+            stream, gathered, ..
+        } = &mut *self;
+        let written = match gathered.of(bufs) {
+            Some(whole) => Pin::new(stream).poll_write(cx, whole),
+            None => Pin::new(stream).poll_write_vectored(cx, bufs),
+        };
         self.note_write(written)
     }
 

@@ -9,6 +9,7 @@ pub mod client;
 mod connection;
 mod crowd;
 mod deadlines;
+mod gather;
 mod http2;
 pub mod listen;
 mod proxy;

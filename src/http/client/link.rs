@@ -4,6 +4,7 @@
 //! polls the connection and then looks whether something was handed over, so nothing ever has to be woken by
 //! the channels: they are polled without a waker.
 
+use super::super::gather::Gathered;
 use super::Reply;
 use super::stream::Stream;
 use bytes::{Bytes, BytesMut};
@@ -61,6 +62,7 @@ impl Link {
         let io = Noted {
             stream,
             answered: Arc::clone(&answered),
+            gathered: Gathered::default(),
         };
         let (sender, connection) = http1::Builder::new()
             .max_header_size(HEAD_BYTES)
@@ -193,6 +195,7 @@ fn whole(first: Bytes, all: BytesMut) -> Bytes {
 struct Noted {
     stream: Stream,
     answered: Arc<AtomicBool>,
+    gathered: Gathered,
 }
 
 impl AsyncRead for Noted {
@@ -220,11 +223,17 @@ impl AsyncWrite for Noted {
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let Self {
+            stream, gathered, ..
+        } = self.get_mut();
+        match gathered.of(bufs) {
+            Some(whole) => Pin::new(stream).poll_write(cx, whole),
+            None => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
