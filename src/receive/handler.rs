@@ -2,46 +2,31 @@
 
 use super::caller::Caller;
 use super::keys::{Keys, keys};
-use super::rejection::{Cause, Rejection, json};
+use super::pass::pass;
+use super::rejection::{Cause, Rejection};
 use super::source::{Proof, Source};
+use super::success::Success;
 use super::told::Watched;
 use super::{Receive, capture, forward, handshake};
 use crate::config::Ack;
-use crate::dedupe::{Answered, Claim, Ended, Kind, RequestKey, Reservation};
-use crate::deliver::PassError;
-use crate::event::{DedupeKey, Event, EventId, FirstAttempts, TargetId};
+use crate::dedupe::{Claim, Ended, Kind, RequestKey, Reservation};
+use crate::event::{DedupeKey, EventId, FirstAttempts};
 use crate::extract::{Members, Parts, event_time_ms};
 use crate::http::Answer;
 use crate::http::body::{self, BodyLimits};
 use crate::network::Client;
-use crate::shutdown::Phase;
 use crate::store::{Admission, Destination, NotStored};
 use crate::trace::Receiving;
-use crate::verify::{self, HandshakeAnswer, MayAnswer, Refused, Verified};
+use crate::verify::{self, MayAnswer, Refused, Verified};
 use crate::{budget::Charge, clock};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderValue, Method, Request, header};
 use http_body::Body;
-use http_body_util::Full;
 use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
 
 /// Bytes that a request counts for beside its body: its head and the bookkeeping around it.
 pub(super) const REQUEST_OVERHEAD_BYTES: u64 = 2 * 1024;
-
-/// What a success says.
-pub(super) enum Success {
-    Accepted(EventId),
-    Delivered(EventId, bool),
-    Duplicate(EventId),
-    /// `passthrough`: an earlier request was answered by the app; there is no id.
-    AnsweredBefore,
-    Ignored,
-    /// `passthrough`: the app's own answer, whatever it is.
-    FromApp(Answered),
-    /// What a vendor gets that asks whether the URL is its own.
-    Handshake(HandshakeAnswer),
-}
 
 /// Answers one request.
 pub(super) async fn handle<B>(receive: &Receive, request: Request<B>) -> Answer
@@ -482,140 +467,7 @@ async fn admit(
     let delivered = tokio::select! {
         biased;
         ended = timeout_at(deadline, first_ended) => matches!(ended, Ok(Ok(true))),
-        () = over(receive) => false,
+        () = receive.over() => false,
     };
     Ok(Success::Delivered(id, delivered))
-}
-
-/// Waits until the time for finishing is over: whoever waits for the app then is answered without it.
-async fn over(receive: &Receive) {
-    receive.stop.clone().reached(Phase::Over).await;
-}
-
-/// `passthrough`: nothing is stored; the app's answer is the sender's.
-async fn pass(
-    receive: &Receive,
-    source: &Source,
-    incoming: Incoming,
-    event_type: Option<Arc<str>>,
-    key: Option<DedupeKey>,
-    target: TargetId,
-    reservation: Reservation,
-) -> Result<Success, Rejection> {
-    let Incoming {
-        mut verified,
-        charge: _charge,
-        received_ms,
-        caller,
-        deadline,
-        span,
-        ..
-    } = incoming;
-    // Who waited for an original that was cut off does not begin anew.
-    if receive.stop.phase() == Phase::Over {
-        return Err(Rejection::Stopping);
-    }
-    forward::prepare(verified.headers_mut(), caller);
-    if let Some(span) = span {
-        span.mark(verified.headers_mut());
-    }
-    let (headers, body, secret_header) = verified.into_parts();
-    let id = EventId::random(received_ms);
-    let event = Event {
-        seq: crate::event::Seq(0),
-        id,
-        received_ms,
-        source: Arc::clone(&source.config.name),
-        event_type,
-        key: key.unwrap_or_else(|| DedupeKey::of_exempt(source.config.key_name(), id)),
-        headers,
-        secret_header,
-        body,
-        first_attempts: None,
-    };
-    let passed = tokio::select! {
-        biased;
-        passed = timeout_at(deadline, receive.deliver.pass(target, &event)) => passed,
-        () = over(receive) => return Err(Rejection::Stopping),
-    };
-    let answered = match passed {
-        Ok(Ok(reply)) => Answered {
-            status: reply.status,
-            content_type: reply.headers.get(header::CONTENT_TYPE).cloned(),
-            body: reply.body,
-        },
-        Ok(Err(PassError::Bad)) => no_answer(StatusCode::BAD_GATEWAY, "app gave no valid answer"),
-        Ok(Err(PassError::Timeout)) | Err(_) => {
-            no_answer(StatusCode::GATEWAY_TIMEOUT, "app did not answer in time")
-        }
-    };
-    let taken = answered.status.is_success();
-    reservation.answered(answered.clone(), taken, received_ms);
-    if taken {
-        source.metrics.accepted(received_ms);
-        event.log_accepted();
-    } else {
-        source.metrics.events.increment("unavailable");
-    }
-    Ok(Success::FromApp(answered))
-}
-
-fn no_answer(status: StatusCode, error: &str) -> Answered {
-    let body = format!(r#"{{"error":"{error}"}}"#).into();
-    Answered {
-        status,
-        content_type: Some(HeaderValue::from_static("application/json")),
-        body,
-    }
-}
-
-impl Source {
-    /// The answer of a success: what happened as JSON, or what `respond` puts in its place.
-    fn success(&self, success: Success) -> Answer {
-        let what = match success {
-            Success::FromApp(answered) => return from_app(answered),
-            Success::Handshake(answer) => return handshake::respond(answer),
-            Success::Accepted(id) => received(id, ""),
-            Success::Delivered(id, true) => received(id, r#","delivered":true"#),
-            Success::Delivered(id, false) => received(id, r#","delivered":false"#),
-            Success::Duplicate(id) => received(id, r#","duplicate":true"#),
-            Success::AnsweredBefore => r#"{"received":true,"duplicate":true}"#.to_owned(),
-            Success::Ignored => r#"{"received":true,"ignored":true}"#.to_owned(),
-        };
-        let respond = &self.config.respond;
-        match &respond.body {
-            None => json(respond.status, what.into()),
-            Some(body) => {
-                let mut answer = json(respond.status, body.clone());
-                answer
-                    .headers_mut()
-                    .insert(header::CONTENT_TYPE, respond.content_type.clone());
-                answer
-            }
-        }
-    }
-}
-
-/// What is said of the event `id`, and `more` of its members. Every event is answered, and formatting takes ten times as long.
-fn received(id: EventId, more: &str) -> String {
-    let mut text = EventId::TEXT;
-    [
-        r#"{"received":true,"id":""#,
-        id.encode(&mut text),
-        "\"",
-        more,
-        "}",
-    ]
-    .concat()
-}
-
-fn from_app(answered: Answered) -> Answer {
-    let mut answer = http::Response::new(Full::new(answered.body));
-    *answer.status_mut() = answered.status;
-    *answer.headers_mut() = HeaderMap::from_iter(
-        answered
-            .content_type
-            .map(|value| (header::CONTENT_TYPE, value)),
-    );
-    answer
 }

@@ -11,10 +11,12 @@ mod handler;
 mod handshake;
 mod keys;
 mod learn;
+mod pass;
 pub mod rejection;
 mod release;
 pub mod service;
 mod source;
+mod success;
 mod told;
 
 pub use failures::Failures;
@@ -27,7 +29,7 @@ use crate::http::Answer;
 use crate::http::server::{Refusal, Refusals};
 use crate::metrics::ElsewhereMetrics;
 use crate::network::{Client, Networks};
-use crate::shutdown::Listener as Stop;
+use crate::shutdown::{Listener as Stop, Phase};
 use crate::store::{Rejects, Store};
 use crate::trace::Tracer;
 use rejection::{Cause, Rejection};
@@ -81,6 +83,11 @@ impl Receive {
             None => self.elsewhere.answered(status),
         }
         answer
+    }
+
+    /// Waits until the time for finishing is over: whoever waits for the app then is answered without it.
+    async fn over(&self) {
+        self.stop.clone().reached(Phase::Over).await;
     }
 }
 

@@ -5,9 +5,10 @@
 
 use super::Receive;
 use super::caller::Caller;
-use super::handler::{self, Incoming, Success};
+use super::handler::{self, Incoming};
 use super::rejection::{Cause, Rejection};
 use super::source::Source;
+use super::success::Success;
 use crate::clock;
 use crate::config::Ack;
 use crate::dedupe::{Kind, RequestKey};

@@ -3,9 +3,9 @@
 //! a signature, or somebody's data.
 
 use super::Receive;
-use super::handler::Success;
 use super::rejection::{Cause, Rejection};
 use super::source::Source;
+use super::success::Success;
 use crate::event::EventId;
 use crate::network::Client;
 use crate::trace::Receiving;
