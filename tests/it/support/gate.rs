@@ -12,6 +12,9 @@ use tempfile::TempDir;
 /// The binary under test.
 pub(crate) const HOOKGATE: &str = env!("CARGO_BIN_EXE_hookgate");
 
+/// 1 unless the last configuration that was read could not be used.
+pub(crate) const RELOADED: &str = "hookgate_config_last_reload_successful";
+
 /// A configuration and the directory that its store lives in: it outlasts the gateways that run on it.
 pub(crate) struct Home {
     dir: TempDir,
@@ -288,6 +291,31 @@ impl Gate {
     pub(crate) fn admin_post(&self, path: &str, body: &serde_json::Value) -> Reply {
         let stream = TcpStream::connect(self.admin).expect("the gateway takes connections");
         try_post(stream, path, body).expect("an answer")
+    }
+
+    /// Asks it to read its configuration anew.
+    #[track_caller]
+    pub(crate) fn reload(&self) -> Reply {
+        self.admin_post("/-/reload", &serde_json::json!({}))
+    }
+
+    /// The same, for a configuration that it has to use.
+    #[track_caller]
+    pub(crate) fn reloaded(&self) {
+        let reply = self.reload();
+        assert_eq!(reply.status, 200, "{reply:?}\n{}", self.log());
+    }
+
+    /// The hash of the configuration that runs, as `/metrics` has it.
+    #[track_caller]
+    pub(crate) fn config_hash(&self) -> String {
+        let metrics = self.admin_get("/metrics").body;
+        let mut lines = metrics
+            .lines()
+            .filter_map(|line| line.strip_prefix("hookgate_config_info{hash=\""));
+        let hash = lines.next().expect("a series");
+        assert_eq!(lines.next(), None, "one configuration runs");
+        hash.strip_suffix("\"} 1").expect("the one").to_owned()
     }
 
     /// The value of a series, such as `hookgate_events_total{source="a",result="accepted"}`; labels in any order.

@@ -66,6 +66,16 @@ impl Reply {
             .to_owned()
     }
 
+    /// The problems that it names, each a line of text.
+    #[track_caller]
+    pub(crate) fn problems(&self) -> Vec<String> {
+        let body = self.json();
+        let problems = body["problems"].as_array().expect("a list").iter();
+        problems
+            .map(|problem| problem.as_str().expect("text").to_owned())
+            .collect()
+    }
+
     /// Whether it says that the event was there before.
     pub(crate) fn is_duplicate(&self) -> bool {
         self.status == 200 && self.json()["duplicate"] == true
