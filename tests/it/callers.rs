@@ -2,7 +2,8 @@
 //! leaves room for others.
 
 use crate::support::{
-    App, Gate, Reply, Request, gate::Home, hmac_sha256_hex, sender::Connection, wait_until,
+    App, Gate, Reply, Request, eventually, gate::Home, hmac_sha256_hex, sender::Connection,
+    wait_until,
 };
 use serde_json::json;
 
@@ -341,5 +342,67 @@ fn one_address_has_its_share_of_the_connections_and_a_proxy_has_all_it_wants() {
             assert_eq!(reply.status, 200);
             assert_eq!(gate.metric(refused), 0.0);
         }
+    }
+}
+
+/// Who is open is remembered for as long as the bound is the same: nobody gets another share by waiting for a reload.
+#[test]
+fn connections_go_on_counting_over_a_reload_until_their_bound_changes() {
+    let app = App::start();
+    let with = |more: &str| {
+        let scheme = "verify: none, forward: app";
+        let url = app.url();
+        format!("{more}\nsources:\n  erp: {{ {scheme} }}\ntargets:\n  app: {{ url: {url} }}\n")
+    };
+    let home = Home::new(&with("limits: { connections_per_client: 3 }"));
+    let gate = home.start();
+    let enter = |n: usize| {
+        let mut connection = Connection::open(gate.public);
+        let status = connection.send(&event(n)).status;
+        assert!(matches!(status, 200 | 503), "{status}");
+        (status == 200).then_some(connection)
+    };
+    let mut first: Vec<_> = (0..3).filter_map(enter).collect();
+    assert_eq!(first.len(), 3);
+    assert!(enter(3).is_none());
+
+    // Another change than that of the bound.
+    let before = gate.config_hash();
+    home.configure(&with(
+        "limits: { connections_per_client: 3, header_timeout: 11s, connections: 9000 }",
+    ));
+    gate.reloaded();
+    assert_ne!(gate.config_hash(), before);
+    assert!(enter(3).is_none(), "those of before count");
+    drop(first.pop());
+    first.push(eventually("one of before has left", || enter(4)));
+    assert!(enter(5).is_none(), "two of before and one of after");
+
+    // The bound, and who is exempt from it.
+    for (n, bound) in [
+        "limits: { connections_per_client: 2 }",
+        "trusted_proxies: 10.0.0.1\nlimits: { connections_per_client: 2 }",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        home.configure(&with(bound));
+        gate.reloaded();
+        let n = 10 * (n + 1);
+        // Those of before are not known any more.
+        let mut second = vec![eventually("the bound is in use", || enter(n))];
+        second.extend(enter(n + 1));
+        assert_eq!(second.len(), 2);
+        assert!(enter(n + 2).is_none());
+        for connection in first.iter_mut().chain(&mut second) {
+            assert_eq!(connection.send(&event(n + 3)).status, 200, "all are served");
+        }
+        // Nor does their end make room.
+        first.clear();
+        wait_until("they have left", || {
+            gate.metric("hookgate_connections") == 2.0
+        });
+        assert!(enter(n + 4).is_none());
+        first = second;
     }
 }
