@@ -1,6 +1,6 @@
 //! The gateway: the real binary in a process of its own, on free ports, with a store in a directory of its own.
 
-use super::{Reply, Request, eventually, sender::Connection};
+use super::{Reply, Request, eventually, process, sender::Connection};
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
@@ -331,6 +331,24 @@ impl Gate {
             .args([&format!("-{signal}"), &self.child.id().to_string()])
             .status();
         assert!(status.expect("kill runs").success(), "the gateway is alive");
+    }
+
+    /// Does something while its process stands still. The kernel takes connections and bytes for it, so that what is opened
+    /// and written here is all there when it goes on: nothing of it is late, however busy the machine is.
+    #[track_caller]
+    pub(crate) fn while_stopped<T>(&self, something: impl FnOnce() -> T) -> T {
+        struct GoesOn<'a>(&'a Gate);
+        impl Drop for GoesOn<'_> {
+            fn drop(&mut self) {
+                self.0.signal("CONT");
+            }
+        }
+        self.signal("STOP");
+        let _goes_on = GoesOn(self);
+        eventually("every thread of it stands", || {
+            process::is_stopped(self.pid()).then_some(())
+        });
+        something()
     }
 
     /// The process.
