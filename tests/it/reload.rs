@@ -176,7 +176,8 @@ fn a_change_of_any_file_is_noticed() {
     assert_eq!(said(), 1, "{}", gate.log());
     fs::write(at("later"), "plain-3").expect("writable");
     wait_until("it is there", || post("/two", "plain-3") == 200);
-    assert_eq!(gate.metric(RELOADED), 1.0);
+    // A little after it is in use.
+    wait_until("it is counted", || gate.metric(RELOADED) == 1.0);
 }
 
 #[test]
