@@ -68,6 +68,29 @@ fn assert_comes_again(reply: &Reply, after: RangeInclusive<u32>) {
     assert!(after.contains(&said), "{reply:?}");
 }
 
+/// Sent again until it is taken, and then for the first time: a refusal has not remembered it.
+#[track_caller]
+fn assert_is_taken_as_new(gate: &Gate, request: &Request) {
+    let taken = eventually("it is taken", || {
+        Some(gate.send(request)).filter(|reply| reply.status == 200)
+    });
+    assert!(!taken.is_duplicate(), "{taken:?}");
+}
+
+/// The answer to the head of an event without its body.
+#[track_caller]
+fn head_alone(gate: &Gate, client: &str) -> Reply {
+    let mut connection = Connection::open(gate.public);
+    connection.write(
+        format!(
+            "POST /hooks/erp HTTP/1.1\r\nHost: a\r\nX-Signature: 00\r\nX-Forwarded-For: {client}\r\n\
+             Content-Length: 1000\r\n\r\n"
+        )
+        .as_bytes(),
+    );
+    connection.reply()
+}
+
 #[test]
 fn a_trusted_proxy_names_the_sender_and_no_sender_names_itself() {
     let app = App::start();
@@ -116,7 +139,7 @@ fn a_trusted_proxy_names_the_sender_and_no_sender_names_itself() {
     let line = line.expect("it is logged");
     assert!(line.contains("\"client\":\"127.0.0.1\""), "{line}");
     assert_eq!(app.wait_for(7).len(), 7);
-    let (code, said) = home.said(&["check", "-c", "hookgate.yaml"]);
+    let (code, said) = home.check();
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("from 192.0.2.0/24, 2001:db8::/32"), "{said}");
     assert!(said.contains("127.0.0.1/32, 10.0.0.0/8"), "{said}");
@@ -128,15 +151,7 @@ fn the_body_of_who_is_not_allowed_is_not_read() {
     let app = App::start();
     let home = home(&app, "", "allow_from: 192.0.2.1");
     let gate = home.start();
-    let mut connection = Connection::open(gate.public);
-    connection.write(
-        b"POST /hooks/erp HTTP/1.1\r\nHost: a\r\nX-Signature: 00\r\nX-Forwarded-For: 192.0.2.1\r\n\
-          Content-Length: 1000\r\n\r\n",
-    );
-    let reply = connection
-        .read_reply()
-        .expect("readable")
-        .expect("an answer");
+    let reply = head_alone(&gate, "192.0.2.1");
     assert_eq!((reply.status, &*reply.body), (401, REFUSED));
     assert_eq!(reply.header("connection"), Some("close"));
 }
@@ -196,15 +211,7 @@ fn a_flood_of_forgeries_from_one_address_holds_nobody_else_up() {
         let one_of_many = format!("203.0.113.{n}");
         assert_eq!(gate.send(&from(&one_of_many, self::forged(n))).status, 401);
     }
-    let mut connection = Connection::open(gate.public);
-    connection.write(
-        b"POST /hooks/erp HTTP/1.1\r\nHost: a\r\nX-Signature: 00\r\nX-Forwarded-For: 198.51.100.1\r\n\
-          Content-Length: 1000\r\n\r\n",
-    );
-    let reply = connection
-        .read_reply()
-        .expect("readable")
-        .expect("an answer");
+    let reply = head_alone(&gate, "198.51.100.1");
     assert_eq!(reply.status, 503, "before its body");
     assert_eq!(unavailable(&gate, "client"), 51.0);
 }
@@ -218,17 +225,7 @@ fn a_good_sender_behind_the_forgers_address_comes_again_and_is_taken() {
     let shared = |request| from("198.51.100.1", request);
     assert_eq!(gate.send(&shared(forged(1))).status, 401);
     assert_comes_again(&gate.send(&shared(event(2))), 1..=3);
-    let mut taken = None;
-    wait_until("it is taken", || {
-        let reply = gate.send(&shared(event(2)));
-        let done = reply.status == 200;
-        taken = Some(reply);
-        done
-    });
-    assert!(
-        !taken.expect("an answer").is_duplicate(),
-        "it was not remembered"
-    );
+    assert_is_taken_as_new(&gate, &shared(event(2)));
     for n in 3..20 {
         assert_eq!(gate.send(&shared(event(n))).status, 200);
     }
@@ -275,24 +272,14 @@ fn a_source_takes_as_many_events_as_its_rate_allows_and_loses_none() {
         200,
         "others have their own"
     );
-    let mut taken = None;
-    wait_until("the second is taken", || {
-        let reply = gate.send(&event(2));
-        let done = reply.status == 200;
-        taken = Some(reply);
-        done
-    });
-    assert!(
-        !taken.expect("an answer").is_duplicate(),
-        "it was not remembered"
-    );
+    assert_is_taken_as_new(&gate, &event(2));
     let refused = unavailable(&gate, "rate");
     assert!(refused >= 1.0);
     let all = "hookgate_events_total{source=\"erp\",result=\"unavailable\"}";
     assert_eq!(gate.metric(all), refused);
     let bodies: Vec<_> = app.wait_for(3).into_iter().map(|got| got.body).collect();
     assert_eq!(bodies.len(), 3);
-    let (_, said) = home.said(&["check", "-c", "hookgate.yaml"]);
+    let (_, said) = home.check();
     assert!(said.contains("20 events a minute"), "{said}");
 }
 

@@ -4,7 +4,7 @@ use crate::support::{
     App, Request,
     certificates::Certificates,
     gate::{Home, RELOADED},
-    tools, wait_until,
+    wait_until,
 };
 
 /// A change of the file: what stands there, what takes its place, the key that is named, and what is said of it.
@@ -119,16 +119,12 @@ fn each_change_is_named_by_itself_and_nothing_is_used() {
             "takes over what app has left;",
         ),
     ];
-    let made;
+    let certificates;
     let tls;
-    if tools::has("openssl", &["version"]) {
-        made = Certificates::authority();
-        made.pair("server", "localhost");
-        let certificate = made.file("server");
-        tls = format!(
-            "{{ address: 127.0.0.1:0, http2: false, tls: {{ certificates: \
-             [{{ cert: {certificate}.pem, key: {certificate}.key }}] }} }}"
-        );
+    if let Some(made) = Certificates::of_a_gateway() {
+        certificates = made;
+        let shown = certificates.listed(&["server"]);
+        tls = format!("{{ address: 127.0.0.1:0, http2: false, tls: {{ {shown} }} }}");
         changes.push((
             "{ address: 127.0.0.1:0 }",
             &tls,

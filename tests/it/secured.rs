@@ -27,21 +27,6 @@ fn home(app: &App, tls: &str, more: &str) -> Home {
     ))
 }
 
-/// `certificates` with these pairs.
-fn shows(made: &Certificates, names: &[&str]) -> String {
-    let pairs: Vec<String> = names
-        .iter()
-        .map(|name| {
-            format!(
-                "{{ cert: {}, key: {} }}",
-                made.file(&format!("{name}.pem")),
-                made.file(&format!("{name}.key"))
-            )
-        })
-        .collect();
-    format!("certificates: [{}]", pairs.join(", "))
-}
-
 /// A session with the gateway.
 struct Session(StreamOwned<ClientConnection, TcpStream>);
 
@@ -107,13 +92,11 @@ fn status(gate: &Gate, config: &Arc<ClientConfig>) -> Option<u16> {
 
 #[test]
 fn both_versions_and_both_protocols_are_spoken_and_the_client_chooses() {
-    if !tools::has("openssl", &["version"]) {
+    let Some(made) = Certificates::of_a_gateway() else {
         return;
-    }
-    let made = Certificates::authority();
-    made.pair("server", "localhost");
+    };
     let app = App::start();
-    let home = home(&app, &shows(&made, &["server"]), "");
+    let home = home(&app, &made.listed(&["server"]), "");
     let gate = home.start();
     for (version, number) in [
         (&TLS12, ProtocolVersion::TLSv1_2),
@@ -149,13 +132,11 @@ fn both_versions_and_both_protocols_are_spoken_and_the_client_chooses() {
 
 #[test]
 fn an_older_version_than_the_oldest_is_refused() {
-    if !tools::has("openssl", &["version"]) {
+    let Some(made) = Certificates::of_a_gateway() else {
         return;
-    }
-    let made = Certificates::authority();
-    made.pair("server", "localhost");
+    };
     let app = App::start();
-    let tls = format!("{}, min_version: \"1.3\"", shows(&made, &["server"]));
+    let tls = format!("{}, min_version: \"1.3\"", made.listed(&["server"]));
     let home = home(&app, &tls, "");
     let gate = home.start();
     assert_eq!(status(&gate, &made.client(&[&TLS13], &[], None)), Some(200));
@@ -164,15 +145,13 @@ fn an_older_version_than_the_oldest_is_refused() {
 
 #[test]
 fn the_certificate_is_chosen_by_the_name_that_is_asked_for() {
-    if !tools::has("openssl", &["version"]) {
+    let Some(made) = Certificates::of_a_gateway() else {
         return;
-    }
-    let made = Certificates::authority();
-    made.pair("server", "localhost");
+    };
     made.pair("other", "elsewhere");
     made.pair("wild", "wild");
     let app = App::start();
-    let home = home(&app, &shows(&made, &["server", "other", "wild"]), "");
+    let home = home(&app, &made.listed(&["server", "other", "wild"]), "");
     let gate = home.start();
     let config = made.client(BOTH, &[], None);
     for (name, file) in [
@@ -195,11 +174,9 @@ fn the_certificate_is_chosen_by_the_name_that_is_asked_for() {
 
 #[test]
 fn clients_show_a_certificate_where_it_is_required_and_may_where_not() {
-    if !tools::has("openssl", &["version"]) {
+    let Some(made) = Certificates::of_a_gateway() else {
         return;
-    }
-    let made = Certificates::authority();
-    made.pair("server", "localhost");
+    };
     made.pair("client", "client");
     let strangers = Certificates::authority();
     strangers.pair("stranger", "client");
@@ -212,7 +189,7 @@ fn clients_show_a_certificate_where_it_is_required_and_may_where_not() {
         (", client_certificate: required", None),
         (", client_certificate: optional", Some(200)),
     ] {
-        let certificates = shows(&made, &["server"]);
+        let certificates = made.listed(&["server"]);
         let tls = format!("{certificates}, client_ca: {}{mode}", made.file("ca.pem"));
         let home = home(&app, &tls, "");
         let gate = home.start();
@@ -237,13 +214,11 @@ fn clients_show_a_certificate_where_it_is_required_and_may_where_not() {
 
 #[test]
 fn a_session_is_taken_up_again_and_ends_in_order() {
-    if !tools::has("openssl", &["version"]) {
+    let Some(made) = Certificates::of_a_gateway() else {
         return;
-    }
-    let made = Certificates::authority();
-    made.pair("server", "localhost");
+    };
     let app = App::start();
-    let shown = shows(&made, &["server"]);
+    let shown = made.listed(&["server"]);
     let idle_home = home(&app, &shown, "limits: { idle_timeout: 600ms }\n");
     let gate = idle_home.start();
     for version in [&TLS12, &TLS13] {
@@ -275,13 +250,11 @@ fn a_session_is_taken_up_again_and_ends_in_order() {
 
 #[test]
 fn who_does_not_speak_tls_is_told() {
-    if !tools::has("openssl", &["version"]) {
+    let Some(made) = Certificates::of_a_gateway() else {
         return;
-    }
-    let made = Certificates::authority();
-    made.pair("server", "localhost");
+    };
     let app = App::start();
-    let home = home(&app, &shows(&made, &["server"]), "");
+    let home = home(&app, &made.listed(&["server"]), "");
     let gate = home.start();
     let reply = gate.send(&event("plain"));
     assert_eq!(reply.status, 400);
@@ -315,15 +288,13 @@ fn half_a_handshake(to: SocketAddr, config: &Arc<ClientConfig>) -> (TcpStream, I
 
 #[test]
 fn who_has_said_hello_takes_a_place_and_who_says_nothing_does_not() {
-    if !tools::has("openssl", &["version"]) {
+    let Some(made) = Certificates::of_a_gateway() else {
         return;
-    }
-    let made = Certificates::authority();
-    made.pair("server", "localhost");
+    };
     let app = App::start();
     // Longer than anything is waited for here.
     let limits = "limits: { tls: { handshake_timeout: 5m, handshakes: 1 } }\n";
-    let home = home(&app, &shows(&made, &["server"]), limits);
+    let home = home(&app, &made.listed(&["server"]), limits);
     let gate = home.start();
     let config = made.client(&[&TLS13], &[], None);
     let _silent: Vec<TcpStream> = (0..20)
@@ -345,14 +316,12 @@ fn who_has_said_hello_takes_a_place_and_who_says_nothing_does_not() {
 #[test]
 fn a_handshake_has_its_time_and_leaves_its_place() {
     const LIMIT: Duration = Duration::from_secs(3);
-    if !tools::has("openssl", &["version"]) {
+    let Some(made) = Certificates::of_a_gateway() else {
         return;
-    }
-    let made = Certificates::authority();
-    made.pair("server", "localhost");
+    };
     let app = App::start();
     let limits = "limits: { tls: { handshake_timeout: 3s, handshakes: 1 } }\n";
-    let home = home(&app, &shows(&made, &["server"]), limits);
+    let home = home(&app, &made.listed(&["server"]), limits);
     let gate = home.start();
     let config = made.client(&[&TLS13], &[], None);
     let mut silent = TcpStream::connect(gate.public).expect("a connection");
@@ -383,11 +352,9 @@ fn a_handshake_has_its_time_and_leaves_its_place() {
 
 #[test]
 fn certificates_are_renewed_without_a_lost_connection_and_a_bad_pair_changes_nothing() {
-    if !tools::has("openssl", &["version"]) {
+    let Some(made) = Certificates::of_a_gateway() else {
         return;
-    }
-    let made = Certificates::authority();
-    made.pair("server", "localhost");
+    };
     let first = made.der("server.pem");
     made.pair("later", "localhost");
     made.sign(
@@ -397,11 +364,7 @@ fn certificates_are_renewed_without_a_lost_connection_and_a_bad_pair_changes_not
     );
     let long = made.der("long.pem");
     let app = App::start();
-    let home = home(
-        &app,
-        &shows(&made, &["server"]),
-        "reload: { watch: 50ms }\n",
-    );
+    let home = home(&app, &made.listed(&["server"]), "reload: { watch: 50ms }\n");
     let gate = home.start();
     let config = made.client(&[&TLS13], &[], None);
     let series = format!(
@@ -457,7 +420,7 @@ fn testssl_finds_nothing() {
     chain.extend(std::fs::read(made.path().join("ca.pem")).expect("readable"));
     std::fs::write(made.path().join("server.pem"), chain).expect("written");
     let app = App::start();
-    let home = home(&app, &shows(&made, &["server"]), "");
+    let home = home(&app, &made.listed(&["server"]), "");
     let gate = home.start();
     let ran = Command::new("testssl")
         .args(["--add-ca", "ca.pem", "--warnings", "off", "--color", "0"])
@@ -493,11 +456,9 @@ fn testssl_finds_nothing() {
 
 #[test]
 fn check_finds_whatever_is_wrong_with_a_certificate_and_all_of_it_at_once() {
-    if !tools::has("openssl", &["version"]) {
+    let Some(made) = Certificates::of_a_gateway() else {
         return;
-    }
-    let made = Certificates::authority();
-    made.pair("server", "localhost");
+    };
     made.pair("other", "elsewhere");
     made.sign(
         "server",
@@ -576,7 +537,7 @@ fn check_finds_whatever_is_wrong_with_a_certificate_and_all_of_it_at_once() {
         ),
     ];
     for (tls, messages) in wrong {
-        let (code, said) = home(&app, tls, "").said(&["check", "-c", "hookgate.yaml"]);
+        let (code, said) = home(&app, tls, "").check();
         assert_eq!(code, Some(78), "{said}");
         for message in *messages {
             assert!(said.contains(message), "{message} is not in\n{said}");
@@ -598,7 +559,7 @@ fn check_finds_whatever_is_wrong_with_a_certificate_and_all_of_it_at_once() {
             "other.pem for elsewhere.test\n",
         ),
     ] {
-        let (code, said) = home(&app, &tls, "").said(&["check", "-c", "hookgate.yaml"]);
+        let (code, said) = home(&app, &tls, "").check();
         assert_eq!(code, Some(0), "{said}");
         assert!(said.contains(message), "{message} is not in\n{said}");
     }

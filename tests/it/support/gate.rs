@@ -124,6 +124,11 @@ impl Home {
         )
     }
 
+    /// What `check` says of the configuration, and its exit code.
+    pub(crate) fn check(&self) -> (Option<i32>, String) {
+        self.said(&["check", "-c", "hookgate.yaml"])
+    }
+
     fn command_under(&self, wrapper: &[&str], args: &[&str]) -> Command {
         let mut words = wrapper
             .iter()
@@ -280,10 +285,7 @@ impl Gate {
             format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
                 .as_bytes(),
         );
-        connection
-            .read_reply()
-            .expect("readable")
-            .expect("an answer")
+        connection.reply()
     }
 
     /// POSTs JSON to a path of the admin side.

@@ -213,6 +213,13 @@ impl Connection {
         }
     }
 
+    /// Reads one answer, which has to come.
+    #[track_caller]
+    pub(crate) fn reply(&mut self) -> Reply {
+        let reply = self.read_reply().expect("readable");
+        reply.expect("an answer")
+    }
+
     /// Reads `100 Continue`.
     #[track_caller]
     pub(crate) fn wait_for_continue(&mut self) {
