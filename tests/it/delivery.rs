@@ -529,11 +529,7 @@ fn what_dies_at_a_removed_target_is_counted_and_said() {
     wait_until("nothing is the oldest", || {
         series(&gate, "oldest_pending_seconds") == 0.0
     });
-    let line = gate.log();
-    let line = line
-        .lines()
-        .find(|line| line.contains("event.dead"))
-        .expect("it is said");
+    let line = gate.said("event.dead");
     for part in [&*id, "\"open\"", "\"old\"", "\"removed\""] {
         assert!(line.contains(part), "{part} in {line}");
     }

@@ -122,7 +122,7 @@ fn a_storm_of_hangups_costs_no_request() {
             gate.signal("HUP");
         }
     });
-    assert!(gate.log().contains("configuration was read anew"));
+    gate.said("configuration was read anew");
     assert_eq!(gate.metric(RELOADED), 1.0);
     app.wait_for(8 * REQUESTS);
 }

@@ -260,6 +260,16 @@ impl Gate {
             .clone()
     }
 
+    /// Waits for the first line of the log with this text: what is said is read a little after it has happened.
+    #[track_caller]
+    pub(crate) fn said(&self, text: &str) -> String {
+        eventually(&format!("it is logged: {text}"), || {
+            let log = self.log();
+            let line = log.lines().find(|line| line.contains(text));
+            line.map(str::to_owned)
+        })
+    }
+
     /// All places where senders connect, as it has logged them.
     #[track_caller]
     pub(crate) fn places(&self) -> Vec<String> {
