@@ -607,12 +607,13 @@ fn requests_for_no_source_are_counted_and_have_no_other_series() {
         &large,
         "POST /hooks/op",
     ] {
-        let mut connection = Connection::open(gate.public);
-        connection.write(request.as_bytes());
-        assert_eq!(
-            connection.read_to_close().expect("closed in order").len(),
-            1
-        );
+        let mut connection = gate.while_stopped(|| {
+            let mut connection = Connection::open(gate.public);
+            connection.write(request.as_bytes());
+            connection
+        });
+        let replies = connection.read_to_close().expect("closed in order");
+        assert_eq!(replies.len(), 1);
     }
     for (code, reason, count) in [
         (400, "malformed", 2.0),
