@@ -205,24 +205,30 @@ impl Home {
                 }
             })
         };
+        // From here on it is killed if the test ends, also where it does not come up in time.
+        let nowhere = SocketAddr::from(([0; 4], 0));
+        let mut gate = Gate {
+            child,
+            public: nowhere,
+            admin: nowhere,
+            log,
+            reading: Some(reading),
+        };
         let found = eventually("the gateway says where it listens", || {
-            if let Some(status) = child.try_wait().expect("a child of ours") {
+            if let Some(status) = gate.child.try_wait().expect("a child of ours") {
                 return Some(Err(status));
             }
-            addresses(&log.lock().expect("no test thread panicked with it")).map(Ok)
+            addresses(&gate.log()).map(Ok)
         });
         match found {
-            Ok((public, admin)) => Ok(Gate {
-                child,
-                public,
-                admin,
-                log,
-                reading: Some(reading),
-            }),
+            Ok((public, admin)) => {
+                (gate.public, gate.admin) = (public, admin);
+                Ok(gate)
+            }
             Err(status) => {
+                let reading = gate.reading.take().expect("only taken here");
                 reading.join().expect("the reading thread does not panic");
-                let log = log.lock().expect("no test thread panicked with it").clone();
-                Err((status, log))
+                Err((status, gate.log()))
             }
         }
     }
