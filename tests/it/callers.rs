@@ -2,9 +2,11 @@
 //! leaves room for others.
 
 use crate::support::{
-    App, Gate, Reply, Request, gate::Home, hmac_sha256_hex, sender::Connection, wait_until,
+    App, Gate, Reply, Request, eventually, gate::Home, hmac_sha256_hex, sender::Connection,
+    wait_until,
 };
 use serde_json::json;
+use std::ops::RangeInclusive;
 
 const SECRET: &str = "the-secret-of-erp";
 const REFUSED: &str = r#"{"error":"invalid signature"}"#;
@@ -57,10 +59,36 @@ fn not_allowed(gate: &Gate) -> f64 {
     gate.metric("hookgate_requests_rejected_total{source=\"erp\",reason=\"not_allowed\"}")
 }
 
+/// It is 503, to be sent again after so many seconds.
 #[track_caller]
-fn assert_comes_again(reply: &Reply, retry_after: &str) {
+fn assert_comes_again(reply: &Reply, after: RangeInclusive<u32>) {
     assert_eq!(reply.status, 503, "{reply:?}");
-    assert_eq!(reply.header("retry-after"), Some(retry_after), "{reply:?}");
+    let said = reply.header("retry-after").expect("when");
+    let said = said.parse().expect("seconds");
+    assert!(after.contains(&said), "{reply:?}");
+}
+
+/// Sent again until it is taken, and then for the first time: a refusal has not remembered it.
+#[track_caller]
+fn assert_is_taken_as_new(gate: &Gate, request: &Request) {
+    let taken = eventually("it is taken", || {
+        Some(gate.send(request)).filter(|reply| reply.status == 200)
+    });
+    assert!(!taken.is_duplicate(), "{taken:?}");
+}
+
+/// The answer to the head of an event without its body.
+#[track_caller]
+fn head_alone(gate: &Gate, client: &str) -> Reply {
+    let mut connection = Connection::open(gate.public);
+    connection.write(
+        format!(
+            "POST /hooks/erp HTTP/1.1\r\nHost: a\r\nX-Signature: 00\r\nX-Forwarded-For: {client}\r\n\
+             Content-Length: 1000\r\n\r\n"
+        )
+        .as_bytes(),
+    );
+    connection.reply()
 }
 
 #[test]
@@ -106,12 +134,10 @@ fn a_trusted_proxy_names_the_sender_and_no_sender_names_itself() {
     assert_eq!(not_allowed(&gate), 13.0);
     let forged = gate.send(&from("192.0.2.1", forged(1)));
     assert_eq!((forged.status, &*forged.body), (401, REFUSED), "the same");
-    let log = gate.log();
-    let line = log.lines().find(|line| line.contains("not_allowed"));
-    let line = line.expect("it is logged");
+    let line = gate.said("not_allowed");
     assert!(line.contains("\"client\":\"127.0.0.1\""), "{line}");
     assert_eq!(app.wait_for(7).len(), 7);
-    let (code, said) = home.said(&["check", "-c", "hookgate.yaml"]);
+    let (code, said) = home.check();
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("from 192.0.2.0/24, 2001:db8::/32"), "{said}");
     assert!(said.contains("127.0.0.1/32, 10.0.0.0/8"), "{said}");
@@ -123,15 +149,7 @@ fn the_body_of_who_is_not_allowed_is_not_read() {
     let app = App::start();
     let home = home(&app, "", "allow_from: 192.0.2.1");
     let gate = home.start();
-    let mut connection = Connection::open(gate.public);
-    connection.write(
-        b"POST /hooks/erp HTTP/1.1\r\nHost: a\r\nX-Signature: 00\r\nX-Forwarded-For: 192.0.2.1\r\n\
-          Content-Length: 1000\r\n\r\n",
-    );
-    let reply = connection
-        .read_reply()
-        .expect("readable")
-        .expect("an answer");
+    let reply = head_alone(&gate, "192.0.2.1");
     assert_eq!((reply.status, &*reply.body), (401, REFUSED));
     assert_eq!(reply.header("connection"), Some("close"));
 }
@@ -183,14 +201,7 @@ fn a_flood_of_forgeries_from_one_address_holds_nobody_else_up() {
     assert_eq!(gate.send(&from("198.51.100.1", forged(0))).status, 401);
     for n in 0..50 {
         let forged = forged(n).header("X-Forwarded-For", "198.51.100.1");
-        let reply = gate.send(&forged);
-        assert_eq!(reply.status, 503, "{reply:?}");
-        let wait: u32 = reply
-            .header("retry-after")
-            .expect("one")
-            .parse()
-            .expect("seconds");
-        assert!((3_500..=3_600).contains(&wait), "{wait}");
+        assert_comes_again(&gate.send(&forged), 3_500..=3_600);
         // As often as it likes: what is proven takes nothing.
         assert_eq!(gate.send(&from("192.0.2.1", event(n))).status, 200);
         assert_eq!(gate.send(&from("198.51.100.1", to("crm", n))).status, 200);
@@ -198,15 +209,7 @@ fn a_flood_of_forgeries_from_one_address_holds_nobody_else_up() {
         let one_of_many = format!("203.0.113.{n}");
         assert_eq!(gate.send(&from(&one_of_many, self::forged(n))).status, 401);
     }
-    let mut connection = Connection::open(gate.public);
-    connection.write(
-        b"POST /hooks/erp HTTP/1.1\r\nHost: a\r\nX-Signature: 00\r\nX-Forwarded-For: 198.51.100.1\r\n\
-          Content-Length: 1000\r\n\r\n",
-    );
-    let reply = connection
-        .read_reply()
-        .expect("readable")
-        .expect("an answer");
+    let reply = head_alone(&gate, "198.51.100.1");
     assert_eq!(reply.status, 503, "before its body");
     assert_eq!(unavailable(&gate, "client"), 51.0);
 }
@@ -219,18 +222,8 @@ fn a_good_sender_behind_the_forgers_address_comes_again_and_is_taken() {
     let gate = home.start();
     let shared = |request| from("198.51.100.1", request);
     assert_eq!(gate.send(&shared(forged(1))).status, 401);
-    assert_comes_again(&gate.send(&shared(event(2))), "3");
-    let mut taken = None;
-    wait_until("it is taken", || {
-        let reply = gate.send(&shared(event(2)));
-        let done = reply.status == 200;
-        taken = Some(reply);
-        done
-    });
-    assert!(
-        !taken.expect("an answer").is_duplicate(),
-        "it was not remembered"
-    );
+    assert_comes_again(&gate.send(&shared(event(2))), 1..=3);
+    assert_is_taken_as_new(&gate, &shared(event(2)));
     for n in 3..20 {
         assert_eq!(gate.send(&shared(event(n))).status, 200);
     }
@@ -262,7 +255,7 @@ fn a_source_takes_as_many_events_as_its_rate_allows_and_loses_none() {
     );
     let first = gate.send(&event(1));
     assert_eq!(first.status, 200);
-    assert_comes_again(&gate.send(&event(2)), "3");
+    assert_comes_again(&gate.send(&event(2)), 1..=3);
     // What came before is answered, and takes no place.
     for _ in 0..5 {
         let again = gate.send(&event(1));
@@ -277,24 +270,14 @@ fn a_source_takes_as_many_events_as_its_rate_allows_and_loses_none() {
         200,
         "others have their own"
     );
-    let mut taken = None;
-    wait_until("the second is taken", || {
-        let reply = gate.send(&event(2));
-        let done = reply.status == 200;
-        taken = Some(reply);
-        done
-    });
-    assert!(
-        !taken.expect("an answer").is_duplicate(),
-        "it was not remembered"
-    );
+    assert_is_taken_as_new(&gate, &event(2));
     let refused = unavailable(&gate, "rate");
     assert!(refused >= 1.0);
     let all = "hookgate_events_total{source=\"erp\",result=\"unavailable\"}";
     assert_eq!(gate.metric(all), refused);
     let bodies: Vec<_> = app.wait_for(3).into_iter().map(|got| got.body).collect();
     assert_eq!(bodies.len(), 3);
-    let (_, said) = home.said(&["check", "-c", "hookgate.yaml"]);
+    let (_, said) = home.check();
     assert!(said.contains("20 events a minute"), "{said}");
 }
 
@@ -310,7 +293,7 @@ fn one_source_leaves_others_room_for_their_bodies() {
     );
     held.wait_for_continue();
     let reply = gate.send(&event(1));
-    assert_comes_again(&reply, "2");
+    assert_comes_again(&reply, 2..=2);
     assert!(reply.body.contains("overloaded"), "{reply:?}");
     assert_eq!(gate.send(&to("crm", 1)).status, 200);
     drop(held);
@@ -333,7 +316,7 @@ fn one_address_has_its_share_of_the_connections_and_a_proxy_has_all_it_wants() {
         let mut further = Connection::open(gate.public);
         let reply = further.send(&event(3));
         if bounded {
-            assert_comes_again(&reply, "2");
+            assert_comes_again(&reply, 2..=2);
             assert_eq!(gate.metric(refused), 1.0);
             drop(open.pop());
             wait_until("there is room again", || gate.send(&event(3)).status == 200);
@@ -341,5 +324,67 @@ fn one_address_has_its_share_of_the_connections_and_a_proxy_has_all_it_wants() {
             assert_eq!(reply.status, 200);
             assert_eq!(gate.metric(refused), 0.0);
         }
+    }
+}
+
+/// Who is open is remembered for as long as the bound is the same: nobody gets another share by waiting for a reload.
+#[test]
+fn connections_go_on_counting_over_a_reload_until_their_bound_changes() {
+    let app = App::start();
+    let with = |more: &str| {
+        let scheme = "verify: none, forward: app";
+        let url = app.url();
+        format!("{more}\nsources:\n  erp: {{ {scheme} }}\ntargets:\n  app: {{ url: {url} }}\n")
+    };
+    let home = Home::new(&with("limits: { connections_per_client: 3 }"));
+    let gate = home.start();
+    let enter = |n: usize| {
+        let mut connection = Connection::open(gate.public);
+        let status = connection.send(&event(n)).status;
+        assert!(matches!(status, 200 | 503), "{status}");
+        (status == 200).then_some(connection)
+    };
+    let mut first: Vec<_> = (0..3).filter_map(enter).collect();
+    assert_eq!(first.len(), 3);
+    assert!(enter(3).is_none());
+
+    // Another change than that of the bound.
+    let before = gate.config_hash();
+    home.configure(&with(
+        "limits: { connections_per_client: 3, header_timeout: 11s, connections: 9000 }",
+    ));
+    gate.reloaded();
+    assert_ne!(gate.config_hash(), before);
+    assert!(enter(3).is_none(), "those of before count");
+    drop(first.pop());
+    first.push(eventually("one of before has left", || enter(4)));
+    assert!(enter(5).is_none(), "two of before and one of after");
+
+    // The bound, and who is exempt from it.
+    for (n, bound) in [
+        "limits: { connections_per_client: 2 }",
+        "trusted_proxies: 10.0.0.1\nlimits: { connections_per_client: 2 }",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        home.configure(&with(bound));
+        gate.reloaded();
+        let n = 10 * (n + 1);
+        // Those of before are not known any more.
+        let mut second = vec![eventually("the bound is in use", || enter(n))];
+        second.extend(enter(n + 1));
+        assert_eq!(second.len(), 2);
+        assert!(enter(n + 2).is_none());
+        for connection in first.iter_mut().chain(&mut second) {
+            assert_eq!(connection.send(&event(n + 3)).status, 200, "all are served");
+        }
+        // Nor does their end make room.
+        first.clear();
+        wait_until("they have left", || {
+            gate.metric("hookgate_connections") == 2.0
+        });
+        assert!(enter(n + 4).is_none());
+        first = second;
     }
 }

@@ -529,11 +529,7 @@ fn what_dies_at_a_removed_target_is_counted_and_said() {
     wait_until("nothing is the oldest", || {
         series(&gate, "oldest_pending_seconds") == 0.0
     });
-    let line = gate.log();
-    let line = line
-        .lines()
-        .find(|line| line.contains("event.dead"))
-        .expect("it is said");
+    let line = gate.said("event.dead");
     for part in [&*id, "\"open\"", "\"old\"", "\"removed\""] {
         assert!(line.contains(part), "{part} in {line}");
     }
@@ -579,11 +575,14 @@ fn idle_connections_are_reused_and_a_dead_one_is_replaced_within_the_attempt() {
 #[test]
 fn delivered_waits_for_the_first_attempt_and_says_how_it_ended() {
     let mut app = App::start();
-    let config = format!(
-        "sources:\n  open: {{ verify: none, forward: app, ack: delivered, ack_deadline: 1s }}\ntargets:\n  app: {{ url: {}, {QUICK} }}\n",
-        app.url()
-    );
-    let home = Home::new(&config);
+    let url = app.url();
+    let with = |deadline: &str| {
+        format!(
+            "sources:\n  open: {{ verify: none, forward: app, ack: delivered, ack_deadline: {deadline} }}\n\
+             targets:\n  app: {{ url: {url}, {QUICK} }}\n"
+        )
+    };
+    let home = Home::new(&with("20s"));
     let gate = home.start();
     let delivered = |n: usize| gate.send(&event(n)).json()["delivered"].clone();
     assert_eq!(delivered(1), true);
@@ -591,6 +590,8 @@ fn delivered_waits_for_the_first_attempt_and_says_how_it_ended() {
     app.behave(Behaviour::Status(500));
     assert_eq!(delivered(2), false);
     app.behave(Behaviour::Hang);
+    home.configure(&with("1s"));
+    gate.reloaded();
     let start = Instant::now();
     assert_eq!(delivered(3), false, "the ack deadline passes");
     assert!(start.elapsed() >= Duration::from_secs(1));

@@ -1,7 +1,7 @@
 //! Disks that fill up or fail under a gateway, with real filesystems: refused for now and resumed without anybody's
 //! help where there is no room; stopped, and clean after a restart, where nobody knows what was written.
 
-use crate::support::{mount::Mounted, oracle::Oracle, tools, wait_until};
+use crate::support::{mount::Mounted, oracle::Oracle, tools};
 use std::process::Command;
 
 const FULL: &str = r#"hookgate_unavailable_total{source="shop",reason="full"}"#;
@@ -17,7 +17,7 @@ fn a_small_disk_fills_up_is_emptied_by_deliveries_and_takes_events_again() {
     oracle.app.go_down();
     let load = oracle.load(4, 4);
     load.aim(Some(gate.public));
-    wait_until("the disk is full", || gate.metric(FULL) > 100.0);
+    oracle.wait("the disk is full", || gate.metric(FULL) > 100.0);
     assert_eq!(gate.admin_get("/readyz").status, 200, "full is not unready");
     let waiting = oracle.acknowledged();
     assert!(waiting > 500, "{waiting} events of 4 kB in 20 MiB");
@@ -49,7 +49,7 @@ fn a_disk_that_another_program_fills_is_waited_for() {
     // To the last byte: what is left of a write is cut short, and then fails.
     let filler = data.join("filler");
     let _ = std::fs::write(&filler, vec![0; 64 << 20]);
-    wait_until("events are refused", || gate.metric(FULL) > 100.0);
+    oracle.wait("events are refused", || gate.metric(FULL) > 100.0);
     assert_eq!(gate.admin_get("/readyz").status, 200, "full is not unready");
     std::fs::remove_file(&filler).expect("there");
     let before = oracle.acknowledged();

@@ -165,7 +165,7 @@ fn a_file_that_is_wrong_is_told_with_its_lines_and_without_its_values() {
         assert!(!said.contains(FIRST) && !said.contains(TOKEN), "{said}");
     }
     std::fs::remove_file(home.path().join("shop.env")).expect("it is there");
-    let (code, said) = home.said(&["check", "-c", "hookgate.yaml"]);
+    let (code, said) = home.check();
     assert_eq!(code, Some(78), "{said}");
     assert!(
         said.contains("shop.env: the file of variables can't be read"),

@@ -6,14 +6,12 @@ use crate::support::{
     h2::{self, Wire, frame},
     process::resident_kib,
 };
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Bytes that a flood sends at most: far more than it may cost.
 const FLOOD: usize = 64 << 20;
 /// KiB that the gateway may grow by meanwhile.
 const GROWTH_KIB: u64 = 12 << 10;
-/// How long any of them may go on.
-const SOON: Duration = Duration::from_secs(20);
 
 /// The bytes of the frames with a number.
 type Piece = Box<dyn FnMut(u32) -> Vec<u8> + Send>;
@@ -148,7 +146,6 @@ fn every_flood_ends_and_costs_no_memory() {
         eprintln!("{name}: GOAWAY {code:?} after {sent} bytes and {took:?}, {grown} KiB more");
         assert_eq!(code, expected, "{name}");
         assert!(sent < FLOOD, "{name}: all {sent} bytes were taken");
-        assert!(took < SOON, "{name}: {took:?}");
         assert!(grown < GROWTH_KIB, "{name}: {grown} KiB more");
     }
     let reply = gate.send(&Request::new("/hooks/open", "{\"after\":true}"));

@@ -263,11 +263,8 @@ fn a_running_gateway_finds_a_damaged_payload_by_itself() {
     wait_until("it is given up", || {
         gate.metric(r#"hookgate_dead_letters_total{target="app",reason="corrupt"}"#) == 1.0
     });
-    let log = gate.log();
-    let line = log
-        .lines()
-        .find(|line| line.contains("stored payload is damaged"));
-    let line: serde_json::Value = serde_json::from_str(line.expect("logged")).expect("JSON");
+    let line = gate.said("stored payload is damaged");
+    let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
     assert_eq!(
         (&line["level"], &line["event_id"]),
         (&"ERROR".into(), &id.into())

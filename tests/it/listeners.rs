@@ -187,7 +187,7 @@ fn listeners_that_collide_are_told_at_once() {
         log.contains("admin.listen: 127.0.0.1:9444 is taken by the public side"),
         "{log}"
     );
-    let (code, text) = home.said(&["check", "-c", "hookgate.yaml"]);
+    let (code, text) = home.check();
     assert_eq!(code, Some(78), "{text}");
 }
 

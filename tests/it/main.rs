@@ -45,6 +45,7 @@ mod power;
 mod proxy;
 mod rejects;
 mod reload;
+mod restart;
 mod schema;
 mod secrets;
 mod secured;

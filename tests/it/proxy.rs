@@ -1,6 +1,6 @@
 //! The PROXY protocol before HTTP: who is listed is believed, and everybody else gets nothing.
 
-use crate::support::{App, Gate, PATIENCE, Request, gate::Home, sender::Connection, wait_until};
+use crate::support::{App, Gate, Request, eventually, gate::Home, sender::Connection, wait_until};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -46,7 +46,7 @@ fn the_client_is_who_the_header_says() {
         // In one write with the request, in pieces, and with a second request behind.
         let mut whole = Connection::open(gate.public);
         whole.write(&[header, &event(10 * n).bytes()].concat());
-        let reply = whole.read_reply().expect("readable").expect("an answer");
+        let reply = whole.reply();
         assert_eq!(reply.status, 200);
         assert_eq!(whole.send(&event(10 * n + 1)).status, 200);
         let mut pieces = Connection::open(gate.public);
@@ -107,6 +107,7 @@ fn what_is_no_header_is_refused_and_counted() {
     assert!(is_closed(&mut half.stream()));
     assert_eq!(refused(&gate, "malformed"), 7.0);
     assert_eq!(app.count(), 0);
+    gate.said("refused a connection to a listener");
     let log = gate.log();
     let lines = log.matches("refused a connection to a listener").count();
     assert!((1..=4).contains(&lines), "not one line for each: {log}");
@@ -124,11 +125,7 @@ fn peers_that_are_not_listed_get_nothing() {
         assert!(is_closed(&mut connection.stream()));
     }
     wait_until("they are counted", || refused(&gate, "malformed") == 4.0);
-    assert!(
-        gate.log().contains("the peer is not listed"),
-        "{}",
-        gate.log()
-    );
+    gate.said("the peer is not listed");
     assert_eq!(app.count(), 0);
 }
 
@@ -138,24 +135,30 @@ fn header_and_head_have_one_time_together() {
     let home = home(&app, "127.0.0.1", "limits: { header_timeout: 3s }\n");
     let gate = home.start();
     let limit = Duration::from_secs(3);
-    let begun = Instant::now();
-    let silent = Connection::open(gate.public);
-    let half = Connection::open(gate.public);
-    half.stream().write_all(&V1[..20]).expect("written");
-    // A header that takes half of the time, and a head that would be in time if it had a time of its own.
-    let mut late = Connection::open(gate.public);
-    late.write(&V1[..20]);
-    std::thread::sleep(limit / 2);
-    late.write(&[&V1[20..], b"POST /hooks/open HTTP/1.1\r\n"].concat());
-    let reply = late.read_reply().expect("readable").expect("an answer");
-    assert_eq!(reply.status, 408);
-    let took = begun.elapsed();
-    assert!(took >= limit && took < 3 * limit / 2, "{took:?}");
+    let (silent, half) = gate.while_stopped(|| {
+        let half = Connection::open(gate.public);
+        half.stream().write_all(&V1[..20]).expect("written");
+        (Connection::open(gate.public), half)
+    });
     assert!(is_closed(&mut half.stream()));
     assert!(is_closed(&mut silent.stream()));
-    assert!(begun.elapsed() < PATIENCE);
     // Silence is not counted.
-    wait_until("both are counted", || refused(&gate, "timeout") == 2.0);
+    wait_until("the half is counted", || refused(&gate, "timeout") == 1.0);
+    // A header that takes half of the time, and a head that would be in time if it had a time of its own. Again where the
+    // machine was so busy that this cannot be told.
+    eventually("the head is late before its own time is over", || {
+        let begun = Instant::now();
+        let mut late = Connection::open(gate.public);
+        late.write(&V1[..20]);
+        std::thread::sleep(limit / 2);
+        let written = Instant::now();
+        late.try_write(&[&V1[20..], b"POST /hooks/open HTTP/1.1\r\n"].concat())
+            .ok()?;
+        let reply = late.read_reply().ok()??;
+        assert_eq!(reply.status, 408);
+        assert!(begun.elapsed() >= limit);
+        (written.elapsed() < limit).then_some(())
+    });
     // Others are served all the same.
     let mut good = Connection::open(gate.public);
     good.write(V1);
@@ -165,17 +168,16 @@ fn header_and_head_have_one_time_together() {
 #[test]
 fn a_stop_does_not_wait_for_headers() {
     let app = App::start();
-    let home = home(&app, "127.0.0.1", "");
+    // Longer than an end is waited for here.
+    let times = "limits: { header_timeout: 10m }\nshutdown: { timeout: 10m }\n";
+    let home = home(&app, "127.0.0.1", times);
     let gate = home.start();
     let half = Connection::open(gate.public);
     half.stream().write_all(&V1[..20]).expect("written");
     let mut whole = Connection::open(gate.public);
     whole.write(V1);
     assert_eq!(whole.send(&event(1)).status, 200);
-    let begun = Instant::now();
     let (status, log) = gate.stop();
     assert_eq!(status.code(), Some(0), "{log}");
-    // Less than limits.header_timeout.
-    assert!(begun.elapsed() < Duration::from_secs(8), "{log}");
     assert!(is_closed(&mut half.stream()));
 }

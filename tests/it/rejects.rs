@@ -179,8 +179,8 @@ fn a_wrong_secret_is_put_right_and_what_was_refused_is_delivered_once() {
             .all(|got| got.header("x-forwarded-for") == "127.0.0.1")
     );
     assert_eq!(gate.metric("hookgate_rejects_kept{source=\"erp\"}"), 0.0);
+    gate.said("admin.release");
     let log = gate.log();
-    assert!(log.contains("admin.release"), "{log}");
     assert!(!log.contains(RIGHT) && !log.contains(WRONG), "{log}");
 }
 
@@ -210,7 +210,8 @@ fn one_is_released_by_its_number_and_a_second_time_is_harmless() {
     kept(&gate, 1);
     let left = release(&gate, &json!({}));
     assert_eq!(left["counts"], json!({ "accepted": 1 }));
-    assert_eq!(taken(&app, 2).len(), 2);
+    // The first may come once more after the kill.
+    wait_until("both are delivered", || taken(&app, 2).len() == 2);
 }
 
 /// The ring is ours: that a request waited in it for longer than its timestamp may be old is not the sender's doing.
@@ -249,10 +250,7 @@ fn of_a_missing_signature_the_head_alone_is_kept() {
     let mut connection = Connection::open(gate.public);
     // The body never comes, and the answer does not wait for it.
     connection.write(b"POST /hooks/erp HTTP/1.1\r\nHost: gate.test\r\nContent-Length: 50\r\nX-Canary: c4\r\n\r\n");
-    let answer = connection
-        .read_reply()
-        .expect("readable")
-        .expect("an answer");
+    let answer = connection.reply();
     assert_eq!(answer.status, 401);
     assert_eq!(answer.header("connection"), Some("close"));
     let reject = kept(&gate, 1).remove(0);

@@ -2,7 +2,7 @@
 
 use crate::support::{
     App, Behaviour, Request,
-    gate::{Gate, Home},
+    gate::{Gate, Home, RELOADED},
     sender::{Connection, hmac_sha256_hex},
     wait_until,
 };
@@ -67,7 +67,7 @@ fn a_hangup_exchanges_the_secrets_in_files() {
     );
     assert_eq!(gate.send(&signed(NEXT, 2)).status, 200);
     assert_eq!(gate.send(&carrying(NEXT, 4)).status, 200);
-    assert_eq!(gate.metric("hookgate_config_last_reload_successful"), 1.0);
+    assert_eq!(gate.metric(RELOADED), 1.0);
 
     let taken = app.wait_for(3);
     let mut tokens = taken.iter().filter(|got| got.has("x-token"));
@@ -83,7 +83,7 @@ fn a_bad_file_changes_nothing_and_says_so() {
     for bad in ["", "\n"] {
         std::fs::write(home.path().join("secret"), bad).expect("a writable directory");
         hang_up(&gate, "nothing was changed");
-        assert_eq!(gate.metric("hookgate_config_last_reload_successful"), 0.0);
+        assert_eq!(gate.metric(RELOADED), 0.0);
         assert_eq!(gate.send(&signed(CANARY, 1)).status, 200);
     }
     std::fs::remove_file(home.path().join("secret")).expect("it is there");
@@ -93,7 +93,7 @@ fn a_bad_file_changes_nothing_and_says_so() {
 
     write_secret(&home, NEXT);
     hang_up(&gate, "configuration was read anew");
-    assert_eq!(gate.metric("hookgate_config_last_reload_successful"), 1.0);
+    assert_eq!(gate.metric(RELOADED), 1.0);
     assert_eq!(gate.send(&signed(NEXT, 3)).status, 200);
 }
 
@@ -122,8 +122,8 @@ fn a_storm_of_hangups_costs_no_request() {
             gate.signal("HUP");
         }
     });
-    assert!(gate.log().contains("configuration was read anew"));
-    assert_eq!(gate.metric("hookgate_config_last_reload_successful"), 1.0);
+    gate.said("configuration was read anew");
+    assert_eq!(gate.metric(RELOADED), 1.0);
     app.wait_for(8 * REQUESTS);
 }
 
@@ -238,10 +238,7 @@ fn a_verify_token_is_seen_nowhere() {
         let mut connection = Connection::open(gate.public);
         let query = format!("hub.mode=subscribe&hub.challenge=1&hub.verify_token={token}");
         connection.write(format!("GET /hooks/meta?{query} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
-        let reply = connection
-            .read_reply()
-            .expect("readable")
-            .expect("an answer");
+        let reply = connection.reply();
         assert_eq!(reply.status, status, "{reply:?}");
         clean("an answer", format!("{reply:?}").as_bytes());
     }

@@ -1,32 +1,22 @@
 //! Slow senders: every phase of a connection has its deadline, and the others do not wait.
 
-use crate::support::{App, Gate, Request, gate::Home, sender::Connection};
+use crate::support::{App, Request, gate::Home, sender::Connection};
 use std::time::{Duration, Instant};
 
-fn home(app: &App) -> Home {
+fn home(app: &App, limits: &str) -> Home {
     Home::new(&format!(
-        "limits: {{ header_timeout: 400ms, body_timeout: 500ms, idle_timeout: 600ms }}\n\
-         sources:\n  open: {{ verify: none, forward: app }}\ntargets:\n  app: {{ url: {} }}\n",
+        "limits: {{ {limits} }}\nsources:\n  open: {{ verify: none, forward: app }}\ntargets:\n  app: {{ url: {} }}\n",
         app.url()
     ))
-}
-
-/// Writes `bytes`, then waits for the end: the statuses that came, and how long it took.
-fn linger(gate: &Gate, bytes: &[u8]) -> (Vec<u16>, Duration) {
-    let start = Instant::now();
-    let mut connection = Connection::open(gate.public);
-    connection.write(bytes);
-    let replies = connection.read_to_close().expect("closed in order");
-    (
-        replies.iter().map(|reply| reply.status).collect(),
-        start.elapsed(),
-    )
 }
 
 #[test]
 fn every_phase_has_its_deadline() {
     let app = App::start();
-    let home = home(&app);
+    let home = home(
+        &app,
+        "header_timeout: 400ms, body_timeout: 500ms, idle_timeout: 600ms",
+    );
     let gate = home.start();
     let whole = String::from_utf8(Request::new("/hooks/open", "{}").bytes()).expect("text");
     let half_body = "POST /hooks/open HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n{\"a\"";
@@ -50,11 +40,21 @@ fn every_phase_has_its_deadline() {
             400,
         ),
     ];
+    // Each has sent what it sends before its time begins.
+    let (open, since) = gate.while_stopped(|| {
+        let open = cases.each_ref().map(|(_, bytes, ..)| {
+            let mut connection = Connection::open(gate.public);
+            connection.write(bytes.as_bytes());
+            connection
+        });
+        (open, Instant::now())
+    });
     std::thread::scope(|scope| {
-        for (name, bytes, statuses, least_ms) in &cases {
-            let gate = &gate;
+        for (mut connection, (name, _, statuses, least_ms)) in open.into_iter().zip(&cases) {
             scope.spawn(move || {
-                let (got, took) = linger(gate, bytes.as_bytes());
+                let replies = connection.read_to_close().expect("closed in order");
+                let took = since.elapsed();
+                let got: Vec<u16> = replies.iter().map(|reply| reply.status).collect();
                 assert_eq!(&got, statuses, "{name}");
                 assert!(
                     took >= Duration::from_millis(*least_ms),
@@ -77,7 +77,7 @@ fn every_phase_has_its_deadline() {
 #[test]
 fn slow_senders_do_not_hold_up_the_others() {
     let app = App::start();
-    let home = home(&app);
+    let home = home(&app, "");
     let gate = home.start();
     let slow: Vec<Connection> = (0..200)
         .map(|_| {
@@ -103,10 +103,7 @@ fn slow_senders_do_not_hold_up_the_others() {
 #[test]
 fn connections_beyond_the_cap_wait_and_are_served_later() {
     let app = App::start();
-    let home = Home::new(&format!(
-        "limits: {{ connections: 4, header_timeout: 1s }}\nsources:\n  open: {{ verify: none, forward: app }}\ntargets:\n  app: {{ url: {} }}\n",
-        app.url()
-    ));
+    let home = home(&app, "connections: 4, header_timeout: 1s");
     let gate = home.start();
     let silent: Vec<Connection> = (0..4).map(|_| Connection::open(gate.public)).collect();
     // It is taken once the silent ones are closed by their deadline.

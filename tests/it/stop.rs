@@ -33,7 +33,7 @@ fn term_and_int_stop_with_0_and_keep_what_waits() {
 #[test]
 fn during_the_delay_events_are_taken_unready_and_with_close() {
     let app = App::start();
-    let home = Home::new(&config(&app, "shutdown: { delay: 2s, timeout: 5s }\n"));
+    let home = Home::new(&config(&app, "shutdown: { delay: 10m }\n"));
     let gate = home.start();
     assert_eq!(gate.admin_get("/readyz").status, 200);
     let mut kept = Connection::open(gate.public);
@@ -57,14 +57,27 @@ fn during_the_delay_events_are_taken_unready_and_with_close() {
         (200, Some("close")),
         "new connections too"
     );
-    let public = gate.public;
+    app.wait_for(3);
+}
+
+#[test]
+fn after_the_delay_the_listener_is_closed() {
+    let app = App::start();
+    app.behave(Behaviour::Hold(200));
+    let home = Home::new(&config(&app, "shutdown: { delay: 200ms, timeout: 10m }\n"));
+    let gate = home.start();
+    assert_eq!(gate.send(&event(1)).status, 200);
+    app.wait_for(1);
+    let since = Instant::now();
+    gate.signal("TERM");
+    wait_until("nobody listens any more", || {
+        std::net::TcpStream::connect(gate.public).is_err()
+    });
+    assert!(since.elapsed() >= Duration::from_millis(200));
+    // It waits for an attempt still.
+    app.behave(Behaviour::Status(200));
     let (status, log) = gate.ended();
     assert_eq!(status.code(), Some(0), "{log}");
-    assert!(
-        std::net::TcpStream::connect(public).is_err(),
-        "the listener is closed"
-    );
-    app.wait_for(3);
 }
 
 #[test]
@@ -93,20 +106,15 @@ fn running_attempts_finish_and_a_cut_one_is_not_counted() {
 #[test]
 fn a_dead_app_is_not_waited_for() {
     let mut app = App::start();
-    let home = Home::new(&config(&app, "shutdown: { timeout: 20s }\n"));
+    // Longer than an end is waited for here.
+    let home = Home::new(&config(&app, "shutdown: { timeout: 10m }\n"));
     let gate = home.start();
     app.go_down();
     for n in 0..20 {
         assert_eq!(gate.send(&event(n)).status, 200);
     }
-    let start = Instant::now();
     let (status, log) = gate.stop();
     assert_eq!(status.code(), Some(0), "{log}");
-    assert!(
-        start.elapsed() < Duration::from_secs(10),
-        "{:?} for events that nobody takes",
-        start.elapsed()
-    );
     app.come_back();
     let _gate = home.start();
     app.wait_for(20);
@@ -116,16 +124,14 @@ fn a_dead_app_is_not_waited_for() {
 fn a_second_signal_exits_at_once_and_loses_nothing() {
     let app = App::start();
     app.behave(Behaviour::Hang);
-    let home = Home::new(&config(&app, "shutdown: { delay: 20s, timeout: 20s }\n"));
+    let home = Home::new(&config(&app, "shutdown: { delay: 10m, timeout: 10m }\n"));
     let gate = home.start();
     assert_eq!(gate.send(&event(1)).status, 200);
     app.wait_for(1);
     gate.signal("TERM");
     wait_until("it is stopping", || gate.admin_get("/readyz").status == 503);
-    let start = Instant::now();
     gate.signal("TERM");
     let (status, _) = gate.ended();
-    assert!(start.elapsed() < Duration::from_secs(10));
     assert_ne!(
         status.code(),
         Some(0),
@@ -145,21 +151,16 @@ fn senders_that_wait_for_the_app_are_answered_when_the_time_is_over() {
         let app = App::start();
         app.behave(Behaviour::Hang);
         let home = Home::new(&format!(
-            "shutdown: {{ timeout: 500ms }}\nsources:\n  open: {{ verify: none, ack: {ack}, forward: app }}\ntargets:\n  app: {{ url: {}, timeout: 20s }}\n",
+            "shutdown: {{ timeout: 500ms }}\nsources:\n  open: {{ verify: none, ack: {ack}, sender_timeout: 10m, forward: app }}\n\
+             targets:\n  app: {{ url: {}, timeout: 10m }}\n",
             app.url()
         ));
         let gate = home.start();
         let mut connection = Connection::open(gate.public);
         connection.write(&event(1).bytes());
         app.wait_for(1);
-        let start = Instant::now();
         let (exit, log) = gate.stop();
         assert_eq!(exit.code(), Some(0), "{log}");
-        assert!(
-            start.elapsed() < Duration::from_secs(10),
-            "{ack}: {:?}",
-            start.elapsed()
-        );
         let replies = connection.read_to_close().expect("closed in order");
         assert_eq!(replies.len(), 1, "{ack}");
         assert_eq!(replies[0].status, status, "{ack}: {:?}", replies[0]);

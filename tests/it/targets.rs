@@ -118,6 +118,7 @@ fn an_app_that_fails_at_everything_is_asked_now_and_then_until_it_is_up() {
     assert!(opened_after < 10 + 8 + 10, "{opened_after} attempts");
     app.wait_for(opened_after + 10);
     assert_eq!(series(&gate, "pending_deliveries", "app"), 300.0);
+    gate.said("app seems to be down");
     assert_eq!(
         said(&gate, "app seems to be down"),
         1,
@@ -130,6 +131,7 @@ fn an_app_that_fails_at_everything_is_asked_now_and_then_until_it_is_up() {
         series(&gate, "pending_deliveries", "app") == 0.0
     });
     assert!(is(&gate, "app", "closed"));
+    gate.said("app is up again");
     assert_eq!(said(&gate, "app is up again"), 1);
     assert_eq!(series(&gate, "dead_letters", "app"), 0.0);
 }

@@ -28,12 +28,9 @@ fn a_replay_keeps_id_and_key_and_counts() {
         assert_eq!(replayed.header("hookgate-attempt"), "1");
     }
     assert_eq!(get(&gate, &format!("/events/{id}"))["replays"], 2);
-    assert_eq!(
-        gate.log().matches("admin.replay").count(),
-        2,
-        "{}",
-        gate.log()
-    );
+    wait_until("both are in the log", || {
+        gate.log().matches("admin.replay").count() == 2
+    });
 }
 
 #[test]
@@ -322,14 +319,11 @@ fn a_pause_holds_events_and_survives_a_restart() {
     );
     post(&gate, "/targets/app/resume", &json!({}));
     wait_for_state(&gate, &id, "app", "delivered");
-    for line in ["admin.pause", "admin.resume"] {
-        let logged = gate.log().contains(line);
-        assert_eq!(
-            logged,
-            line == "admin.resume",
-            "each in the log of its own run"
-        );
-    }
+    gate.said("admin.resume");
+    assert!(
+        !gate.log().contains("admin.pause"),
+        "each in the log of its own run"
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Certificates made by `openssl` for each run: an authority, and what it signs.
 
+use super::tools;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use std::path::{Path, PathBuf};
@@ -83,6 +84,28 @@ impl Certificates {
         );
         made.openssl("req -x509 -key app.key -subj /CN=itself -extensions localhost -out self-signed.pem -days 2");
         made
+    }
+
+    /// What a gateway may show (`server`, for localhost). None where there is no `openssl`, which is said.
+    #[track_caller]
+    pub(crate) fn of_a_gateway() -> Option<Self> {
+        tools::has("openssl", &["version"]).then(|| {
+            let made = Self::authority();
+            made.pair("server", "localhost");
+            made
+        })
+    }
+
+    /// A listener's `certificates` with these pairs.
+    pub(crate) fn listed(&self, names: &[&str]) -> String {
+        let pairs: Vec<String> = names
+            .iter()
+            .map(|name| {
+                let (cert, key) = (format!("{name}.pem"), format!("{name}.key"));
+                format!("{{ cert: {}, key: {} }}", self.file(&cert), self.file(&key))
+            })
+            .collect();
+        format!("certificates: [{}]", pairs.join(", "))
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -1,6 +1,6 @@
 //! The gateway: the real binary in a process of its own, on free ports, with a store in a directory of its own.
 
-use super::{Reply, Request, eventually, sender::Connection};
+use super::{Reply, Request, eventually, process, sender::Connection};
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
@@ -11,6 +11,9 @@ use tempfile::TempDir;
 
 /// The binary under test.
 pub(crate) const HOOKGATE: &str = env!("CARGO_BIN_EXE_hookgate");
+
+/// 1 unless the last configuration that was read could not be used.
+pub(crate) const RELOADED: &str = "hookgate_config_last_reload_successful";
 
 /// A configuration and the directory that its store lives in: it outlasts the gateways that run on it.
 pub(crate) struct Home {
@@ -121,6 +124,11 @@ impl Home {
         )
     }
 
+    /// What `check` says of the configuration, and its exit code.
+    pub(crate) fn check(&self) -> (Option<i32>, String) {
+        self.said(&["check", "-c", "hookgate.yaml"])
+    }
+
     fn command_under(&self, wrapper: &[&str], args: &[&str]) -> Command {
         let mut words = wrapper
             .iter()
@@ -197,24 +205,30 @@ impl Home {
                 }
             })
         };
+        // From here on it is killed if the test ends, also where it does not come up in time.
+        let nowhere = SocketAddr::from(([0; 4], 0));
+        let mut gate = Gate {
+            child,
+            public: nowhere,
+            admin: nowhere,
+            log,
+            reading: Some(reading),
+        };
         let found = eventually("the gateway says where it listens", || {
-            if let Some(status) = child.try_wait().expect("a child of ours") {
+            if let Some(status) = gate.child.try_wait().expect("a child of ours") {
                 return Some(Err(status));
             }
-            addresses(&log.lock().expect("no test thread panicked with it")).map(Ok)
+            addresses(&gate.log()).map(Ok)
         });
         match found {
-            Ok((public, admin)) => Ok(Gate {
-                child,
-                public,
-                admin,
-                log,
-                reading: Some(reading),
-            }),
+            Ok((public, admin)) => {
+                (gate.public, gate.admin) = (public, admin);
+                Ok(gate)
+            }
             Err(status) => {
+                let reading = gate.reading.take().expect("only taken here");
                 reading.join().expect("the reading thread does not panic");
-                let log = log.lock().expect("no test thread panicked with it").clone();
-                Err((status, log))
+                Err((status, gate.log()))
             }
         }
     }
@@ -252,6 +266,16 @@ impl Gate {
             .clone()
     }
 
+    /// Waits for the first line of the log with this text: what is said is read a little after it has happened.
+    #[track_caller]
+    pub(crate) fn said(&self, text: &str) -> String {
+        eventually(&format!("it is logged: {text}"), || {
+            let log = self.log();
+            let line = log.lines().find(|line| line.contains(text));
+            line.map(str::to_owned)
+        })
+    }
+
     /// All places where senders connect, as it has logged them.
     #[track_caller]
     pub(crate) fn places(&self) -> Vec<String> {
@@ -277,10 +301,7 @@ impl Gate {
             format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
                 .as_bytes(),
         );
-        connection
-            .read_reply()
-            .expect("readable")
-            .expect("an answer")
+        connection.reply()
     }
 
     /// POSTs JSON to a path of the admin side.
@@ -288,6 +309,31 @@ impl Gate {
     pub(crate) fn admin_post(&self, path: &str, body: &serde_json::Value) -> Reply {
         let stream = TcpStream::connect(self.admin).expect("the gateway takes connections");
         try_post(stream, path, body).expect("an answer")
+    }
+
+    /// Asks it to read its configuration anew.
+    #[track_caller]
+    pub(crate) fn reload(&self) -> Reply {
+        self.admin_post("/-/reload", &serde_json::json!({}))
+    }
+
+    /// The same, for a configuration that it has to use.
+    #[track_caller]
+    pub(crate) fn reloaded(&self) {
+        let reply = self.reload();
+        assert_eq!(reply.status, 200, "{reply:?}\n{}", self.log());
+    }
+
+    /// The hash of the configuration that runs, as `/metrics` has it.
+    #[track_caller]
+    pub(crate) fn config_hash(&self) -> String {
+        let metrics = self.admin_get("/metrics").body;
+        let mut lines = metrics
+            .lines()
+            .filter_map(|line| line.strip_prefix("hookgate_config_info{hash=\""));
+        let hash = lines.next().expect("a series");
+        assert_eq!(lines.next(), None, "one configuration runs");
+        hash.strip_suffix("\"} 1").expect("the one").to_owned()
     }
 
     /// The value of a series, such as `hookgate_events_total{source="a",result="accepted"}`; labels in any order.
@@ -303,6 +349,24 @@ impl Gate {
             .args([&format!("-{signal}"), &self.child.id().to_string()])
             .status();
         assert!(status.expect("kill runs").success(), "the gateway is alive");
+    }
+
+    /// Does something while its process stands still. The kernel takes connections and bytes for it, so that what is opened
+    /// and written here is all there when it goes on: nothing of it is late, however busy the machine is.
+    #[track_caller]
+    pub(crate) fn while_stopped<T>(&self, something: impl FnOnce() -> T) -> T {
+        struct GoesOn<'a>(&'a Gate);
+        impl Drop for GoesOn<'_> {
+            fn drop(&mut self) {
+                self.0.signal("CONT");
+            }
+        }
+        self.signal("STOP");
+        let _goes_on = GoesOn(self);
+        eventually("every thread of it stands", || {
+            process::is_stopped(self.pid()).then_some(())
+        });
+        something()
     }
 
     /// The process.

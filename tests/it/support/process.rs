@@ -17,3 +17,15 @@ pub(crate) fn ticks(pid: u32) -> u64 {
     let number = |at: usize| -> u64 { fields[at].parse().expect("a number") };
     number(11) + number(12)
 }
+
+/// Whether none of its threads runs, since it was told to stop.
+pub(crate) fn is_stopped(pid: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it is alive");
+    let mut states = threads.map(|thread| {
+        let stat = std::fs::read_to_string(thread.expect("an entry").path().join("stat"));
+        // The first field after the name. A thread that has ended meanwhile has none.
+        let (_, fields) = stat.as_deref().unwrap_or(") T").rsplit_once(')')?;
+        fields.split_whitespace().next().map(str::to_owned)
+    });
+    states.all(|state| state.as_deref() == Some("T"))
+}

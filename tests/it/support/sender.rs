@@ -66,6 +66,16 @@ impl Reply {
             .to_owned()
     }
 
+    /// The problems that it names, each a line of text.
+    #[track_caller]
+    pub(crate) fn problems(&self) -> Vec<String> {
+        let body = self.json();
+        let problems = body["problems"].as_array().expect("a list").iter();
+        problems
+            .map(|problem| problem.as_str().expect("text").to_owned())
+            .collect()
+    }
+
     /// Whether it says that the event was there before.
     pub(crate) fn is_duplicate(&self) -> bool {
         self.status == 200 && self.json()["duplicate"] == true
@@ -201,6 +211,13 @@ impl Connection {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Reads one answer, which has to come.
+    #[track_caller]
+    pub(crate) fn reply(&mut self) -> Reply {
+        let reply = self.read_reply().expect("readable");
+        reply.expect("an answer")
     }
 
     /// Reads `100 Continue`.
