@@ -3,6 +3,7 @@
 //! Invariant: nothing depends on these rows: they are bounded for each delivery, go with their payload, and before
 //! any payload where space is needed.
 
+use super::lasting;
 use super::many::InsertMany;
 use super::{AttemptRecord, Settlement};
 use rusqlite::{Connection, Statement, params};
@@ -30,12 +31,14 @@ impl<'c> Statements<'c> {
                  (seq, target, replay, attempt, at_ms, took_ms, status, error, answer)",
             )?,
             // Without a row at the offset there is nothing to compare with, and nothing goes.
-            trim: connection.prepare(
+            trim: lasting::prepare(
+                connection,
                 "DELETE FROM attempts WHERE seq = ?1 AND target = ?2 AND (replay, attempt) <= \
                  (SELECT replay, attempt FROM attempts WHERE seq = ?1 AND target = ?2 \
                  ORDER BY replay DESC, attempt DESC LIMIT 1 OFFSET ?3)",
             )?,
-            drop_oldest: connection.prepare(
+            drop_oldest: lasting::prepare(
+                connection,
                 "DELETE FROM attempts WHERE seq <= \
                  ifnull((SELECT seq FROM attempts ORDER BY seq LIMIT 1 OFFSET ?1), 9223372036854775807)",
             )?,

@@ -4,6 +4,7 @@
 
 use super::backlog::Backlogs;
 use super::inbox::{Abandon, Reply};
+use super::lasting;
 use super::many::InsertMany;
 use super::names::SourceNames;
 use super::retention::{self, Retention};
@@ -87,7 +88,7 @@ pub(super) struct Statements<'c> {
 
 impl<'c> Statements<'c> {
     pub(super) fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
-        let prepare = |sql| connection.prepare(sql);
+        let prepare = |sql| lasting::prepare(connection, sql);
         Ok(Self {
             connection,
             // Takes the write lock at once: a transaction that begins by reading could fail later.

@@ -1,5 +1,6 @@
 //! One statement for many rows: what a statement costs by itself is several times what a small row does.
 
+use super::lasting;
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, Statement};
 
@@ -18,7 +19,7 @@ impl<'c, const COLUMNS: usize> InsertMany<'c, COLUMNS> {
         let row = format!("({})", vec!["?"; COLUMNS].join(", "));
         let prepare = |rows: usize| {
             let values = vec![&*row; rows].join(", ");
-            connection.prepare(&format!("{insert} VALUES {values}"))
+            lasting::prepare(connection, &format!("{insert} VALUES {values}"))
         };
         let [most, some, one] = ROWS.map(prepare);
         Ok(Self {

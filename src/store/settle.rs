@@ -5,6 +5,7 @@
 
 use super::backlog::Backlogs;
 use super::inbox::Abandon;
+use super::lasting;
 use super::many::InsertMany;
 use super::names::{self, NameOf};
 use super::replays::{self, Replayed};
@@ -103,7 +104,7 @@ pub(super) struct Standing {
 
 impl<'c> Statements<'c> {
     pub(super) fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
-        let prepare = |sql| connection.prepare(sql);
+        let prepare = |sql| lasting::prepare(connection, sql);
         Ok(Self {
             add: InsertMany::prepare(
                 connection,
