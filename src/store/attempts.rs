@@ -6,6 +6,7 @@
 use super::lasting;
 use super::many::InsertMany;
 use super::{AttemptRecord, Settlement};
+use rusqlite::types::ToSql;
 use rusqlite::{Connection, Statement, params};
 
 /// Rows that are dropped at one time to make room.
@@ -18,6 +19,7 @@ const ERROR_BYTES_MAX: usize = 256;
 #[derive(Debug)]
 pub(super) struct Statements<'c> {
     add: InsertMany<'c, 9>,
+    put: Statement<'c>,
     trim: Statement<'c>,
     drop_oldest: Statement<'c>,
 }
@@ -27,8 +29,15 @@ impl<'c> Statements<'c> {
         Ok(Self {
             add: InsertMany::prepare(
                 connection,
-                "INSERT OR REPLACE INTO attempts \
+                "INSERT OR FAIL INTO attempts \
                  (seq, target, replay, attempt, at_ms, took_ms, status, error, answer)",
+                "ON CONFLICT DO NOTHING",
+            )?,
+            put: lasting::prepare(
+                connection,
+                "INSERT OR REPLACE INTO attempts \
+                 (seq, target, replay, attempt, at_ms, took_ms, status, error, answer) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             )?,
             // Without a row at the offset there is nothing to compare with, and nothing goes.
             trim: lasting::prepare(
@@ -53,7 +62,7 @@ impl<'c> Statements<'c> {
         most: u32,
     ) -> rusqlite::Result<()> {
         let (seq, target) = (settlement.seq.0.cast_signed(), settlement.target.0);
-        self.add(&[(settlement, record)])?;
+        with_row(settlement, record, |row| self.put.execute(row))?;
         // The attempts of one delivery count up from 1; a replay has those of the ones before it beside its own.
         if record.attempt > most || settlement.replay > 0 {
             self.trim.execute(params![seq, target, most])?;
@@ -61,27 +70,13 @@ impl<'c> Statements<'c> {
         Ok(())
     }
 
-    /// Keeps the attempts that settlements settle: one of each delivery, its first.
+    /// Keeps the attempts that settlements settle: one of each delivery, its first, so that none of them is here yet.
     pub(super) fn add(
         &mut self,
         records: &[(&Settlement, &AttemptRecord)],
     ) -> rusqlite::Result<()> {
         self.add.insert(records, |(settlement, record), row| {
-            let error = record
-                .error
-                .as_deref()
-                .map(|error| &error[..error.floor_char_boundary(ERROR_BYTES_MAX)]);
-            row([
-                &settlement.seq.0.cast_signed(),
-                &settlement.target.0,
-                &settlement.replay,
-                &record.attempt,
-                &record.at_ms.cast_signed(),
-                &record.took_ms.cast_signed(),
-                &record.status,
-                &error,
-                &(!record.answer.is_empty()).then_some(&*record.answer),
-            ])
+            with_row(settlement, record, |values| row(*values))
         })
     }
 
@@ -89,4 +84,27 @@ impl<'c> Statements<'c> {
     pub(super) fn make_room(&mut self) -> rusqlite::Result<bool> {
         Ok(self.drop_oldest.execute([ROOM_ROWS - 1])? > 0)
     }
+}
+
+/// The row of an attempt.
+fn with_row<T>(
+    settlement: &Settlement,
+    record: &AttemptRecord,
+    each: impl FnOnce(&[&dyn ToSql; 9]) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let error = record
+        .error
+        .as_deref()
+        .map(|error| &error[..error.floor_char_boundary(ERROR_BYTES_MAX)]);
+    each(&[
+        &settlement.seq.0.cast_signed(),
+        &settlement.target.0,
+        &settlement.replay,
+        &record.attempt,
+        &record.at_ms.cast_signed(),
+        &record.took_ms.cast_signed(),
+        &record.status,
+        &error,
+        &(!record.answer.is_empty()).then_some(&*record.answer),
+    ])
 }

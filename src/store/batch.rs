@@ -98,6 +98,7 @@ impl<'c> Statements<'c> {
             add_keys: InsertMany::prepare(
                 connection,
                 "INSERT INTO keys (id, source, received_ms, hash, body_check)",
+                "",
             )?,
             remove_key: prepare("DELETE FROM keys WHERE id = ?1")?,
             keep_next_seq: prepare("UPDATE meta SET value = ?1 WHERE name = 'next_seq'")?,

@@ -1,4 +1,8 @@
 //! One statement for many rows: what a statement costs by itself is several times what a small row does.
+//!
+//! Whoever inserts here rolls back the whole transaction when a row does not go in. Statements can say so
+//! (`INSERT OR FAIL`): for the usual `ABORT`, which undoes the rows before it and nothing else, SQLite copies every page
+//! that a statement of several rows is about to change. With a table whose key is the rowid it does so anyway.
 
 use super::lasting;
 use rusqlite::types::ToSql;
@@ -14,12 +18,16 @@ pub(super) struct InsertMany<'c, const COLUMNS: usize> {
 }
 
 impl<'c, const COLUMNS: usize> InsertMany<'c, COLUMNS> {
-    /// `insert` is the statement up to its `VALUES`.
-    pub(super) fn prepare(connection: &'c Connection, insert: &str) -> rusqlite::Result<Self> {
+    /// `insert` is the statement up to its `VALUES`, `then` what follows them.
+    pub(super) fn prepare(
+        connection: &'c Connection,
+        insert: &str,
+        then: &str,
+    ) -> rusqlite::Result<Self> {
         let row = format!("({})", vec!["?"; COLUMNS].join(", "));
         let prepare = |rows: usize| {
             let values = vec![&*row; rows].join(", ");
-            lasting::prepare(connection, &format!("{insert} VALUES {values}"))
+            lasting::prepare(connection, &format!("{insert} VALUES {values} {then}"))
         };
         let [most, some, one] = ROWS.map(prepare);
         Ok(Self {
@@ -67,8 +75,8 @@ mod tests {
         connection
             .execute_batch("CREATE TABLE t (n INTEGER PRIMARY KEY AUTOINCREMENT, a, b)")
             .expect("made");
-        let mut insert =
-            InsertMany::<2>::prepare(&connection, "INSERT INTO t (a, b)").expect("prepared");
+        let mut insert = InsertMany::<2>::prepare(&connection, "INSERT OR FAIL INTO t (a, b)", "")
+            .expect("prepared");
         for count in [0, 1, 3, 4, 5, 16, 17, 21, 63] {
             connection.execute_batch("DELETE FROM t").expect("emptied");
             let items: Vec<i64> = (0..count).collect();
@@ -99,8 +107,8 @@ mod tests {
         connection
             .execute_batch("CREATE TABLE t (a PRIMARY KEY NOT NULL)")
             .expect("made");
-        let mut insert =
-            InsertMany::<1>::prepare(&connection, "INSERT INTO t (a)").expect("prepared");
+        let mut insert = InsertMany::<1>::prepare(&connection, "INSERT OR FAIL INTO t (a)", "")
+            .expect("prepared");
         let twice = [1, 2, 3, 1];
         assert!(insert.insert(&twice, |item, row| row([item])).is_err());
         insert

@@ -108,7 +108,8 @@ impl<'c> Statements<'c> {
         Ok(Self {
             add: InsertMany::prepare(
                 connection,
-                "INSERT INTO deliveries (target, seq, attempts, bytes, fan, lane)",
+                "INSERT OR FAIL INTO deliveries (target, seq, attempts, bytes, fan, lane)",
+                "",
             )?,
             run: prepare(
                 "SELECT count(*), ifnull(sum(bytes), 0) FROM deliveries \
@@ -161,6 +162,7 @@ impl<'c> Statements<'c> {
             add_settled: InsertMany::prepare(
                 connection,
                 "INSERT OR IGNORE INTO settled (class, settled_ms, seq)",
+                "",
             )?,
             targets: prepare("SELECT targets FROM events WHERE seq = ?1")?,
             oldest: prepare(
