@@ -4,7 +4,7 @@
 //! any payload where space is needed.
 
 use super::lasting;
-use super::many::InsertMany;
+use super::many::{InsertMany, Wording};
 use super::{AttemptRecord, Settlement};
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, Statement, params};
@@ -29,9 +29,13 @@ impl<'c> Statements<'c> {
         Ok(Self {
             add: InsertMany::prepare(
                 connection,
-                "INSERT OR FAIL INTO attempts \
-                 (seq, target, replay, attempt, at_ms, took_ms, status, error, answer)",
-                "ON CONFLICT DO NOTHING",
+                Wording {
+                    insert: "INSERT OR FAIL INTO attempts \
+                             (seq, target, replay, attempt, at_ms, took_ms, status, error, answer)",
+                    row: "(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    then: "ON CONFLICT DO NOTHING",
+                    most: 16,
+                },
             )?,
             put: lasting::prepare(
                 connection,

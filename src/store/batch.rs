@@ -5,7 +5,7 @@
 use super::backlog::Backlogs;
 use super::inbox::{Abandon, Reply};
 use super::lasting;
-use super::many::InsertMany;
+use super::many::{InsertMany, Wording};
 use super::names::SourceNames;
 use super::retention::{self, Retention};
 use super::row::{self, Encoder};
@@ -97,8 +97,12 @@ impl<'c> Statements<'c> {
             add_event: prepare(row::INSERT)?,
             add_keys: InsertMany::prepare(
                 connection,
-                "INSERT INTO keys (id, source, received_ms, hash, body_check)",
-                "",
+                Wording {
+                    insert: "INSERT INTO keys (id, source, received_ms, hash, body_check)",
+                    row: "(?, ?, ?, ?, ?)",
+                    then: "",
+                    most: 16,
+                },
             )?,
             remove_key: prepare("DELETE FROM keys WHERE id = ?1")?,
             keep_next_seq: prepare("UPDATE meta SET value = ?1 WHERE name = 'next_seq'")?,
