@@ -20,7 +20,7 @@ use crate::dedupe::{Kind, Reservation};
 use crate::event::{DedupeKey, Event, EventId, Seq, SourceId, StoreTag, TargetId};
 use crate::metrics::SourceMetrics;
 use rusqlite::{Connection, Statement, params};
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Slices of delivered payloads that one batch may drop to make room, and events in each.
 const ROOM_SLICES: usize = 16;
@@ -60,7 +60,7 @@ pub(super) struct Books {
     pub(super) space: Space,
     pub(super) retention: Retention,
     /// What `names` says of each source.
-    pub(super) last_received_ms: HashMap<SourceId, u64>,
+    pub(super) last_received_ms: BTreeMap<SourceId, u64>,
     /// Attempts that are kept of each delivery.
     pub(super) attempts_most: u32,
     /// Whether there is a history.
