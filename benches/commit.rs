@@ -61,7 +61,7 @@ impl Bench {
         let text = format!(
             "store: {{ path: '{}', retention: 1s }}\n\
              sources: {{ erp: {{ verify: none, forward: app }} }}\n\
-             targets: {{ app: 'http://127.0.0.1:3000/' }}",
+             targets: {{ app: {{ url: 'http://127.0.0.1:3000/' }} }}",
             place.display()
         );
         let origin = Origin::Text {

@@ -6,7 +6,7 @@
 use super::{Backlog, upkeep::Warnings};
 use crate::config::{self, WhenFull};
 use crate::event::TargetId;
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// Between two warnings that a target has no room, and that it drops dead letters.
 const FULL_EVERY: Duration = Duration::from_secs(1);
@@ -90,7 +90,8 @@ struct Waiting {
 /// The backlogs of all targets.
 #[derive(Debug, Default)]
 pub(super) struct Backlogs {
-    targets: HashMap<TargetId, Waiting>,
+    /// Few, and looked at several times for each event: cheaper to search than to hash.
+    targets: BTreeMap<TargetId, Waiting>,
     /// Targets that the batch has changed; some of them twice.
     changed: Vec<TargetId>,
 }
@@ -200,7 +201,9 @@ impl Backlogs {
     fn change(&mut self, target: TargetId, change: impl FnOnce(&mut Waiting)) {
         if let Some(waiting) = self.targets.get_mut(&target) {
             change(waiting);
-            self.changed.push(target);
+            if self.changed.last() != Some(&target) {
+                self.changed.push(target);
+            }
         }
     }
 

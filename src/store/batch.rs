@@ -4,7 +4,8 @@
 
 use super::backlog::Backlogs;
 use super::inbox::{Abandon, Reply};
-use super::many::InsertMany;
+use super::lasting;
+use super::many::{InsertMany, Wording};
 use super::names::SourceNames;
 use super::retention::{self, Retention};
 use super::row::{self, Encoder};
@@ -19,7 +20,7 @@ use crate::dedupe::{Kind, Reservation};
 use crate::event::{DedupeKey, Event, EventId, Seq, SourceId, StoreTag, TargetId};
 use crate::metrics::SourceMetrics;
 use rusqlite::{Connection, Statement, params};
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Slices of delivered payloads that one batch may drop to make room, and events in each.
 const ROOM_SLICES: usize = 16;
@@ -59,7 +60,7 @@ pub(super) struct Books {
     pub(super) space: Space,
     pub(super) retention: Retention,
     /// What `names` says of each source.
-    pub(super) last_received_ms: HashMap<SourceId, u64>,
+    pub(super) last_received_ms: BTreeMap<SourceId, u64>,
     /// Attempts that are kept of each delivery.
     pub(super) attempts_most: u32,
     /// Whether there is a history.
@@ -87,7 +88,7 @@ pub(super) struct Statements<'c> {
 
 impl<'c> Statements<'c> {
     pub(super) fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
-        let prepare = |sql| connection.prepare(sql);
+        let prepare = |sql| lasting::prepare(connection, sql);
         Ok(Self {
             connection,
             // Takes the write lock at once: a transaction that begins by reading could fail later.
@@ -96,7 +97,12 @@ impl<'c> Statements<'c> {
             add_event: prepare(row::INSERT)?,
             add_keys: InsertMany::prepare(
                 connection,
-                "INSERT INTO keys (id, source, received_ms, hash, body_check)",
+                Wording {
+                    insert: "INSERT INTO keys (id, source, received_ms, hash, body_check)",
+                    row: "(?, ?, ?, ?, ?)",
+                    then: "",
+                    most: 16,
+                },
             )?,
             remove_key: prepare("DELETE FROM keys WHERE id = ?1")?,
             keep_next_seq: prepare("UPDATE meta SET value = ?1 WHERE name = 'next_seq'")?,

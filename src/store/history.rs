@@ -2,6 +2,7 @@
 //!
 //! Invariant: a row is in the same commit as what it tells.
 
+use super::lasting;
 use super::{Outcome, Settlement};
 use crate::event::{Event, Seq, SourceId, TargetId};
 use rusqlite::{Connection, Statement, params};
@@ -47,11 +48,13 @@ impl<'a> Ended<'a> {
 impl<'c> Statements<'c> {
     pub(super) fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
         Ok(Self {
-            came: connection.prepare(
+            came: lasting::prepare(
+                connection,
                 "INSERT OR REPLACE INTO history (seq, source, received_ms, type, vendor_id, key) \
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?,
-            went: connection.prepare(
+            went: lasting::prepare(
+                connection,
                 "INSERT OR REPLACE INTO handed (seq, target, replay, at_ms, outcome, status, attempts) \
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?,

@@ -24,6 +24,7 @@ mod history;
 mod inbox;
 pub mod info;
 mod inventory;
+mod lasting;
 mod looking;
 mod many;
 mod mend;

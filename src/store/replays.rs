@@ -4,6 +4,7 @@
 //! the one that is named here counts, and none while it waits. (The row that a first replay makes void cannot be
 //! found without an index: it is left to expire.)
 
+use super::lasting;
 use super::row;
 use super::settle::Class;
 use crate::event::{Seq, TargetId};
@@ -31,14 +32,18 @@ pub(super) struct Statements<'c> {
 impl<'c> Statements<'c> {
     pub(super) fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
         Ok(Self {
-            find: connection.prepare(
+            find: lasting::prepare(
+                connection,
                 "SELECT count, targets, class, settled_ms FROM replays WHERE seq = ?1",
             )?,
-            put: connection.prepare(
+            put: lasting::prepare(
+                connection,
                 "INSERT OR REPLACE INTO replays (seq, count, replayed_ms, targets) VALUES (?1, ?2, ?3, ?4)",
             )?,
-            settle: connection
-                .prepare("UPDATE replays SET class = ?2, settled_ms = ?3 WHERE seq = ?1")?,
+            settle: lasting::prepare(
+                connection,
+                "UPDATE replays SET class = ?2, settled_ms = ?3 WHERE seq = ?1",
+            )?,
         })
     }
 

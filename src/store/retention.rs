@@ -3,6 +3,7 @@
 //! Invariant: an event is deleted only after every delivery of it is settled, those of its replays too; its keys are
 //! never touched.
 
+use super::lasting;
 use super::settle::Class;
 use crate::clock;
 use crate::config;
@@ -64,30 +65,44 @@ pub(super) struct Statements<'c> {
 impl<'c> Statements<'c> {
     pub(super) fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
         Ok(Self {
-            oldest: connection.prepare(
+            oldest: lasting::prepare(
+                connection,
                 "SELECT settled_ms, seq FROM settled WHERE class = ?1 AND settled_ms <= ?2 \
                  ORDER BY settled_ms, seq LIMIT ?3",
             )?,
-            delete_events: connection.prepare("DELETE FROM events WHERE seq BETWEEN ?1 AND ?2")?,
+            delete_events: lasting::prepare(
+                connection,
+                "DELETE FROM events WHERE seq BETWEEN ?1 AND ?2",
+            )?,
             // Each target's are found by the primary key.
-            delete_dead: connection.prepare(
+            delete_dead: lasting::prepare(
+                connection,
                 "DELETE FROM dead WHERE target IN (SELECT id FROM names WHERE kind = 1) \
                  AND seq BETWEEN ?1 AND ?2 RETURNING target, bytes",
             )?,
-            delete_settled: connection.prepare(
+            delete_settled: lasting::prepare(
+                connection,
                 "DELETE FROM settled WHERE class = ?1 AND (settled_ms, seq) <= (?2, ?3)",
             )?,
-            delete_attempts: connection
-                .prepare("DELETE FROM attempts WHERE seq BETWEEN ?1 AND ?2")?,
-            delete_replays: connection.prepare("DELETE FROM replays WHERE seq = ?1")?,
-            were_replayed: connection
-                .prepare("SELECT 1 FROM replays WHERE seq BETWEEN ?1 AND ?2")?,
-            replayed: connection
-                .prepare("SELECT class IS ?2 AND settled_ms IS ?3 FROM replays WHERE seq = ?1")?,
-            oldest_history: connection
-                .prepare("SELECT seq, received_ms FROM history ORDER BY seq LIMIT ?1")?,
-            delete_history: connection.prepare("DELETE FROM history WHERE seq <= ?1")?,
-            delete_handed: connection.prepare("DELETE FROM handed WHERE seq <= ?1")?,
+            delete_attempts: lasting::prepare(
+                connection,
+                "DELETE FROM attempts WHERE seq BETWEEN ?1 AND ?2",
+            )?,
+            delete_replays: lasting::prepare(connection, "DELETE FROM replays WHERE seq = ?1")?,
+            were_replayed: lasting::prepare(
+                connection,
+                "SELECT 1 FROM replays WHERE seq BETWEEN ?1 AND ?2",
+            )?,
+            replayed: lasting::prepare(
+                connection,
+                "SELECT class IS ?2 AND settled_ms IS ?3 FROM replays WHERE seq = ?1",
+            )?,
+            oldest_history: lasting::prepare(
+                connection,
+                "SELECT seq, received_ms FROM history ORDER BY seq LIMIT ?1",
+            )?,
+            delete_history: lasting::prepare(connection, "DELETE FROM history WHERE seq <= ?1")?,
+            delete_handed: lasting::prepare(connection, "DELETE FROM handed WHERE seq <= ?1")?,
         })
     }
 

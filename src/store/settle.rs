@@ -5,11 +5,13 @@
 
 use super::backlog::Backlogs;
 use super::inbox::Abandon;
-use super::many::InsertMany;
+use super::lasting;
+use super::many::{InsertMany, Wording};
 use super::names::{self, NameOf};
 use super::replays::{self, Replayed};
 use super::{DeadReason, Destination, Outcome, Settlement, row};
 use crate::event::{EventId, Lane, Seq, SourceId, StoreTag, TargetId};
+use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension, Statement, params};
 use std::collections::HashMap;
 
@@ -45,7 +47,7 @@ pub(super) struct Found {
 /// The statements.
 #[derive(Debug)]
 pub(super) struct Statements<'c> {
-    add: InsertMany<'c, 6>,
+    add: InsertMany<'c, 5>,
     run: Statement<'c>,
     remove_run: Statement<'c>,
     pub(super) find: Statement<'c>,
@@ -58,7 +60,7 @@ pub(super) struct Statements<'c> {
     dead_at: Statement<'c>,
     oldest_dead: Statement<'c>,
     pub(super) remove_dead: Statement<'c>,
-    add_settled: InsertMany<'c, 3>,
+    add_settled: InsertMany<'c, 1>,
     pub(super) remove_settled: Statement<'c>,
     remove_event: Statement<'c>,
     targets: Statement<'c>,
@@ -103,11 +105,16 @@ pub(super) struct Standing {
 
 impl<'c> Statements<'c> {
     pub(super) fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
-        let prepare = |sql| connection.prepare(sql);
+        let prepare = |sql| lasting::prepare(connection, sql);
         Ok(Self {
             add: InsertMany::prepare(
                 connection,
-                "INSERT INTO deliveries (target, seq, attempts, bytes, fan, lane)",
+                Wording {
+                    insert: "INSERT OR FAIL INTO deliveries (target, seq, attempts, bytes, fan, lane)",
+                    row: "(?, ?, 0, ?, ?, ?)",
+                    then: "",
+                    most: 32,
+                },
             )?,
             run: prepare(
                 "SELECT count(*), ifnull(sum(bytes), 0) FROM deliveries \
@@ -159,7 +166,12 @@ impl<'c> Statements<'c> {
             remove_event: prepare("DELETE FROM events WHERE seq = ?1")?,
             add_settled: InsertMany::prepare(
                 connection,
-                "INSERT OR IGNORE INTO settled (class, settled_ms, seq)",
+                Wording {
+                    insert: "INSERT OR IGNORE INTO settled (class, settled_ms, seq)",
+                    row: "(?1, ?2, ?)",
+                    then: "",
+                    most: 32,
+                },
             )?,
             targets: prepare("SELECT targets FROM events WHERE seq = ?1")?,
             oldest: prepare(
@@ -184,7 +196,6 @@ impl<'c> Statements<'c> {
             row([
                 &waiting.destination.target.0,
                 &waiting.seq.0.cast_signed(),
-                &0,
                 &waiting.bytes.cast_signed(),
                 &i64::try_from(waiting.fan).unwrap_or(i64::MAX),
                 &waiting.destination.lane.map(|lane| lane.0.cast_signed()),
@@ -220,9 +231,9 @@ impl<'c> Statements<'c> {
 
     /// The same of several.
     fn finish_all(&mut self, seqs: &[Seq], class: Class, now_ms: u64) -> rusqlite::Result<()> {
-        self.add_settled.insert(seqs, |seq, row| {
-            row([&(class as u8), &now_ms.cast_signed(), &seq.0.cast_signed()])
-        })
+        let shared: [&dyn ToSql; 2] = [&(class as u8), &now_ms.cast_signed()];
+        self.add_settled
+            .insert_sharing(&shared, seqs, |seq, row| row([&seq.0.cast_signed()]))
     }
 
     /// The common case in a few steps: the only target of an event takes it at the first attempt. Events of consecutive

@@ -4,6 +4,7 @@
 //! operator; what a slice changes is told to the feed in order.
 
 use super::batch::Batch;
+use super::lasting;
 use super::redo::Discarded;
 use super::row::{self, Decoder};
 use super::settle;
@@ -137,11 +138,16 @@ pub(super) struct Statements<'c> {
 impl<'c> Statements<'c> {
     pub(super) fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
         Ok(Self {
-            weight: connection
-                .prepare("SELECT headers, length(body) FROM events WHERE seq = ?1")?,
-            source: connection.prepare("SELECT source FROM events WHERE seq = ?1")?,
-            event: connection.prepare(row::SELECT)?,
-            pause: connection.prepare("UPDATE names SET paused = ?2 WHERE id = ?1 AND kind = 1")?,
+            weight: lasting::prepare(
+                connection,
+                "SELECT headers, length(body) FROM events WHERE seq = ?1",
+            )?,
+            source: lasting::prepare(connection, "SELECT source FROM events WHERE seq = ?1")?,
+            event: lasting::prepare(connection, row::SELECT)?,
+            pause: lasting::prepare(
+                connection,
+                "UPDATE names SET paused = ?2 WHERE id = ?1 AND kind = 1",
+            )?,
         })
     }
 
