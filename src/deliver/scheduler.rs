@@ -5,18 +5,22 @@
 //! taken again before it is durably settled; at most `concurrency` and one batch are taken and not settled; nothing is
 //! taken before the start, while the target is paused or its breaker open, beyond its rate, or once the stop drains.
 
+mod announced;
+mod pages;
+
 use super::breaker::{Breaker, Change, Ended};
 use super::crew::{Crew, Summon};
-use super::due::{Due, DuePage};
-use super::fresh::{Fresh, FreshPage};
+use super::due::Due;
+use super::fresh::Fresh;
 use super::job::Job;
 use super::lanes::Lanes;
 use crate::budget::Budget;
 use crate::clock;
 use crate::config::target;
-use crate::event::{Event, Lane, Seq};
+use crate::event::Seq;
 use crate::rate::{Bucket, Rate};
-use crate::store::{Backlog, Delivery, Outcome, Settlement};
+use crate::store::Backlog;
+pub(super) use pages::Plan;
 use std::collections::{HashSet, VecDeque};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::Notify, time::Instant};
@@ -24,39 +28,12 @@ use tokio::{sync::Notify, time::Instant};
 /// Settlements that may wait for their commit, over the attempts that run: what a crash may repeat at most.
 const UNSETTLED_MAX: usize = 256;
 
-/// Rows of a page: at the disk's worst they outlast the read of the next one.
-const PAGE_ROWS: usize = 64;
-
-/// Bytes of a page, by the mean weight of what waits: pages of large events are shorter.
-const PAGE_BYTES: u64 = 4 * 1024 * 1024;
-
-/// The longest wait for a retry before the clock is read again: so late may a retry be when a clock that could not be
-/// right at the start is set. (Stored by a clock that was wrong, it waits for the longest delay at the most: see [`super::due`].)
-const CLOCK_CHECK: Duration = Duration::from_secs(2);
-
 /// Whether deliveries are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Duty {
     Before,
     On,
     Over,
-}
-
-/// What a reader does next.
-#[derive(Debug)]
-pub(super) enum Plan {
-    /// Read deliveries without an attempt.
-    ReadFresh(FreshPage),
-    /// The same, without those that wait behind another one of their lane.
-    ReadInOrder(FreshPage),
-    /// Read the first deliveries of these lanes.
-    ReadHeads(Vec<Lane>),
-    /// Read deliveries whose retry is due.
-    ReadDue(DuePage),
-    /// Wait until something changes, at most for this time.
-    Wait(Option<Duration>),
-    /// Nothing will be read any more.
-    Stop,
 }
 
 /// What a worker does next.
@@ -252,108 +229,6 @@ impl Scheduler {
         self.reader_wanted = true;
     }
 
-    /// The writer announces an event. True if it was queued; otherwise its first attempt has to wait.
-    pub(super) fn admitted(&mut self, event: &Arc<Event>, weight: u64, lane: Option<Lane>) -> bool {
-        let is_free = self.lanes.may_queue(lane, self.fresh.is_live());
-        self.pending.deliveries += 1;
-        self.pending.bytes += weight;
-        let was_live = self.fresh.is_live();
-        let may_queue =
-            self.duty != Duty::Over && !self.is_held() && self.breaker.is_closed() && is_free;
-        let queued = self
-            .fresh
-            .admitted(event, weight, lane, may_queue, &self.memory);
-        if queued {
-            self.lanes.occupy(lane, event.seq);
-        } else if event.seq <= self.fresh.cursor() {
-            self.reader_wanted |= self.lanes.passed(lane);
-        }
-        self.reader_wanted |= was_live && !self.fresh.is_live();
-        queued
-    }
-
-    /// A settlement of this target is durable.
-    pub(super) fn settled(&mut self, settlement: &Settlement) {
-        self.out.remove(&settlement.seq);
-        self.due.settled(settlement.seq);
-        match settlement.outcome {
-            Outcome::Retry { due_ms, .. } => self.reader_wanted |= self.due.expect(due_ms),
-            Outcome::Delivered | Outcome::Dead { .. } => {
-                self.one_less(settlement.bytes);
-            }
-        }
-        let for_good = !matches!(settlement.outcome, Outcome::Retry { .. });
-        if !for_good {
-            self.lanes.left_in_store();
-        } else if self.pending.deliveries == 0 {
-            self.lanes.nothing_waits();
-        }
-        self.leave_lane(settlement.lane, settlement.seq, for_good);
-    }
-
-    /// What waits is less by one delivery. A damaged one does not know its bytes: they are right again with the last.
-    fn one_less(&mut self, bytes: u64) {
-        self.pending.deliveries = self.pending.deliveries.saturating_sub(1);
-        self.pending.bytes = match self.pending.deliveries {
-            0 => 0,
-            _ => self.pending.bytes.saturating_sub(bytes),
-        };
-    }
-
-    /// A delivery has left its lane, `for_good` or until its retry.
-    fn leave_lane(&mut self, lane: Option<Lane>, seq: Seq, for_good: bool) {
-        let freed = self.lanes.settled(lane, seq, for_good);
-        if freed && self.is_all_here() {
-            // Nothing waits in the store that could be next.
-            self.lanes.forget_freed();
-        } else {
-            self.reader_wanted |= freed || self.lanes.is_overflowed();
-        }
-    }
-
-    /// Whether everything that waits and was announced is queued or out.
-    fn is_all_here(&self) -> bool {
-        self.fresh.is_live() && !self.lanes.has_more()
-    }
-
-    /// A settlement changed nothing: an operator had discarded the delivery while it was attempted. A replay of it
-    /// may wait since, and was passed over as long as it was out.
-    pub(super) fn in_vain(&mut self, lane: Option<Lane>, seq: Seq) {
-        self.out.remove(&seq);
-        self.leave_lane(lane, seq, true);
-        self.reader_wanted |= self.due.expect(0);
-    }
-
-    /// An operator's replay waits in the store.
-    pub(super) fn replayed(&mut self, bytes: u64, due_ms: u64) {
-        self.pending.deliveries += 1;
-        self.pending.bytes += bytes;
-        self.lanes.left_in_store();
-        self.reader_wanted |= self.due.expect(due_ms);
-    }
-
-    /// An operator has given a delivery up. If it is queued it is not attempted any more, and whoever waits for it has
-    /// to be told; if it is out, its settlement is still to come.
-    pub(super) fn discarded(&mut self, settlement: &Settlement) -> Option<Job> {
-        self.one_less(settlement.bytes);
-        self.due.settled(settlement.seq);
-        let fresh = self.fresh.discard(settlement.seq);
-        let queued = fresh
-            .or_else(|| self.due.discard(settlement.seq))
-            .or_else(|| self.lanes.discard(settlement.seq));
-        // It may have been the last of its queue, which the reader waits for.
-        self.reader_wanted |= queued.is_some();
-        if !self.out.contains(&settlement.seq) {
-            self.leave_lane(settlement.lane, settlement.seq, true);
-        }
-        queued
-    }
-
-    /// Retries that wait in the store are due earlier than they were.
-    pub(super) fn hastened(&mut self, due_ms: u64) {
-        self.reader_wanted |= self.due.expect(due_ms);
-    }
-
     /// One more worker, if there is something for it to take. Call again until there is none.
     pub(super) fn summon(&mut self, now: Instant) -> Option<Summon> {
         let queued = self.queued();
@@ -432,124 +307,6 @@ impl Scheduler {
         self.unused(probe);
     }
 
-    /// What to read next, and whether the breaker became half open.
-    pub(super) fn plan(&mut self, now_ms: u64, now: Instant) -> (Plan, Option<Change>) {
-        self.reader_wanted = false;
-        if self.duty == Duty::Over {
-            return (Plan::Stop, None);
-        }
-        if self.is_held() {
-            return (Plan::Wait(None), None);
-        }
-        let change = self.breaker.tick(now);
-        (self.next_read(now_ms, now), change)
-    }
-
-    fn next_read(&mut self, now_ms: u64, now: Instant) -> Plan {
-        if let Some(until) = self.breaker.open_until() {
-            return Plan::Wait(Some(until.saturating_duration_since(now)));
-        }
-        // Nobody else rings when the next attempt may begin.
-        let token_in = self.rate.wait(now);
-        if self.room() == 0 {
-            return Plan::Wait(token_in);
-        }
-        if self.lanes.is_overflowed() {
-            if self.queued() > 0 || !self.out.is_empty() {
-                // Each settlement rings, until nothing is left that could be read twice.
-                return Plan::Wait(token_in);
-            }
-            self.lanes.begin_anew();
-            self.fresh.restart();
-        }
-        let lanes = self.lanes.wanted();
-        if !lanes.is_empty() {
-            self.lanes.begin_read();
-            return Plan::ReadHeads(lanes);
-        }
-        let due_in_ms = self.due.wait_ms(now_ms);
-        let due = due_in_ms == Some(0);
-        // A probe is taken from both in turn; otherwise each has a queue of its own to fill.
-        let fresh = self.fresh.wants_page() && !(due && self.due_turn);
-        if fresh {
-            let page = self.fresh.page(self.page_rows());
-            self.lanes.begin_read();
-            return if self.lanes.is_ordered() {
-                Plan::ReadInOrder(page)
-            } else {
-                Plan::ReadFresh(page)
-            };
-        }
-        if due {
-            self.lanes.begin_read();
-            let page = self.due.page(now_ms, self.page_rows(), self.out.clone());
-            return Plan::ReadDue(page);
-        }
-        let due_in = due_in_ms.map(|ms| Duration::from_millis(ms).min(CLOCK_CHECK));
-        Plan::Wait(due_in.into_iter().chain(token_in).min())
-    }
-
-    /// The page was read. `looked_to`: how far was looked for it, if not at all there is.
-    pub(super) fn fill_fresh(
-        &mut self,
-        page: FreshPage,
-        rows: Vec<Delivery>,
-        looked_to: Option<Seq>,
-    ) {
-        let room = self.room();
-        self.fresh
-            .fill(page, (rows, looked_to), &mut self.lanes, room, &self.memory);
-        self.lanes.end_read();
-    }
-
-    /// The page was read.
-    pub(super) fn fill_due(&mut self, rows: Vec<Delivery>, next_ms: Option<u64>) {
-        let room = self.room();
-        self.due.fill(
-            (rows, next_ms),
-            &self.out,
-            &mut self.lanes,
-            room,
-            &self.memory,
-        );
-        self.lanes.end_read();
-    }
-
-    /// The first deliveries of lanes were read; these lanes were `left` out.
-    pub(super) fn fill_heads(&mut self, heads: Vec<Delivery>, left: &[Lane]) {
-        self.lanes.unread(left);
-        let room = self.room();
-        let cursor = self.fresh.cursor();
-        let due_ms = self.lanes.fill(heads, cursor, room, &self.memory);
-        self.lanes.end_read();
-        if let Some(due_ms) = due_ms {
-            self.reader_wanted |= self.due.expect(due_ms);
-        }
-    }
-
-    /// The page could not be read.
-    pub(super) fn unread_due(&mut self, page: &DuePage) {
-        self.due.unread(page);
-        self.lanes.end_read();
-    }
-
-    /// The page could not be read.
-    pub(super) fn unread_fresh(&mut self) {
-        self.lanes.end_read();
-    }
-
-    /// These lanes could not be read.
-    pub(super) fn unread_heads(&mut self, lanes: &[Lane]) {
-        self.lanes.unread(lanes);
-        self.lanes.end_read();
-    }
-
-    /// The reader has lost a page, and nobody knows of which time: whatever is due is read anew.
-    pub(super) fn forget_page(&mut self) {
-        self.due.expect(0);
-        self.lanes.lose_read();
-    }
-
     /// Whether something changed that the reader waits for. Asked once for each change.
     pub(super) fn wants_reader(&mut self) -> bool {
         std::mem::take(&mut self.reader_wanted)
@@ -606,28 +363,6 @@ impl Scheduler {
         let unsettled = self.out_most.saturating_sub(self.out.len());
         let running = self.breaker.free(self.running);
         unsettled.min(running).min(self.rate.tokens(now))
-    }
-
-    /// How many more rows a page may bring; half open it is one probe.
-    fn room(&self) -> usize {
-        if self.duty == Duty::Over || self.is_held() {
-            0
-        } else if self.breaker.is_closed() {
-            usize::MAX
-        } else {
-            self.breaker
-                .free(self.running)
-                .saturating_sub(self.queued())
-        }
-    }
-
-    fn page_rows(&self) -> usize {
-        if !self.breaker.is_closed() {
-            return 1;
-        }
-        let mean = self.pending.bytes / self.pending.deliveries.max(1);
-        let rows = PAGE_BYTES / mean.max(1);
-        usize::try_from(rows).map_or(PAGE_ROWS, |rows| rows.clamp(1, PAGE_ROWS))
     }
 
     fn take(&mut self, now: Instant) -> Option<Job> {

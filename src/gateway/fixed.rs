@@ -5,7 +5,7 @@
 //! reaches). So what runs is at any time one file as it was written, whose hash `config_info` shows; and whoever changes
 //! a secret finds out at once, and not at the next rotation, that the file waits for a restart.
 
-use super::running::Names;
+use super::present::Names;
 use crate::config::{Config, duration_text};
 use std::sync::Arc;
 

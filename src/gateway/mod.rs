@@ -4,6 +4,7 @@ mod certificates;
 mod collector;
 mod fixed;
 mod prepare;
+mod present;
 mod reload;
 mod running;
 #[cfg(test)]
@@ -32,7 +33,7 @@ use collector::Collector;
 use http::Request;
 use parking_lot::{Mutex, RwLock};
 use prepare::{numbers, reject_settings, seconds, secret_headers, setups, windows};
-use running::{Names, Shared};
+use present::{Names, Shared};
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;

@@ -1,7 +1,8 @@
 //! What has to be done again and again while a gateway runs: keys expire, gauges follow, histograms are folded, and
 //! what waits for removed targets grows too old.
 
-use super::running::{Present, Running};
+use super::present::Present;
+use super::running::Running;
 use crate::clock;
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, MissedTickBehavior};

@@ -1,7 +1,9 @@
 //! A target that is down for long, in virtual time: what it is asked meanwhile, and what becomes of the events.
 
+use super::CONCURRENCY;
+use super::ops::{End, Op};
 use super::steered::{begun, turn};
-use super::*;
+use super::world::World;
 
 /// Events that come in each second of it.
 const RATE: u64 = 3;

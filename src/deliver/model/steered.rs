@@ -1,6 +1,16 @@
 //! What operators and limits do to the deliveries of one target: counts, never times.
 
-use super::*;
+use super::ops::{End, Op};
+use super::scenarios::{announced, work};
+use super::world::{Worker, World};
+use super::{CONCURRENCY, LIMITS};
+use crate::budget::Budget;
+use crate::deliver::fixture::event;
+use crate::deliver::scheduler::{Limits, Plan, Scheduler};
+use crate::event::Seq;
+use crate::store::Backlog;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Lets the reader and the writer do what they can.
 pub(super) fn turn(world: &mut World) {
