@@ -95,6 +95,8 @@ pub enum Refusal {
     ProxyHeader,
     /// That header was not whole in time.
     ProxyTimeout,
+    /// A handshake of TLS was begun and has brought no session.
+    Handshake,
 }
 
 impl Refusal {
@@ -119,7 +121,9 @@ impl Refusal {
                 StatusCode::SERVICE_UNAVAILABLE,
                 r#"{"error":"too many connections"}"#,
             ),
-            Self::CrowdedTls | Self::ProxyHeader | Self::ProxyTimeout => return None,
+            Self::CrowdedTls | Self::ProxyHeader | Self::ProxyTimeout | Self::Handshake => {
+                return None;
+            }
         })
     }
 

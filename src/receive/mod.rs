@@ -99,6 +99,7 @@ impl Refusals for ElsewhereMetrics {
             Refusal::TooLarge => self.rejected.increment("too_large"),
             Refusal::Timeout | Refusal::ProxyTimeout => self.rejected.increment("timeout"),
             Refusal::Crowded | Refusal::CrowdedTls => self.crowded.increment(1),
+            Refusal::Handshake => self.handshakes.increment(1),
         }
         if let Some(status) = refusal.status() {
             self.answered(status.as_u16());
