@@ -155,6 +155,8 @@ pub struct TraceMetrics {
 pub struct ElsewhereMetrics {
     /// `requests_rejected_total{source="",reason}`
     pub rejected: Family,
+    /// `requests_rejected_total{source="",reason="tls"}`, which no source has.
+    pub handshakes: Counter,
     /// `unavailable_total{source="",reason="connections"}`
     pub crowded: Counter,
     requests: Requests,
@@ -367,6 +369,7 @@ impl Metrics {
     pub fn elsewhere(self: &Arc<Self>) -> ElsewhereMetrics {
         with_local_recorder(&self.recorder, || ElsewhereMetrics {
             rejected: rejected(""),
+            handshakes: metrics::counter!("hookgate_requests_rejected_total", "source" => "", "reason" => "tls"),
             crowded: metrics::counter!("hookgate_unavailable_total", "source" => "", "reason" => "connections"),
             requests: Requests::new(self, "", []),
         })

@@ -32,8 +32,8 @@ pub(super) fn changed(present: &Config, next: &Config, names: &Names) -> Vec<Str
     );
     differs(
         "store.scrub",
-        format!("{:?}", present.store.scrub),
-        format!("{:?}", next.store.scrub),
+        duration_text(present.store.scrub),
+        duration_text(next.store.scrub),
     );
     differs("limits.tls", handshakes(present), handshakes(next));
     if present.traces != next.traces {

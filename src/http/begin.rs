@@ -34,7 +34,7 @@ pub(super) async fn begin(
     let drained = house.stage.drained();
     let begun = async {
         if let Some(tls) = &terms.tls {
-            secure(tls, socket, peer).await
+            secure(tls, socket, peer, house).await
         } else {
             sniff(socket, accepted, house).await
         }
@@ -52,7 +52,7 @@ pub(super) fn is_needed(terms: &Terms) -> bool {
     terms.tls.is_some() || terms.http2
 }
 
-async fn secure(tls: &Tls, socket: Socket, peer: Peer) -> Option<Begun> {
+async fn secure(tls: &Tls, socket: Socket, peer: Peer, house: &House) -> Option<Begun> {
     match tls.accept(socket).await {
         Ok(session) => {
             let http2 = speaks_http2(&session);
@@ -65,11 +65,13 @@ async fn secure(tls: &Tls, socket: Socket, peer: Peer) -> Option<Begun> {
         }
         Err(NoSession::Http(socket)) => {
             tracing::debug!(%peer, "request without TLS");
+            house.refusals.refused(Refusal::Malformed);
             close(Stream::plain(socket), &not_tls()).await;
             None
         }
         Err(NoSession::Failed(socket, error)) => {
             tracing::debug!(%peer, %error, "no TLS session");
+            house.refusals.refused(Refusal::Handshake);
             // So that the alert is not lost with what the peer has sent.
             if error.kind() == std::io::ErrorKind::InvalidData {
                 close(Stream::plain(socket), &[]).await;
@@ -77,6 +79,12 @@ async fn secure(tls: &Tls, socket: Socket, peer: Peer) -> Option<Begun> {
             None
         }
         Err(NoSession::Lost(error)) => {
+            tracing::debug!(%peer, %error, "no TLS session");
+            house.refusals.refused(Refusal::Handshake);
+            None
+        }
+        // A check of health that connects and leaves, or one that says nothing: as without TLS.
+        Err(NoSession::Silent(error)) => {
             tracing::debug!(%peer, %error, "no TLS session");
             None
         }

@@ -64,9 +64,10 @@ pub(super) async fn run(
         if let Some(suppressed) = house.complaints.pass() {
             tracing::warn!(%peer, suppressed, "client has as many connections as it may");
         }
-        house.refusals.refused(Refusal::Crowded);
-        // Before its handshake a client of TLS understands no answer.
-        if terms.tls.is_none() {
+        if terms.tls.is_some() {
+            house.refusals.refused(Refusal::CrowdedTls);
+        } else {
+            house.refusals.refused(Refusal::Crowded);
             close(Stream::plain(socket), &Refusal::Crowded.last_words()).await;
         }
         return;

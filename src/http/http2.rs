@@ -5,6 +5,9 @@
 //! connection is idle, frames that carry nothing (PING, SETTINGS, empty DATA ... without end), and requests that are taken
 //! back once they run. Such a peer gets GOAWAY with `ENHANCE_YOUR_CALM`, and its running requests are dropped.
 //!
+//! A head over its limit is answered 431 by h2, which tells nobody: the heads of answers that go out are counted, and those
+//! that no request was given are such.
+//!
 //! To the service a request looks as over HTTP/1: with a Host, which is made of `:authority`. Its answer is the same but
 //! for `Connection`, which HTTP/2 does not have.
 
@@ -19,7 +22,7 @@ use super::server::{House, Peer, Refusal};
 use super::stream::Stream;
 use bytes::Bytes;
 use frames::{Frames, Reason};
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
@@ -116,7 +119,12 @@ async fn converse(
     let mut drain = pin!(house.stage.drained());
     loop {
         let event = poll_fn(|cx| {
-            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+            let ended = connection.as_mut().poll(cx);
+            // Only here does anything go out, so that the last ones are told as well.
+            for _ in 0..ledger.take_own_answers() {
+                house.refusals.refused(Refusal::TooLarge);
+            }
+            if let Poll::Ready(ended) = ended {
                 return Poll::Ready(Event::Ended(ended));
             }
             if ledger.is_flooded() || ledger.is_taken_back() {
@@ -188,7 +196,7 @@ fn too_large() -> Boxed {
     // Without a body, as hyper's own over HTTP/1.
     let body = Full::default().map_err(|never| match never {});
     let mut answer = Response::new(body.boxed_unsync());
-    *answer.status_mut() = Refusal::TooLarge.status();
+    *answer.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
     answer
 }
 
@@ -307,7 +315,11 @@ impl Watched {
                 let mut left = *written;
                 for buf in bufs {
                     let length = left.min(buf.len());
-                    self.outgoing.pass(&buf[..length], |_| ());
+                    self.outgoing.pass(&buf[..length], |frame| {
+                        if frame.is_headers() {
+                            self.ledger.head_sent();
+                        }
+                    });
                     left -= length;
                 }
             }

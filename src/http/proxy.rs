@@ -38,7 +38,7 @@ pub(super) async fn client(
     house: &House,
 ) -> Option<Peer> {
     let refuse = |why: &str| {
-        house.refusals.refused(Refusal::Malformed);
+        house.refusals.refused(Refusal::ProxyHeader);
         if let Some(suppressed) = house.complaints.pass() {
             tracing::warn!(%peer, why, suppressed, "refused a connection to a listener with proxy_protocol");
         }
@@ -62,7 +62,7 @@ pub(super) async fn client(
         Ok(Err(HeaderError::Malformed(why))) => refuse(why),
         Err(_) => {
             tracing::debug!(%peer, "header of the PROXY protocol was not whole in time");
-            house.refusals.refused(Refusal::Timeout);
+            house.refusals.refused(Refusal::ProxyTimeout);
         }
     }
     None

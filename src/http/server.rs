@@ -78,10 +78,10 @@ impl fmt::Display for Peer {
     }
 }
 
-/// Why a connection has answered by itself: no head came whole, so that the service was not asked.
+/// Why a connection was refused before the service was asked: no head came whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// What came is not HTTP, or not what has to come before it.
+    /// What came is not HTTP.
     Malformed,
     /// The head is over one of its limits.
     TooLarge,
@@ -89,36 +89,57 @@ pub enum Refusal {
     Timeout,
     /// Its client has as many connections as it may: nothing of it was read.
     Crowded,
+    /// The same where TLS is spoken: before its handshake a client understands no answer.
+    CrowdedTls,
+    /// What came is not the header that a proxy has to send, or its peer is not to be believed.
+    ProxyHeader,
+    /// That header was not whole in time.
+    ProxyTimeout,
+    /// A handshake of TLS was begun and has brought no session.
+    Handshake,
 }
 
 impl Refusal {
-    /// What the peer was answered.
-    pub fn status(self) -> StatusCode {
-        match self {
-            Self::Malformed => StatusCode::BAD_REQUEST,
-            Self::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::Timeout => StatusCode::REQUEST_TIMEOUT,
-            Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
-        }
+    /// What the peer was answered over HTTP, if it was.
+    pub fn status(self) -> Option<StatusCode> {
+        self.answer().map(|(status, _)| status)
     }
 
-    /// The whole answer to what is no whole head of HTTP/1, where hyper cannot send one.
+    /// The status and the body of the answer. Who has not come as far as HTTP gets none.
+    fn answer(self) -> Option<(StatusCode, &'static str)> {
+        Some(match self {
+            Self::Malformed => (StatusCode::BAD_REQUEST, r#"{"error":"malformed request"}"#),
+            Self::TooLarge => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                r#"{"error":"headers too large"}"#,
+            ),
+            Self::Timeout => (
+                StatusCode::REQUEST_TIMEOUT,
+                r#"{"error":"request timeout"}"#,
+            ),
+            Self::Crowded => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                r#"{"error":"too many connections"}"#,
+            ),
+            Self::CrowdedTls | Self::ProxyHeader | Self::ProxyTimeout | Self::Handshake => {
+                return None;
+            }
+        })
+    }
+
+    /// The whole answer to what is no whole head of HTTP/1, where hyper cannot send one; empty if there is none.
     pub(super) fn last_words(self) -> Vec<u8> {
-        let body = match self {
-            Self::Malformed => r#"{"error":"malformed request"}"#,
-            Self::TooLarge => r#"{"error":"headers too large"}"#,
-            Self::Timeout => r#"{"error":"request timeout"}"#,
-            Self::Crowded => r#"{"error":"too many connections"}"#,
+        let Some((status, body)) = self.answer() else {
+            return Vec::new();
         };
         let again = match self {
             // By then some of the others may have ended.
             Self::Crowded => "retry-after: 2\r\n",
-            Self::Malformed | Self::TooLarge | Self::Timeout => "",
+            _ => "",
         };
         format!(
-            "HTTP/1.1 {}\r\n{again}content-type: application/json\r\ncontent-length: {}\r\n\
+            "HTTP/1.1 {status}\r\n{again}content-type: application/json\r\ncontent-length: {}\r\n\
              connection: close\r\ndate: {}\r\n\r\n{body}",
-            self.status(),
             body.len(),
             httpdate::fmt_http_date(SystemTime::now()),
         )
@@ -128,7 +149,7 @@ impl Refusal {
 
 /// Hears of every [`Refusal`], from the task of its connection: keep it short.
 pub trait Refusals: fmt::Debug + Send + Sync {
-    /// A connection has answered by itself and ends.
+    /// A connection was refused and ends; over HTTP/2, only one of its requests.
     fn refused(&self, refusal: Refusal);
 }
 

@@ -56,6 +56,8 @@ pub(super) enum NoSession<S> {
     Failed(S, io::Error),
     /// It failed with a session that was half made, or was not over in time.
     Lost(io::Error),
+    /// Not a byte came before the client has left, or in time.
+    Silent(io::Error),
 }
 
 impl Tls {
@@ -88,11 +90,13 @@ impl Tls {
                 "the handshake was not over in time",
             )
         };
-        let hello = match timeout_at(deadline, hello(&mut socket)).await {
-            Ok(Ok(Hello::Tls(hello))) => hello,
-            Ok(Ok(Hello::Http)) => return Err(NoSession::Http(socket)),
-            Ok(Err(error)) => return Err(NoSession::Failed(socket, error)),
-            Err(_) => return Err(NoSession::Failed(socket, late())),
+        let mut begun = false;
+        let hello = timeout_at(deadline, hello(&mut socket, &mut begun)).await;
+        let hello = match hello.unwrap_or_else(|_| Err(late())) {
+            Ok(Hello::Tls(hello)) => hello,
+            Ok(Hello::Http) => return Err(NoSession::Http(socket)),
+            Err(error) if begun => return Err(NoSession::Failed(socket, error)),
+            Err(error) => return Err(NoSession::Silent(error)),
         };
         let rest = async {
             // Only now, so that clients that say nothing take nobody's place.
@@ -121,22 +125,22 @@ enum Hello {
 }
 
 /// Reads until the client's hello is whole; rustls bounds it at 64 KiB. It is read by hand, since an alert would be in
-/// the way of the words for a client that does not speak TLS.
-async fn hello<S>(socket: &mut S) -> io::Result<Hello>
+/// the way of the words for a client that does not speak TLS. `begun` is whether any of it has come, also where this is
+/// given up.
+async fn hello<S>(socket: &mut S, begun: &mut bool) -> io::Result<Hello>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut acceptor = Acceptor::default();
     let mut chunk = [0; HELLO_CHUNK];
-    let mut begun = false;
     loop {
         let read = socket.read(&mut chunk).await?;
         let mut rest = &chunk[..read];
         match rest.first() {
             None => return Err(io::ErrorKind::UnexpectedEof.into()),
             // A method; a record of TLS begins with a number below 32.
-            Some(b'A'..=b'Z') if !begun => return Ok(Hello::Http),
-            Some(_) => begun = true,
+            Some(b'A'..=b'Z') if !*begun => return Ok(Hello::Http),
+            Some(_) => *begun = true,
         }
         while !rest.is_empty() {
             acceptor.read_tls(&mut rest)?;

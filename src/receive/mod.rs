@@ -91,15 +91,18 @@ impl Receive {
     }
 }
 
-/// Heads that never came whole are for no source: nobody knows their path.
+/// Heads that never came whole are for no source: nobody knows their path. A status counts only if it was answered.
 impl Refusals for ElsewhereMetrics {
     fn refused(&self, refusal: Refusal) {
         match refusal {
-            Refusal::Malformed => self.rejected.increment("malformed"),
+            Refusal::Malformed | Refusal::ProxyHeader => self.rejected.increment("malformed"),
             Refusal::TooLarge => self.rejected.increment("too_large"),
-            Refusal::Timeout => self.rejected.increment("timeout"),
-            Refusal::Crowded => self.crowded.increment(1),
+            Refusal::Timeout | Refusal::ProxyTimeout => self.rejected.increment("timeout"),
+            Refusal::Crowded | Refusal::CrowdedTls => self.crowded.increment(1),
+            Refusal::Handshake => self.handshakes.increment(1),
         }
-        self.answered(refusal.status().as_u16());
+        if let Some(status) = refusal.status() {
+            self.answered(status.as_u16());
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::support::{
     App, Behaviour, Gate, Reply, Request,
-    gate::Home,
+    gate::{Home, find_series},
     h2::{self, Client, Wire},
     sender::Connection,
     tools, wait_until,
@@ -93,6 +93,84 @@ fn every_answer_is_that_of_http_1() {
         200
     );
     app.wait_for(3);
+}
+
+/// h2 answers them by itself; what it has not answered is not counted, whatever becomes of requests beside them.
+#[test]
+fn heads_that_are_too_large_are_counted_once_each() {
+    const STREAMS: u32 = 20;
+    let app = App::start();
+    app.behave(Behaviour::Hold(200));
+    let home = home(&app, "limits: { header_bytes: 1KiB, headers: 20 }\n");
+    let gate = home.start();
+    let counted = || {
+        [
+            r#"hookgate_requests_rejected_total{source="",reason="too_large"}"#,
+            r#"hookgate_http_requests_total{source="",code="431"}"#,
+        ]
+        .map(|series| find_series(&gate.admin_get("/metrics").body, series).unwrap_or(0.0))
+    };
+    let all = h2::END_HEADERS | h2::END_STREAM;
+    let long = "x".repeat(100);
+    let mut large = h2::post("/hooks/open");
+    large.extend(h2::fields(&[("x-large", long.as_str()); 19]));
+    // One more line than may be, which is answered by us.
+    let mut many = h2::post("/hooks/open");
+    many.extend(h2::fields(&[("x", ""); 21]));
+    let mut wire = Wire::open(gate.public);
+    let reset = |stream| h2::frame(h2::RST_STREAM, 0, stream, &8_u32.to_be_bytes());
+    let cancelled = |stream, path: &str| {
+        let head = h2::frame(h2::HEADERS, all, stream, &h2::post(path));
+        [head, reset(stream)].concat()
+    };
+    wire.write(&h2::frame(h2::HEADERS, all, 1, &h2::post("/hooks/open")));
+    assert_eq!(wire.find(h2::HEADERS, 1).status(), Some(200));
+    assert_eq!(counted(), [0.0, 0.0]);
+    for (stream, block, count) in [(3, &large, 1.0), (5, &large, 2.0), (7, &many, 3.0)] {
+        wire.write(&h2::frame(h2::HEADERS, all, stream, block));
+        let head = wire.find(h2::HEADERS, stream);
+        assert_eq!(head.status(), None, "neither a success nor a 400");
+        wait_until("it is counted", || counted() == [count, count]);
+    }
+    // Taken back before they have an answer, which the app holds.
+    let mut stream = 9;
+    for _ in 0..STREAMS {
+        wire.write(&cancelled(stream, "/hooks/pass"));
+        stream += 2;
+    }
+    wire.write(&h2::frame(h2::HEADERS, all, stream, &large));
+    wire.find(h2::HEADERS, stream);
+    wait_until("it is counted", || counted() == [4.0, 4.0]);
+    stream += 2;
+    // The same where the answer is just being given: one that has no head may hide one, and never adds one.
+    let mut heads = 0;
+    for _ in 0..STREAMS {
+        wire.write(&cancelled(stream, "/hooks/none"));
+        wire.write(&h2::frame(h2::HEADERS, all, stream + 2, &large));
+        wire.find(h2::HEADERS, stream + 2);
+        heads += 1;
+        stream += 4;
+    }
+    wire.write(&h2::frame(
+        h2::HEADERS,
+        all,
+        stream,
+        &h2::post("/hooks/none"),
+    ));
+    assert_eq!(wire.find(h2::HEADERS, stream).status(), Some(404));
+    drop(wire);
+    wait_until("its connection is over", || {
+        gate.metric("hookgate_connections") == 0.0
+    });
+    let [reason, code] = counted();
+    assert!(reason <= 4.0 + f64::from(heads), "{reason} of {heads}");
+    assert_eq!(reason, code);
+    // Nobody is counted for another connection, and the last of one is counted as well.
+    let mut last = Wire::open(gate.public);
+    last.write(&h2::frame(h2::HEADERS, all, 1, &large));
+    last.find(h2::HEADERS, 1);
+    drop(last);
+    wait_until("it is counted", || counted() == [reason + 1.0, code + 1.0]);
 }
 
 #[test]

@@ -1,7 +1,12 @@
 //! Malformed HTTP over raw sockets: each request with its answer, and the proof that nothing was stored and that
 //! no second request was read out of a body.
 
-use crate::support::{App, Gate, gate::Home, hmac_sha256_hex, sender::Connection};
+use crate::support::{
+    App, Gate,
+    gate::{Home, find_series},
+    hmac_sha256_hex,
+    sender::Connection,
+};
 
 const SECRET: &str = "strict-secret";
 const BODY: &str = r#"{"event":"order.created","id":"smuggled"}"#;
@@ -597,6 +602,8 @@ fn requests_for_no_source_are_counted_and_have_no_other_series() {
         let series = format!(r#"hookgate_http_requests_total{{source="open",code="{code}"}}"#);
         assert_eq!(gate.metric(&series), 0.0, "known from the start");
     }
+    let handshakes = r#"hookgate_requests_rejected_total{source="",reason="tls"}"#;
+    assert_eq!(gate.metric(handshakes), 0.0, "known from the start");
     let large = format!(
         "GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
         "a".repeat(40_000)
@@ -638,5 +645,7 @@ fn requests_for_no_source_are_counted_and_have_no_other_series() {
             "{line}"
         );
     }
+    let of_a_source = handshakes.replace(r#"source="""#, r#"source="open""#);
+    assert_eq!(find_series(&text, &of_a_source), None);
     assert!(!text.contains(r#"outcome="failed",reason="2xx""#));
 }

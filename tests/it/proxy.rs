@@ -32,6 +32,15 @@ fn refused(gate: &Gate, reason: &str) -> f64 {
         .sum()
 }
 
+/// How many statuses have been answered, by which nothing was sent to a source.
+fn answered(gate: &Gate) -> usize {
+    let text = gate.admin_get("/metrics").body;
+    text.lines()
+        .filter(|line| line.starts_with("hookgate_http_requests_total{"))
+        .filter(|line| line.contains("source=\"\""))
+        .count()
+}
+
 #[test]
 fn the_client_is_who_the_header_says() {
     let app = App::start();
@@ -106,6 +115,7 @@ fn what_is_no_header_is_refused_and_counted() {
         .expect("connected");
     assert!(is_closed(&mut half.stream()));
     assert_eq!(refused(&gate, "malformed"), 7.0);
+    assert_eq!(answered(&gate), 0, "closed without an answer");
     assert_eq!(app.count(), 0);
     gate.said("refused a connection to a listener");
     let log = gate.log();
@@ -144,6 +154,7 @@ fn header_and_head_have_one_time_together() {
     assert!(is_closed(&mut silent.stream()));
     // Silence is not counted.
     wait_until("the half is counted", || refused(&gate, "timeout") == 1.0);
+    assert_eq!(answered(&gate), 0, "closed without an answer");
     // A header that takes half of the time, and a head that would be in time if it had a time of its own. Again where the
     // machine was so busy that this cannot be told.
     eventually("the head is late before its own time is over", || {

@@ -83,8 +83,18 @@ fn each_change_is_named_by_itself_and_nothing_is_used() {
             "store.path",
             "is ./data and would be ./elsewhere;",
         ),
-        ("scrub: 24h", "scrub: 12h", "store.scrub", " would be "),
-        ("scrub: 24h", "scrub: 0s", "store.scrub", " would be "),
+        (
+            "scrub: 24h",
+            "scrub: 12h",
+            "store.scrub",
+            "is 24h and would be 12h;",
+        ),
+        (
+            "scrub: 24h",
+            "scrub: 0s",
+            "store.scrub",
+            "is 24h and would be 0s;",
+        ),
         (
             "handshakes: 10",
             "handshakes: 11",

@@ -4,14 +4,16 @@ use crate::support::{
     App, Gate, Reply, Request,
     certificates::Certificates,
     eventually,
-    gate::{Home, RELOADED},
+    gate::{Home, RELOADED, find_series},
     h2, tools, wait_until,
 };
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, StreamOwned};
+use rustls::{
+    ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, RootCertStore, StreamOwned,
+};
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -268,6 +270,112 @@ fn who_does_not_speak_tls_is_told() {
     let mut got = Vec::new();
     stream.read_to_end(&mut got).expect("closed in order");
     assert_eq!(got.first(), Some(&21), "an alert: {got:?}");
+}
+
+/// What is counted of what never came as far as a request: failed handshakes, requests without TLS, clients with too many
+/// connections; and the answers 400 and 503 that were given to them.
+fn counted(gate: &Gate) -> [f64; 5] {
+    let text = gate.admin_get("/metrics").body;
+    [
+        r#"hookgate_requests_rejected_total{source="",reason="tls"}"#,
+        r#"hookgate_requests_rejected_total{source="",reason="malformed"}"#,
+        r#"hookgate_unavailable_total{source="",reason="connections"}"#,
+        r#"hookgate_http_requests_total{source="",code="400"}"#,
+        r#"hookgate_http_requests_total{source="",code="503"}"#,
+    ]
+    // Those by code are made when they are first answered.
+    .map(|series| find_series(&text, series).unwrap_or(0.0))
+}
+
+/// Writes to the gateway, ends our side, and reads to the end.
+fn say(gate: &Gate, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(gate.public).expect("a connection");
+    stream.write_all(bytes).expect("written");
+    stream.shutdown(Shutdown::Write).expect("connected");
+    let mut got = Vec::new();
+    stream.read_to_end(&mut got).expect("closed in order");
+    got
+}
+
+#[test]
+fn a_handshake_that_was_begun_and_failed_is_counted_and_silence_is_not() {
+    const HELLO_BEGINS: &[u8] = &[22, 3, 1, 1, 0];
+    let Some(made) = Certificates::of_a_gateway() else {
+        return;
+    };
+    let app = App::start();
+    let open_home = home(
+        &app,
+        &made.listed(&["server"]),
+        "limits: { connections_per_client: 1 }\n",
+    );
+    let gate = open_home.start();
+    // Each is over before the next one comes: more than one connection would be refused.
+    let alone = || {
+        wait_until("nobody is connected", || {
+            gate.metric("hookgate_connections") == 0.0
+        });
+    };
+    let good = made.client(&[&TLS13], &[], None);
+    assert_eq!(status(&gate, &good), Some(200));
+    alone();
+    assert_eq!(say(&gate, b""), b"", "as a check of health does");
+    alone();
+    assert_eq!(counted(&gate), [0.0; 5]);
+    assert_eq!(gate.send(&event("plain")).status, 400);
+    alone();
+    assert_eq!(counted(&gate), [0.0, 1.0, 0.0, 1.0, 0.0]);
+    // What is no record of TLS, a hello that is cut off, and clients that end the handshake.
+    assert_eq!(
+        say(&gate, &[0x80, 0x2e, 1, 0, 2, 0, 0]).first(),
+        Some(&21),
+        "an alert"
+    );
+    alone();
+    assert_eq!(counted(&gate), [1.0, 1.0, 0.0, 1.0, 0.0]);
+    assert_eq!(say(&gate, HELLO_BEGINS), b"");
+    alone();
+    assert_eq!(counted(&gate), [2.0, 1.0, 0.0, 1.0, 0.0]);
+    for (n, version) in [(3.0, &TLS12), (4.0, &TLS13)] {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let suspicious = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[version])
+            .expect("versions")
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth();
+        assert_eq!(status(&gate, &Arc::new(suspicious)), None);
+        alone();
+        assert_eq!(counted(&gate), [n, 1.0, 0.0, 1.0, 0.0], "{version:?}");
+    }
+    // One too many is closed without an answer, which no client of TLS would understand.
+    let mut session = Session::open(gate.public, "localhost", &good).expect("a session");
+    assert_eq!(status(&gate, &good), None);
+    assert_eq!(counted(&gate), [4.0, 1.0, 1.0, 1.0, 0.0]);
+    assert_eq!(session.send(&event("good")).expect("an answer").status, 200);
+    assert_eq!(counted(&gate), [4.0, 1.0, 1.0, 1.0, 0.0]);
+
+    let hasty_home = home(
+        &app,
+        &made.listed(&["server"]),
+        "limits: { tls: { handshake_timeout: 300ms } }\n",
+    );
+    let gate = hasty_home.start();
+    let late = gate.while_stopped(|| {
+        [b"", HELLO_BEGINS].map(|bytes| {
+            let mut late = TcpStream::connect(gate.public).expect("a connection");
+            late.write_all(bytes).expect("written");
+            late
+        })
+    });
+    for mut late in late {
+        let mut got = Vec::new();
+        late.read_to_end(&mut got).expect("closed in order");
+        assert_eq!(got, b"");
+    }
+    wait_until("nobody is connected", || {
+        gate.metric("hookgate_connections") == 0.0
+    });
+    assert_eq!(counted(&gate), [1.0, 0.0, 0.0, 0.0, 0.0], "silence is none");
 }
 
 /// A client that has said hello, and then nothing; it was not answered before the moment that comes with it.

@@ -33,7 +33,7 @@ impl Frame {
         }
     }
 
-    /// Whether it begins a request.
+    /// Whether it begins a request or an answer, or ends one (trailers).
     pub(super) fn is_headers(self) -> bool {
         self.kind == HEADERS
     }

@@ -6,7 +6,7 @@ use crate::config::tls::Http2Limits;
 use parking_lot::Mutex;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep};
@@ -18,6 +18,8 @@ pub(super) struct Ledger {
     /// Frames that carried nothing, since the last answer.
     control_frames: AtomicU32,
     control_frames_max: u32,
+    /// Heads of answers that have gone out, less the answers that requests were given, less what was told of the rest.
+    surplus: AtomicI64,
     resets_max: u64,
 }
 
@@ -48,6 +50,7 @@ impl Ledger {
             }),
             control_frames: AtomicU32::new(0),
             control_frames_max: limits.control_frames,
+            surplus: AtomicI64::new(0),
             resets_max: limits.resets.into(),
         })
     }
@@ -63,6 +66,23 @@ impl Ledger {
     /// A frame came that carries nothing.
     pub(super) fn control_frame(&self) {
         self.control_frames.fetch_add(1, Relaxed);
+    }
+
+    /// The head of an answer goes out.
+    pub(super) fn head_sent(&self) {
+        self.surplus.fetch_add(1, Relaxed);
+    }
+
+    /// How many more heads have gone out than requests were given answers: what h2 has answered by itself. Each is told
+    /// once. A request is given its answer before the head of that goes out, so there are never too many; there is one too
+    /// few for each answer whose head has not gone out, since its stream was reset.
+    pub(super) fn take_own_answers(&self) -> u64 {
+        let surplus = self.surplus.load(Relaxed);
+        if surplus <= 0 {
+            return 0;
+        }
+        self.surplus.fetch_sub(surplus, Relaxed);
+        surplus.unsigned_abs()
     }
 
     /// Whether a request has ever come.
@@ -117,6 +137,7 @@ impl Handling {
             counts.sending += 1;
         });
         ledger.control_frames.store(0, Relaxed);
+        ledger.surplus.fetch_sub(1, Relaxed);
         Sending {
             ledger,
             whole: false,
@@ -297,6 +318,31 @@ mod tests {
         let (ledger, mut deadline) = connection();
         deadline.leave();
         assert_eq!(over(&mut deadline, &ledger).await, 2);
+    }
+
+    #[tokio::test]
+    async fn what_nobody_was_asked_for_is_told_once_and_never_too_often() {
+        let (ledger, _) = connection();
+        let sending = ledger.began().answered();
+        assert_eq!(ledger.take_own_answers(), 0);
+        // Either head may be that of the request: one of two is not.
+        ledger.head_sent();
+        assert_eq!(ledger.take_own_answers(), 0);
+        ledger.head_sent();
+        assert_eq!(ledger.take_own_answers(), 1);
+        assert_eq!(ledger.take_own_answers(), 0, "once");
+        drop(sending);
+        // One that was taken back before it had an answer has no head either.
+        drop(ledger.began());
+        ledger.head_sent();
+        ledger.head_sent();
+        assert_eq!(ledger.take_own_answers(), 2);
+        // An answer whose head does not go out hides one, and the rest is told.
+        drop(ledger.began().answered());
+        ledger.head_sent();
+        assert_eq!(ledger.take_own_answers(), 0);
+        ledger.head_sent();
+        assert_eq!(ledger.take_own_answers(), 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -370,7 +370,7 @@ async fn what_connections_answer_by_themselves_is_told() {
         let told = std::mem::take(&mut *server.refusals.0.lock());
         assert_eq!(told, Vec::from_iter(refusal), "{rest}");
         if let Some(refusal) = refusal {
-            let status = refusal.status();
+            let status = refusal.status().expect("an answer");
             assert!(
                 rest.starts_with(&format!("HTTP/1.1 {} ", status.as_u16())),
                 "{rest}"
