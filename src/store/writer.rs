@@ -37,10 +37,6 @@ const ABANDON_SLICE: usize = 64;
 /// nothing else does, and many share them.
 const EXPIRE_EVERY: Duration = Duration::from_millis(5);
 
-/// How much longer that waits for a commit that is made anyway, where more than one event has come meanwhile: a commit of
-/// its own is a sync more, and writes the pages that become free, which admissions could take at once.
-const EXPIRE_PATIENCE: Duration = EXPIRE_EVERY;
-
 /// Expired events that such a commit deletes anyway, and for each that was admitted since the last: more go than
 /// come.
 const EXPIRE_SLICE: usize = 32;
@@ -212,9 +208,6 @@ impl<'w, 'c> Round<'w, 'c> {
         match self.held {
             Some(held) => held.until,
             None if self.overgrown || !self.work.is_empty() => now,
-            None if self.expiring && self.admitted_since > 1 => {
-                self.expired_at + EXPIRE_EVERY + EXPIRE_PATIENCE
-            }
             None if self.expiring => self.expired_at + EXPIRE_EVERY,
             None => (now + TICK).min(self.writer.books.retention.look_at()),
         }
@@ -290,14 +283,6 @@ impl<'w, 'c> Round<'w, 'c> {
             if let Some(steering) = work.steers.front() {
                 done.steered = Some(batch.steer(steering)?);
             }
-            if idle || expire_due {
-                let coming = work.admissions.len().min(ADMISSIONS_MAX);
-                let admitted = admitted_since + coming;
-                let most = EXPIRE_SLICE + EXPIRE_PER_ADMISSION * admitted;
-                let least = if idle { EXPIRE_IDLE_SLICE } else { 0 };
-                // Before the admissions: they take the pages that become free, which are written anyway.
-                done.expired = Some(batch.expire(most.max(least))?);
-            }
             while let (events, bytes) = batch.size()
                 && events < ADMISSIONS_MAX
                 && bytes < ADMISSIONS_BYTES
@@ -306,6 +291,13 @@ impl<'w, 'c> Round<'w, 'c> {
                 batch.admit(admission, reply)?;
             }
             batch.bound_dead()?;
+            if idle || expire_due {
+                let (events, _) = batch.size();
+                let admitted = admitted_since + events;
+                let most = EXPIRE_SLICE + EXPIRE_PER_ADMISSION * admitted;
+                let least = if idle { EXPIRE_IDLE_SLICE } else { 0 };
+                done.expired = Some(batch.expire(most.max(least))?);
+            }
             Ok(())
         };
         match write() {
