@@ -14,6 +14,9 @@ const RETRY: Duration = Duration::from_millis(100);
 /// Log at which a passive checkpoint is asked for: some thousand events, 10 ms of writing.
 const PASSIVE_BYTES: u64 = 4 * 1024 * 1024;
 
+/// The least log that is worth one, however little is to stay free.
+const PASSIVE_BYTES_MIN: u64 = 256 * 1024;
+
 /// Log at which the writer pauses.
 const PAUSE_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -30,11 +33,13 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    /// The log counts for `max_size`: a small store has a small one.
-    pub(super) fn of(max_size_bytes: u64) -> Self {
+    /// The log counts for `max_size`: a small store has a small one. Where a disk is full the log grows into `min_free`, and
+    /// the database has to find room there too: a log that took all of it could never be moved, and nothing be settled.
+    pub(super) fn of(max_size_bytes: u64, min_free_bytes: u64) -> Self {
         let pause_bytes = (max_size_bytes / 8).clamp(PAUSE_BYTES_MIN, PAUSE_BYTES);
+        let reserve_bytes = (min_free_bytes / 4).max(PASSIVE_BYTES_MIN);
         Self {
-            passive_bytes: PASSIVE_BYTES.min(pause_bytes / 4),
+            passive_bytes: PASSIVE_BYTES.min(pause_bytes / 4).min(reserve_bytes),
             pause_bytes,
         }
     }
@@ -174,16 +179,19 @@ mod tests {
     fn the_log_of_a_small_store_is_small() {
         const MIB: u64 = 1024 * 1024;
         let cases = [
-            (10 * 1024 * MIB, (4 * MIB, 64 * MIB)),
-            (80 * MIB, (5 * MIB / 2, 10 * MIB)),
-            (MIB, (MIB / 4, MIB)),
+            (10 * 1024 * MIB, 256 * MIB, (4 * MIB, 64 * MIB)),
+            (80 * MIB, 256 * MIB, (5 * MIB / 2, 10 * MIB)),
+            (MIB, 256 * MIB, (MIB / 4, MIB)),
+            // Most of what stays free is left for the database.
+            (10 * 1024 * MIB, 4 * MIB, (MIB, 64 * MIB)),
+            (10 * 1024 * MIB, 0, (MIB / 4, 64 * MIB)),
         ];
-        for (max_size, expected) in cases {
-            let bounds = Bounds::of(max_size);
+        for (max_size, min_free, expected) in cases {
+            let bounds = Bounds::of(max_size, min_free);
             assert_eq!(
                 (bounds.passive_bytes, bounds.pause_bytes),
                 expected,
-                "{max_size}"
+                "{max_size} {min_free}"
             );
         }
     }

@@ -253,7 +253,7 @@ impl Opened {
             outbox,
             upkeep: Upkeep::new(
                 Arc::clone(&checkpoints),
-                Bounds::of(self.settings.max_size_bytes),
+                Bounds::of(self.settings.max_size_bytes, self.settings.min_free_bytes),
             ),
             books: Books {
                 tag: self.identity.tag,

@@ -378,7 +378,8 @@ impl<'w, 'c> Round<'w, 'c> {
         if let (Some(adopted), Some(adopting)) = (done.adopted, self.work.adopting.take()) {
             let Writer { books, upkeep, .. } = &mut *self.writer;
             books.adopt(&adopting.adoption, &adopted);
-            upkeep.resize(Bounds::of(adopting.adoption.store.max_size_bytes));
+            let store = &adopting.adoption.store;
+            upkeep.resize(Bounds::of(store.max_size_bytes, store.min_free_bytes));
             adopting.done(adopted);
         }
     }
