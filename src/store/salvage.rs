@@ -24,7 +24,6 @@ use std::{
     path::Path,
     time::Duration,
 };
-use tables::in_words;
 
 /// Numbers that are left out where nobody knows which were used last.
 const SEQS_LEFT_OUT: u64 = 1_000_000;
@@ -194,14 +193,11 @@ impl<P: FnMut(Progress)> Salvage<'_, P> {
         mend::name_the_nameless(&new)?;
         self.copy_identity(&new, &rows, identity)?;
         for unread in &rows.unread {
-            self.saved.notes.push(in_words(unread));
+            let Unread { table, of, gap } = unread;
+            self.saved.notes.push(gap.in_words(table, of));
         }
         for gap in &self.gaps {
-            self.saved.notes.push(in_words(&Unread {
-                table: "events",
-                of: String::new(),
-                gap: *gap,
-            }));
+            self.saved.notes.push(gap.in_words("events", ""));
         }
         new.commit()
     }

@@ -12,6 +12,23 @@ pub(super) struct Gap {
     pub(super) to: i64,
 }
 
+impl Gap {
+    /// What people read of it; `of` says whose rows of `table` they are, if it is not all.
+    pub(super) fn in_words(self, table: &str, of: &str) -> String {
+        let to = match self.to {
+            i64::MAX => "the end".to_owned(),
+            to => to.to_string(),
+        };
+        let of = if of.is_empty() {
+            String::new()
+        } else {
+            format!(" of {of}")
+        };
+        let from = self.from;
+        format!("rows of table {table}{of} can't be read: keys {from} to {to}")
+    }
+}
+
 /// Everything.
 const ALL: Gap = Gap {
     from: 0,

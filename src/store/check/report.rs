@@ -57,20 +57,7 @@ impl Report {
 
     /// Rows that can't be read at all.
     pub(super) fn unread(&mut self, table: &str, of: &str, gap: Gap) {
-        let to = match gap.to {
-            i64::MAX => "the end".to_owned(),
-            to => to.to_string(),
-        };
-        let of = if of.is_empty() {
-            String::new()
-        } else {
-            format!(" of {of}")
-        };
-        let from = gap.from;
-        self.add_other(
-            format!("rows of table {table}{of} can't be read: keys {from} to {to}"),
-            SALVAGE,
-        );
+        self.add_other(gap.in_words(table, of), SALVAGE);
     }
 
     /// Damage that is of no event.

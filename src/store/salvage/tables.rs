@@ -4,7 +4,7 @@
 
 use super::{Progress, Salvage, Whole};
 use crate::event::{Seq, SourceId};
-use crate::store::rows::{Rows, Unread};
+use crate::store::rows::Rows;
 use crate::store::walk::walk;
 use crate::store::{probe, row, schema};
 use rusqlite::{Transaction, types::Value};
@@ -148,31 +148,7 @@ impl<P: FnMut(Progress)> Salvage<'_, P> {
             Ok(())
         })?;
         written?;
-        let of = String::new;
-        let unread = gaps.into_iter().map(|gap| {
-            in_words(&Unread {
-                table,
-                of: of(),
-                gap,
-            })
-        });
+        let unread = gaps.into_iter().map(|gap| gap.in_words(table, ""));
         Ok((copied, unread.collect()))
     }
-}
-
-pub(super) fn in_words(unread: &Unread) -> String {
-    let Unread { table, of, gap } = unread;
-    let to = match gap.to {
-        i64::MAX => "the end".to_owned(),
-        to => to.to_string(),
-    };
-    let of = if of.is_empty() {
-        String::new()
-    } else {
-        format!(" of {of}")
-    };
-    format!(
-        "rows of table {table}{of} can't be read: keys {} to {to}",
-        gap.from
-    )
 }
