@@ -17,11 +17,11 @@ use super::lanes::Lanes;
 use crate::budget::Budget;
 use crate::clock;
 use crate::config::target;
-use crate::event::Seq;
+use crate::event::Seqs;
 use crate::rate::{Bucket, Rate};
 use crate::store::Backlog;
 pub(super) use pages::Plan;
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::Notify, time::Instant};
 
@@ -92,7 +92,7 @@ pub(super) struct Scheduler {
     lanes: Lanes,
     due_turn: bool,
     /// Taken and not durably settled.
-    out: HashSet<Seq>,
+    out: Seqs,
     out_most: usize,
     /// Attempts that run.
     running: usize,
@@ -123,7 +123,7 @@ impl Scheduler {
             due: Due::new(backlog.next_due_ms, clock::millis(limits.delay_max)),
             lanes: Lanes::new(limits.ordered, backlog.deliveries > 0),
             due_turn: false,
-            out: HashSet::new(),
+            out: Seqs::default(),
             out_most: concurrency.saturating_add(UNSETTLED_MAX),
             running: 0,
             breaker: Breaker::new(limits.breaker, concurrency),
