@@ -230,7 +230,7 @@ impl Scheduler {
     }
 
     /// One more worker, if there is something for it to take. Call again until there is none.
-    pub(super) fn summon(&mut self, now: Instant) -> Option<Summon> {
+    pub(super) fn summon(&mut self, now: impl FnOnce() -> Instant) -> Option<Summon> {
         let queued = self.queued();
         let ready = if queued == 0 {
             0
@@ -355,18 +355,22 @@ impl Scheduler {
         self.fresh.len() + self.due.len() + self.lanes.len()
     }
 
-    /// How many deliveries may be taken now.
-    fn free(&self, now: Instant) -> usize {
+    /// How many deliveries may be taken now. What time it is only a rate asks.
+    fn free(&self, now: impl FnOnce() -> Instant) -> usize {
         if self.duty != Duty::On || self.is_held() {
             return 0;
         }
         let unsettled = self.out_most.saturating_sub(self.out.len());
         let running = self.breaker.free(self.running);
-        unsettled.min(running).min(self.rate.tokens(now))
+        let free = unsettled.min(running);
+        match self.limits.rate {
+            Some(_) => free.min(self.rate.tokens(now())),
+            None => free,
+        }
     }
 
     fn take(&mut self, now: Instant) -> Option<Job> {
-        if self.free(now) == 0 {
+        if self.free(|| now) == 0 {
             return None;
         }
         let mut job = if self.due_turn {
