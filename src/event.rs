@@ -1,8 +1,11 @@
 //! An event as it was admitted: immutable from then on, whether it is read from memory or from the store.
 
+mod seqs;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
 use parking_lot::Mutex;
+pub use seqs::Seqs;
 use sha2::{Digest, Sha256};
 use std::{fmt, sync::Arc};
 use tokio::sync::oneshot;

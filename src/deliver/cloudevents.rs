@@ -34,8 +34,7 @@ pub(super) fn add(headers: &mut HeaderMap, event: &Event, id: &str) {
     let source = format!("/hookgate/{}", event.source);
     headers.insert(SOURCE, ascii(source.as_bytes()));
     headers.insert(SPEC_VERSION, HeaderValue::from_static("1.0"));
-    let time = clock::rfc3339(event.received_ms);
-    headers.insert(TIME, ascii(time.as_bytes()));
+    headers.insert(TIME, ascii(&clock::rfc3339_ascii(event.received_ms)));
     headers.insert(TYPE, encode_type(event.event_type.as_deref()));
 }
 

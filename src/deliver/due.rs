@@ -8,7 +8,7 @@
 use super::job::Job;
 use super::lanes::Lanes;
 use crate::budget::Budget;
-use crate::event::Seq;
+use crate::event::{Seq, Seqs};
 use crate::store::Delivery;
 use std::collections::{HashSet, VecDeque};
 
@@ -26,7 +26,7 @@ pub(super) struct Due {
     /// The longest delay there is: `retry.max`.
     delay_max_ms: u64,
     /// What was settled while a page is being read; `None` if none is.
-    settled: Option<HashSet<Seq>>,
+    settled: Option<Seqs>,
 }
 
 /// A page to be read: deliveries due at `now_ms`, at most `most`, none of which is `out`.
@@ -104,7 +104,7 @@ impl Due {
     /// settlement says when. Ends with [`Self::fill`] or [`Self::unread`].
     pub(super) fn page(&mut self, now_ms: u64, most: usize, out: HashSet<Seq>) -> DuePage {
         let next_ms = self.next_ms.take().unwrap_or(now_ms);
-        self.settled = Some(HashSet::new());
+        self.settled = Some(Seqs::default());
         DuePage {
             now_ms: now_ms.max(next_ms),
             most,
@@ -124,7 +124,7 @@ impl Due {
     pub(super) fn fill(
         &mut self,
         (rows, next_ms): (Vec<Delivery>, Option<u64>),
-        out: &HashSet<Seq>,
+        out: &Seqs,
         lanes: &mut Lanes,
         room: usize,
         memory: &Budget,

@@ -126,12 +126,16 @@ fn add_ours(headers: &mut HeaderMap, event: &Event, id: &str, attempt: Attempt) 
     if let Some(event_type) = event.event_type.as_deref().and_then(encode_type) {
         headers.insert(EVENT_TYPE, event_type);
     }
-    headers.insert(ATTEMPT, HeaderValue::from(attempt.number));
+    let number = match attempt.number {
+        1 => HeaderValue::from_static("1"),
+        number => HeaderValue::from(number),
+    };
+    headers.insert(ATTEMPT, number);
     if attempt.replay > 0 {
         headers.insert(REPLAY, HeaderValue::from(attempt.replay));
     }
-    let received_at = clock::rfc3339(event.received_ms);
-    headers.insert(RECEIVED_AT, ascii(received_at.as_bytes()));
+    let received_at = clock::rfc3339_ascii(event.received_ms);
+    headers.insert(RECEIVED_AT, ascii(&received_at));
 }
 
 /// A value of printable ASCII: digits, names of sources (`[a-z0-9-]`), times.

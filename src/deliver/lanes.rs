@@ -11,7 +11,7 @@
 
 use super::job::Job;
 use crate::budget::Budget;
-use crate::event::{Lane, Seq};
+use crate::event::{Lane, Seq, Seqs};
 use crate::store::Delivery;
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -40,7 +40,7 @@ pub(super) struct Lanes {
     /// the cursor has passed by, and retries. Known to be false at a moment when nothing waits.
     more: bool,
     /// What was settled while a page is being read, which may hold it nevertheless; `None` if none is.
-    settled: Option<HashSet<Seq>>,
+    settled: Option<Seqs>,
 }
 
 impl Lanes {
@@ -128,7 +128,7 @@ impl Lanes {
 
     /// A page is going to be read. Ends with [`Self::end_read`].
     pub(super) fn begin_read(&mut self) {
-        self.settled = Some(HashSet::new());
+        self.settled = Some(Seqs::default());
     }
 
     /// Nobody knows what was being read.

@@ -45,7 +45,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Uri};
 use parking_lot::RwLock;
 use shift::Shift;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use target::Target;
 use tokio::sync::Semaphore;
@@ -79,7 +79,7 @@ pub struct SecretValue {
 #[derive(Debug)]
 pub struct Deliver {
     /// Also those that the configuration does not name any more, and that something waits or has waited for.
-    targets: RwLock<HashMap<TargetId, Arc<Target>>>,
+    targets: RwLock<BTreeMap<TargetId, Arc<Target>>>,
     shift: Arc<Shift>,
     means: Means,
     /// Bytes of events that wait here for their attempt.

@@ -17,11 +17,11 @@ use super::lanes::Lanes;
 use crate::budget::Budget;
 use crate::clock;
 use crate::config::target;
-use crate::event::Seq;
+use crate::event::Seqs;
 use crate::rate::{Bucket, Rate};
 use crate::store::Backlog;
 pub(super) use pages::Plan;
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::Notify, time::Instant};
 
@@ -92,7 +92,7 @@ pub(super) struct Scheduler {
     lanes: Lanes,
     due_turn: bool,
     /// Taken and not durably settled.
-    out: HashSet<Seq>,
+    out: Seqs,
     out_most: usize,
     /// Attempts that run.
     running: usize,
@@ -123,7 +123,7 @@ impl Scheduler {
             due: Due::new(backlog.next_due_ms, clock::millis(limits.delay_max)),
             lanes: Lanes::new(limits.ordered, backlog.deliveries > 0),
             due_turn: false,
-            out: HashSet::new(),
+            out: Seqs::default(),
             out_most: concurrency.saturating_add(UNSETTLED_MAX),
             running: 0,
             breaker: Breaker::new(limits.breaker, concurrency),
@@ -230,7 +230,7 @@ impl Scheduler {
     }
 
     /// One more worker, if there is something for it to take. Call again until there is none.
-    pub(super) fn summon(&mut self, now: Instant) -> Option<Summon> {
+    pub(super) fn summon(&mut self, now: impl FnOnce() -> Instant) -> Option<Summon> {
         let queued = self.queued();
         let ready = if queued == 0 {
             0
@@ -355,18 +355,22 @@ impl Scheduler {
         self.fresh.len() + self.due.len() + self.lanes.len()
     }
 
-    /// How many deliveries may be taken now.
-    fn free(&self, now: Instant) -> usize {
+    /// How many deliveries may be taken now. What time it is only a rate asks.
+    fn free(&self, now: impl FnOnce() -> Instant) -> usize {
         if self.duty != Duty::On || self.is_held() {
             return 0;
         }
         let unsettled = self.out_most.saturating_sub(self.out.len());
         let running = self.breaker.free(self.running);
-        unsettled.min(running).min(self.rate.tokens(now))
+        let free = unsettled.min(running);
+        match self.limits.rate {
+            Some(_) => free.min(self.rate.tokens(now())),
+            None => free,
+        }
     }
 
     fn take(&mut self, now: Instant) -> Option<Job> {
-        if self.free(now) == 0 {
+        if self.free(|| now) == 0 {
             return None;
         }
         let mut job = if self.due_turn {

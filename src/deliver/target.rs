@@ -356,7 +356,7 @@ impl Target {
 
     fn summon_all(self: &Arc<Self>) {
         loop {
-            let summon = self.scheduler.lock().summon(Instant::now());
+            let summon = self.scheduler.lock().summon(Instant::now);
             match summon {
                 Some(summon) => self.call(summon),
                 None => return,

@@ -179,7 +179,8 @@ impl Client {
     fn request(&self, mut headers: HeaderMap, body: Bytes) -> Request<Full<Bytes>> {
         headers.insert(header::HOST, self.origin.host_header());
         // hyper leaves it out where the body is empty, and some servers ask for it then.
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        let length = HeaderValue::try_from(body.len().to_string());
+        headers.insert(header::CONTENT_LENGTH, length.expect("digits"));
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.target.clone();

@@ -2,6 +2,7 @@
 //! say, does not.
 
 use super::caller::{Caller, X_FORWARDED_FOR};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use std::net::IpAddr;
 
@@ -13,17 +14,30 @@ const SAID_BY_PROXIES: [HeaderName; 3] = [
     HeaderName::from_static("x-forwarded-port"),
 ];
 
+/// Makes `headers` those of an event, which may wait for long: what [`sift`] leaves of them, in memory of their own.
+pub(super) fn prepare(headers: &mut HeaderMap, caller: Caller) {
+    sift(headers, caller);
+    move_out(headers);
+}
+
 /// Takes out of `headers` what must not go on, and adds who sent the request, if that has an address. What a trusted proxy
 /// says goes on: its list with itself at the end.
-pub(super) fn prepare(headers: &mut HeaderMap, caller: Caller) {
+pub(super) fn sift(headers: &mut HeaderMap, caller: Caller) {
     let forwarded_for = forwarded_for(headers, caller);
     // Headers that Connection names belong to the connection as well (RFC 9110 7.6.1).
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .map(<[u8]>::trim_ascii)
+        // What most of them say: it goes in any case.
+        .filter(|name| !name.eq_ignore_ascii_case(b"keep-alive"))
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
         .collect();
+    // What most requests have goes at once: there is nothing to gather then.
+    for name in [header::HOST, header::CONTENT_LENGTH, header::CONNECTION] {
+        headers.remove(name);
+    }
     let said = |name: &HeaderName| caller.proxy.is_some() && SAID_BY_PROXIES.contains(name);
     let gone: Vec<HeaderName> = headers
         .keys()
@@ -45,16 +59,12 @@ pub(super) fn prepare(headers: &mut HeaderMap, caller: Caller) {
 /// The list that goes on: where a trusted proxy is connected what it sent, all lines of it as one, and the proxy; else who
 /// is connected.
 fn forwarded_for(headers: &HeaderMap, caller: Caller) -> Option<HeaderValue> {
-    let last = caller.proxy.unwrap_or(caller.client).address().map(text);
-    let received = caller
-        .proxy
-        .is_some()
-        .then(|| headers.get_all(X_FORWARDED_FOR));
-    let received = received.into_iter().flatten();
-    let entries: Vec<&[u8]> = received
-        .map(HeaderValue::as_bytes)
-        .chain(last.as_deref())
-        .collect();
+    let Some(proxy) = caller.proxy else {
+        return caller.client.address().map(text);
+    };
+    let last = proxy.address().map(text);
+    let received = headers.get_all(X_FORWARDED_FOR).iter();
+    let entries: Vec<&[u8]> = received.chain(&last).map(HeaderValue::as_bytes).collect();
     if entries.is_empty() {
         return None;
     }
@@ -63,57 +73,83 @@ fn forwarded_for(headers: &HeaderMap, caller: Caller) -> Option<HeaderValue> {
 }
 
 /// An address as `Display` writes it. The common kind is not formatted: every event has one, and that takes ten times as long.
-fn text(address: IpAddr) -> Vec<u8> {
+fn text(address: IpAddr) -> HeaderValue {
+    const ASCII: &str = "an address is ASCII";
     let IpAddr::V4(address) = address else {
-        return address.to_string().into_bytes();
+        return HeaderValue::try_from(address.to_string()).expect(ASCII);
     };
-    let mut text = Vec::with_capacity("255.255.255.255".len());
-    for octet in address.octets() {
-        if !text.is_empty() {
-            text.push(b'.');
+    let mut text = [0; "255.255.255.255".len()];
+    let mut length = 0;
+    let mut push = |byte| {
+        text[length] = byte;
+        length += 1;
+    };
+    for (place, octet) in address.octets().into_iter().enumerate() {
+        if place > 0 {
+            push(b'.');
         }
         if octet >= 100 {
-            text.push(b'0' + octet / 100);
+            push(b'0' + octet / 100);
         }
         if octet >= 10 {
-            text.push(b'0' + octet / 10 % 10);
+            push(b'0' + octet / 10 % 10);
         }
-        text.push(b'0' + octet % 10);
+        push(b'0' + octet % 10);
     }
-    text
+    HeaderValue::from_bytes(&text[..length]).expect(ASCII)
+}
+
+/// Copies all values into one block. They are parts of the connection's read buffer (8 KiB and more), which could not be
+/// read into again for as long as one of them waits, or have each a block of its own.
+fn move_out(headers: &mut HeaderMap) {
+    let mut block = Vec::with_capacity(headers.values().map(HeaderValue::len).sum());
+    for value in headers.values() {
+        block.extend_from_slice(value.as_bytes());
+    }
+    let mut block = Bytes::from(block);
+    for value in headers.values_mut() {
+        let moved = HeaderValue::from_maybe_shared(block.split_to(value.len()));
+        let mut moved = moved.expect("what stood in a header");
+        moved.set_sensitive(value.is_sensitive());
+        *value = moved;
+    }
 }
 
 /// Headers that describe one connection (RFC 9110 7.6.1), or that the next connection sets anew. Also with underscores: an
 /// app behind a CGI-like interface would look for a chunked body where `Transfer_Encoding` says so.
 fn is_hop_by_hop(name: &str) -> bool {
-    if name.contains('_') {
-        return is_hop_by_hop(&name.replace('_', "-"));
-    }
-    matches!(
-        name,
-        "connection"
-            | "keep-alive"
-            | "proxy-connection"
-            | "proxy-authorization"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-            | "host"
-            | "content-length"
-    )
+    const HOP_BY_HOP: [&str; 10] = [
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "host",
+        "content-length",
+    ];
+    HOP_BY_HOP
+        .iter()
+        .any(|hop| name.len() == hop.len() && begins(name, hop))
 }
 
-/// Headers by which an app trusts its gateway. Apps behind CGI-like interfaces read `_` as `-`, so both count.
+/// Headers by which an app trusts its gateway.
 fn is_ours_to_say(name: &str) -> bool {
-    let starts = |prefix: &str| {
-        name.len() >= prefix.len()
-            && name
-                .bytes()
-                .zip(prefix.bytes())
-                .all(|(n, p)| n == p || (n == b'_' && p == b'-'))
-    };
-    starts("hookgate-") || starts("x-forwarded-") || name == "forwarded" || name == "expect"
+    begins(name, "hookgate-")
+        || begins(name, "x-forwarded-")
+        || name == "forwarded"
+        || name == "expect"
+}
+
+/// Whether `name` begins with `prefix`. Apps behind CGI-like interfaces read `_` as `-`, so both count.
+fn begins(name: &str, prefix: &str) -> bool {
+    name.len() >= prefix.len()
+        && name
+            .bytes()
+            .zip(prefix.bytes())
+            .all(|(n, p)| n == p || (n == b'_' && p == b'-'))
 }
 
 #[cfg(test)]
@@ -126,11 +162,54 @@ mod tests {
         for octet in 0..=255 {
             for address in [[octet, 0, 10, 100], [99, 255, 1, octet]] {
                 let address = IpAddr::from(address);
-                assert_eq!(text(address), address.to_string().as_bytes());
+                assert_eq!(text(address), address.to_string());
             }
         }
         let address: IpAddr = "2001:db8::1".parse().expect("an address");
-        assert_eq!(text(address), b"2001:db8::1");
+        assert_eq!(text(address), "2001:db8::1");
+    }
+
+    #[test]
+    fn what_waits_shares_no_memory_with_what_it_came_in() {
+        let read: Vec<u8> = b"POST a\xfc\xff\tb one two abc key".to_vec();
+        let buffer = Bytes::from(read);
+        let sent = [
+            ("x-latin", 5..10),
+            ("x-twice", 11..14),
+            ("accept", 11..11),
+            ("x-twice", 15..18),
+            ("connection", 19..22),
+            ("x-token", 23..26),
+            ("x-twice", 11..11),
+        ];
+        let mut headers = HeaderMap::new();
+        for (name, place) in sent {
+            let value = HeaderValue::from_maybe_shared(buffer.slice(place));
+            headers.append(name, value.expect("a value"));
+        }
+        let token = headers.get_mut("x-token").expect("there");
+        token.set_sensitive(true);
+        let mut passed = headers.clone();
+
+        let caller = Caller::direct("192.0.2.7".parse().expect("an address"));
+        prepare(&mut headers, caller);
+        let all = |name| headers.get_all(name).iter().collect::<Vec<_>>();
+        assert_eq!(all("x-latin"), [b"a\xfc\xff\tb".as_slice()]);
+        assert_eq!(all("x-twice"), ["one", "two", ""]);
+        assert_eq!(all("accept"), [""]);
+        assert_eq!(all("x-token"), ["key"]);
+        assert_eq!(all("x-forwarded-for"), ["192.0.2.7"]);
+        assert_eq!(headers.len(), 7, "{headers:?}");
+        for (name, value) in &headers {
+            assert_eq!(value.is_sensitive(), name == "x-token", "{name}");
+        }
+
+        // The same as without the copy, which alone holds on to the buffer.
+        sift(&mut passed, caller);
+        assert_eq!(headers, passed);
+        assert!(!buffer.is_unique());
+        drop(passed);
+        assert!(buffer.is_unique());
     }
 
     #[test]

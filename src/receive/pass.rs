@@ -37,7 +37,8 @@ pub(super) async fn pass(
     if receive.stop.phase() == Phase::Over {
         return Err(Rejection::Stopping);
     }
-    forward::prepare(verified.headers_mut(), caller);
+    // They wait for one answer and no longer, so they may stay where they are.
+    forward::sift(verified.headers_mut(), caller);
     if let Some(span) = span {
         span.mark(verified.headers_mut());
     }

@@ -177,7 +177,7 @@ fn a_stop_lets_go_of_what_is_queued() {
     tell_all(&gone);
     let now = world.now();
     assert!(matches!(world.scheduler.plan(0, now).0, Plan::Stop));
-    assert!(world.scheduler.summon(now).is_none());
+    assert!(world.scheduler.summon(|| now).is_none());
     world.run(&Op::End(0, End::Delivered));
     while world.run(&Op::Look(0)) {}
     assert!(

@@ -192,7 +192,8 @@ impl World {
             } => self.reform(concurrency, moved, unordered),
         };
         self.reader_rung |= self.scheduler.wants_reader();
-        while let Some(summon) = self.scheduler.summon(self.now()) {
+        let now = self.now();
+        while let Some(summon) = self.scheduler.summon(|| now) {
             match summon {
                 Summon::Hire => self
                     .workers

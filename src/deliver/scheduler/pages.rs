@@ -89,7 +89,8 @@ impl Scheduler {
         }
         if due {
             self.lanes.begin_read();
-            let page = self.due.page(now_ms, self.page_rows(), self.out.clone());
+            let out = self.out.iter().copied().collect();
+            let page = self.due.page(now_ms, self.page_rows(), out);
             return Plan::ReadDue(page);
         }
         let due_in = due_in_ms.map(|ms| Duration::from_millis(ms).min(CLOCK_CHECK));

@@ -26,7 +26,7 @@ impl Target {
             }
             let queued = scheduler.admitted(event, weight, lane);
             let summon = if queued {
-                scheduler.summon(Instant::now())
+                scheduler.summon(Instant::now)
             } else {
                 None
             };
