@@ -129,7 +129,8 @@ pub struct SourceMetrics {
     /// `dedupe_window_seconds{source}`: the one in effect.
     pub dedupe_window: Gauge,
     requests: Requests,
-    secrets: HashMap<Arc<str>, Counter>,
+    /// Few, and looked up for every event.
+    secrets: Vec<(Arc<str>, Counter)>,
 }
 
 /// Handles of what a source keeps of its refused requests.
@@ -198,7 +199,7 @@ impl SourceMetrics {
 
     /// `secret_matches_total{source,secret}`
     pub fn secret_matched(&self, name: &str) {
-        if let Some(counter) = self.secrets.get(name) {
+        if let Some((_, counter)) = self.secrets.iter().find(|(known, _)| **known == *name) {
             counter.increment(1);
         }
     }
@@ -436,7 +437,7 @@ impl Metrics {
         &self,
         source: &str,
         secrets: impl IntoIterator<Item = &'a Arc<str>>,
-    ) -> HashMap<Arc<str>, Counter> {
+    ) -> Vec<(Arc<str>, Counter)> {
         let counter = |name: &'a Arc<str>| {
             let labels = [("source", source.to_owned()), ("secret", name.to_string())];
             let counter = metrics::counter!("hookgate_secret_matches_total", &labels);

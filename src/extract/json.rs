@@ -162,6 +162,9 @@ impl<'de> Visitor<'de> for Member<'_> {
     }
 }
 
+/// Members of most events, at the top.
+const MEMBERS_USUAL: usize = 16;
+
 /// Takes all members of an object.
 struct All;
 
@@ -173,7 +176,7 @@ impl<'de> Visitor<'de> for All {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let mut all = Vec::new();
+        let mut all = Vec::with_capacity(MEMBERS_USUAL);
         // Keys are taken raw, as above.
         while let Some((key, value)) = members.next_entry::<&RawValue, &RawValue>()? {
             all.push((key.get(), value.get()));

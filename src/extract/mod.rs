@@ -17,7 +17,8 @@ pub use time::event_time_ms;
 use crate::event::{DedupeKey, Lane};
 use http::{HeaderMap, HeaderName};
 use sha2::{Digest, Sha256};
-use std::{borrow::Cow, fmt};
+use smallvec::SmallVec;
+use std::{borrow::Cow, fmt, sync::Arc};
 
 /// One place in a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -177,7 +178,7 @@ impl KeyExpr {
 
     /// The sender's own name of the event in `parts`, for people: the alternative that [`Self::key`] takes, as text with
     /// its parts joined by a space, at most 256 bytes of it. None where the body alone says which event it is.
-    pub fn name(&self, parts: Parts<'_>) -> Option<String> {
+    pub fn name(&self, parts: Parts<'_>) -> Option<Arc<str>> {
         let of_body = |field: &Field| *field == Field::Body;
         let (fields, values) = self
             .0
@@ -185,20 +186,24 @@ impl KeyExpr {
             .find_map(|fields| Some((fields, joined(fields, parts)?)))?;
         let named = fields
             .iter()
-            .zip(values)
+            .zip(&values)
             .filter(|(field, _)| !of_body(field));
-        let words: Vec<String> = named
-            .map(|(_, value)| String::from_utf8_lossy(&value).into_owned())
-            .collect();
-        (!words.is_empty()).then(|| cut(&words.join(" "), NAME_BYTES_MAX).to_owned())
+        let mut words = named.map(|(_, value)| String::from_utf8_lossy(value));
+        let mut name = words.next()?;
+        for word in words {
+            name.to_mut().extend([" ", &*word]);
+        }
+        Some(cut(&name, NAME_BYTES_MAX).into())
     }
 
     /// The first alternative that is present, as text with its parts joined by `/`; for event types and times,
     /// which have one part. Not UTF-8 counts as absent.
-    pub fn text(&self, parts: Parts<'_>) -> Option<String> {
-        self.0
-            .iter()
-            .find_map(|fields| String::from_utf8(joined(fields, parts)?.join(&b'/')).ok())
+    pub fn text<'a>(&self, parts: Parts<'a>) -> Option<Cow<'a, str>> {
+        let text = |fields: &Vec<Field>| match &fields[..] {
+            [field] => utf8(field.bytes(parts)?),
+            fields => utf8(joined(fields, parts)?.join(&b'/').into()),
+        };
+        self.0.iter().find_map(text)
     }
 }
 
@@ -210,8 +215,18 @@ fn cut(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }
 
+fn utf8(bytes: Cow<'_, [u8]>) -> Option<Cow<'_, str>> {
+    match bytes {
+        Cow::Borrowed(bytes) => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
+        Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
+    }
+}
+
+/// The values of a join, which seldom has more than two fields.
+type Values<'a> = SmallVec<[Cow<'a, [u8]>; 2]>;
+
 /// The values of all `fields`, or nothing. A join of no fields is absent: it would give every event one key.
-fn joined<'a>(fields: &[Field], parts: Parts<'a>) -> Option<Vec<Cow<'a, [u8]>>> {
+fn joined<'a>(fields: &[Field], parts: Parts<'a>) -> Option<Values<'a>> {
     if fields.is_empty() {
         return None;
     }
@@ -387,6 +402,29 @@ mod tests {
         );
         assert_eq!(text(expr(&[&["json:/none"]])), None);
         assert_eq!(text(KeyExpr::default()), None);
+    }
+
+    #[test]
+    fn names_are_words_of_what_is_present() {
+        let headers = headers();
+        let long = "ä".repeat(200);
+        let body = format!(r#"{{"event":"a.b","n":1,"long":"{long}"}}"#);
+        let name = |expr: KeyExpr| expr.name(parts(&headers, None, &body));
+        let cases: [(&[&[&str]], Option<&str>); 8] = [
+            (&[&["json:/event"]], Some("a.b")),
+            (&[&["json:/event", "body", "json:/n"]], Some("a.b 1")),
+            (&[&["json:/none"], &["header:x-id"]], Some("first")),
+            (&[&["header:x-raw", "json:/n"]], Some("\u{fffd} 1")),
+            (&[&["json:/long"]], Some(&long[..256])),
+            (&[&["json:/none", "json:/n"]], None),
+            // The body decides, and has no name.
+            (&[&["body"], &["json:/n"]], None),
+            (&[&[]], None),
+        ];
+        for (alternatives, expected) in cases {
+            let found = name(expr(alternatives));
+            assert_eq!(found.as_deref(), expected, "{alternatives:?}");
+        }
     }
 
     proptest! {

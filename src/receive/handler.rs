@@ -10,7 +10,7 @@ use super::told::Watched;
 use super::{Receive, capture, forward, handshake};
 use crate::config::Ack;
 use crate::dedupe::{Claim, Ended, Kind, RequestKey, Reservation};
-use crate::event::{DedupeKey, EventId, FirstAttempts};
+use crate::event::{EventId, FirstAttempts};
 use crate::extract::{Members, Parts, event_time_ms};
 use crate::http::Answer;
 use crate::http::body::{self, BodyLimits};
@@ -355,7 +355,7 @@ pub(super) async fn proceed(
                 source,
                 incoming,
                 event_type,
-                keys.event,
+                keys,
                 targets,
                 reservation,
             )
@@ -372,7 +372,7 @@ fn look_into(
 ) -> Option<(Option<Arc<str>>, Vec<Destination>, Keys)> {
     let members = Members::default();
     let parts = incoming.parts(Some(&members));
-    let event_type: Option<Arc<str>> = source.config.event_type.text(parts).map(Into::into);
+    let event_type = source.config.event_type.text(parts);
     let targets = source.wanted(event_type.as_deref(), parts);
     if targets.is_empty() {
         return None;
@@ -384,8 +384,9 @@ fn look_into(
         parts,
         incoming.verified.signed(),
         incoming.received_ms,
+        receive.store.keeps_history(),
     );
-    Some((event_type, targets, keys))
+    Some((event_type.map(Into::into), targets, keys))
 }
 
 /// `max_age`: an event that does not say when it happened cannot be proven to be young.
@@ -417,14 +418,10 @@ async fn admit(
     source: &Source,
     incoming: Incoming,
     event_type: Option<Arc<str>>,
-    key: Option<DedupeKey>,
+    keys: Keys,
     targets: Vec<Destination>,
     reservation: Reservation,
 ) -> Result<Success, Rejection> {
-    let keeps_history = receive.store.keeps_history();
-    let vendor_id = keeps_history
-        .then(|| source.config.event_id.name(incoming.parts(None)))
-        .flatten();
     let Incoming {
         mut verified,
         charge,
@@ -444,9 +441,9 @@ async fn admit(
         source: source.id,
         source_name: Arc::clone(&source.config.name),
         event_type,
-        key,
-        key_name: source.config.key_name().into(),
-        vendor_id: vendor_id.map(Into::into),
+        key: keys.event,
+        key_name: Arc::clone(&source.key_name),
+        vendor_id: keys.vendor_id,
         received_ms,
         verified,
         targets,

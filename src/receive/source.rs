@@ -28,6 +28,8 @@ pub struct Source {
     pub id: SourceId,
     /// Its settings.
     pub config: config::Source,
+    /// [`config::Source::key_name`], ready for every event to share.
+    pub(super) key_name: Arc<str>,
     /// What its secrets make.
     proof: Proof,
     /// Its handles.
@@ -137,6 +139,7 @@ impl Source {
         };
         Self {
             id,
+            key_name: config.key_name().into(),
             proof: Proof::new(&config, &secrets, signatures_max),
             routes: config.routes.iter().map(route).collect(),
             metrics,

@@ -12,6 +12,7 @@ use crate::config::{
 };
 use crate::extract::Field;
 use http::HeaderName;
+use smallvec::SmallVec;
 use std::{borrow::Cow, fmt, sync::Arc};
 use zeroize::Zeroizing;
 
@@ -94,6 +95,9 @@ impl Rendered<'_> {
     }
 }
 
+/// The pieces of a text; `{header:id}.{timestamp}.{body}` has five.
+pub(super) type Pieces<'a> = SmallVec<[Rendered<'a>; 5]>;
+
 /// What a template is rendered with.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Given<'a> {
@@ -158,7 +162,7 @@ impl Content {
     }
 
     /// The pieces, in order. None if the request lacks something, or holds what cannot be taken.
-    pub(super) fn render<'a>(&'a self, given: &Given<'a>) -> Option<Vec<Rendered<'a>>> {
+    pub(super) fn render<'a>(&'a self, given: &Given<'a>) -> Option<Pieces<'a>> {
         self.0.iter().map(|part| part.render(given)).collect()
     }
 
@@ -170,11 +174,10 @@ impl Content {
 
 /// The pieces in one.
 pub(super) fn joined(pieces: &[Rendered<'_>]) -> Vec<u8> {
-    let mut whole = Vec::new();
+    let bytes = pieces.iter().map(|piece| piece.bytes().len()).sum();
+    let mut whole = Vec::with_capacity(bytes);
     for piece in pieces {
-        if let Rendered::Bytes(bytes) = piece {
-            whole.extend_from_slice(bytes);
-        }
+        whole.extend_from_slice(piece.bytes());
     }
     whole
 }

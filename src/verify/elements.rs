@@ -1,13 +1,13 @@
 //! Where signatures stand: the elements of a header, a list of them, or another part of the request. Elements that are
 //! no signature of this scheme (another version, another form) are passed over; whether one is right is not known here.
 
-use super::Refused;
 use super::filters::decode;
 use super::keys::{SIGNATURE_BYTES_MAX, is_length};
 use super::request::Request;
+use super::{Few, Refused};
 use crate::config::verify::{Algorithm, Encoding, Prefix, Signature};
 use crate::extract::Field;
-use http::HeaderMap;
+use http::header::{GetAll, HeaderMap, HeaderName, HeaderValue};
 use std::borrow::Cow;
 
 /// How the elements of one scheme are told.
@@ -49,15 +49,10 @@ impl Elements {
     pub(super) fn precheck(&self, headers: &HeaderMap) -> Result<(), Refused> {
         let mut missing = true;
         for field in &self.fields {
-            let Field::Header(name) = field else {
-                missing = false;
-                continue;
+            missing &= match field {
+                Field::Header(name) => self.lines(headers, name)?.iter().next().is_none(),
+                _ => false,
             };
-            let lines = headers.get_all(name).iter().count();
-            if lines > 1 && !self.repeated {
-                return Err(Refused::Bad);
-            }
-            missing &= lines == 0;
         }
         if missing {
             Err(Refused::Missing)
@@ -66,27 +61,42 @@ impl Elements {
         }
     }
 
-    /// The values where signatures stand, whole, of a request that has passed [`Self::precheck`].
-    pub(super) fn values<'r>(&self, request: Request<'r>) -> Result<Vec<Cow<'r, [u8]>>, Refused> {
-        let mut values = Vec::with_capacity(1);
+    /// The values where signatures stand, whole. What [`Self::precheck`] refuses is refused here too, without looking for
+    /// it twice; of a request that passes it there may still be no value.
+    pub(super) fn values<'r>(&self, request: Request<'r>) -> Result<Few<Cow<'r, [u8]>>, Refused> {
+        let mut values = Few::new();
+        let mut missing = true;
         for field in &self.fields {
-            match field {
-                Field::Header(name) => {
-                    let lines = request.headers.get_all(name).iter();
-                    values.extend(lines.map(|line| Cow::Borrowed(line.as_bytes())));
-                }
-                field => values.extend(request.once(field)),
+            if let Field::Header(name) = field {
+                let lines = self.lines(request.headers, name)?;
+                values.extend(lines.iter().map(|line| Cow::Borrowed(line.as_bytes())));
+            } else {
+                missing = false;
+                values.extend(request.once(field));
             }
         }
-        if values.is_empty() {
+        if missing && values.is_empty() {
             return Err(Refused::Missing);
         }
         Ok(values)
     }
 
+    /// The lines of a header, which are several only where they may be.
+    fn lines<'h>(
+        &self,
+        headers: &'h HeaderMap,
+        name: &HeaderName,
+    ) -> Result<GetAll<'h, HeaderValue>, Refused> {
+        let lines = headers.get_all(name);
+        if !self.repeated && lines.iter().nth(1).is_some() {
+            return Err(Refused::Bad);
+        }
+        Ok(lines)
+    }
+
     /// The elements of all values, in their order. More than are looked at are refused, right ones among them or not.
-    pub(super) fn split<'v>(&self, values: &'v [Cow<'_, [u8]>]) -> Result<Vec<&'v [u8]>, Refused> {
-        let mut elements = Vec::with_capacity(values.len());
+    pub(super) fn split<'v>(&self, values: &'v [Cow<'_, [u8]>]) -> Result<Few<&'v [u8]>, Refused> {
+        let mut elements = Few::new();
         for value in values {
             let Some(separator) = &self.split else {
                 elements.push(&**value);
@@ -113,7 +123,7 @@ impl Elements {
     }
 
     /// What the elements claim; those that claim nothing are left out.
-    pub(super) fn claims<'r>(&self, elements: &[&'r [u8]]) -> Vec<Claim<'r>> {
+    pub(super) fn claims<'r>(&self, elements: &[&'r [u8]]) -> Few<Claim<'r>> {
         let claim = |element: &&'r [u8]| {
             let (text, key_id) = self.prefix.strip(element)?;
             if text.len() > SIGNATURE_BYTES_MAX * 2 {

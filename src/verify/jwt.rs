@@ -5,7 +5,7 @@ use super::content::{Challenges, Content, Given, Surroundings};
 use super::filters::{decode, is_challenge};
 use super::mac::{Mac, Tag, equal};
 use super::request::{Request, only};
-use super::{Proven, Refused, place};
+use super::{Few, Proven, Refused, place};
 use crate::clock;
 use crate::config::template::Base;
 use crate::config::{
@@ -90,14 +90,13 @@ impl Scheme {
         now_ms: u64,
         remember: bool,
     ) -> Result<Proven, Refused> {
-        self.precheck(request.headers)?;
-        let value = request.once(&self.field).ok_or(Refused::Missing)?;
+        let value = request.needed(&self.field)?;
         let token = value
             .strip_prefix(self.prefix.as_bytes())
             .filter(|token| token.len() <= TOKEN_BYTES_MAX)
             .and_then(Token::parse)
             .ok_or(Refused::Bad)?;
-        let valid: Vec<&Key> = self
+        let valid: Few<&Key> = self
             .keys
             .iter()
             .filter(|key| key.secret.is_valid(now_ms))

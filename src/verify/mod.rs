@@ -31,6 +31,7 @@ use crate::extract::json_stringify;
 use bytes::Bytes;
 use condition::Condition;
 use http::{HeaderMap, Method};
+use smallvec::SmallVec;
 use std::{borrow::Cow, sync::Arc};
 use subtle::{Choice, ConditionallySelectable};
 
@@ -98,6 +99,9 @@ pub enum Refused {
     #[error("signed timestamp is outside the tolerance")]
     Stale,
 }
+
+/// A list that seldom has more: then it needs no memory of its own.
+type Few<T> = SmallVec<[T; 4]>;
 
 /// What a scheme found.
 struct Proven {

@@ -39,6 +39,17 @@ impl<'a> Request<'a> {
         (!value.is_empty()).then_some(value)
     }
 
+    /// The same of a field without which nothing is proven, or what is wrong with it.
+    pub(super) fn needed(&self, field: &Field) -> Result<Cow<'a, [u8]>, Refused> {
+        match field {
+            Field::Header(name) => match only(self.headers, name)? {
+                [] => Err(Refused::Missing),
+                value => Ok(Cow::Borrowed(value)),
+            },
+            field => self.once(field).ok_or(Refused::Missing),
+        }
+    }
+
     /// Whether anything that is not empty stands there, however often, and be it a text that cannot be read.
     pub(super) fn has(&self, field: &Field) -> bool {
         let named = |name: &str, (known, value): (Cow<'_, [u8]>, Cow<'_, [u8]>)| {

@@ -195,6 +195,7 @@ impl Signer {
                 private.sign(config.algorithm, &joined(&pieces))?
             }
         };
+        drop(pieces);
         let text = encode(config.encoding, &signature);
         let element = match &config.prefix {
             Prefix::Text(prefix) => format!("{prefix}{text}"),

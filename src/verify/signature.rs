@@ -6,7 +6,7 @@ use super::elements::{Claim, Elements};
 use super::filters::is_challenge;
 use super::keys::Key;
 use super::request::{Request, only};
-use super::{Proven, Refused, place, timestamp};
+use super::{Few, Proven, Refused, place, timestamp};
 use crate::config::{
     Secret,
     template::Base,
@@ -16,6 +16,7 @@ use crate::extract::Field;
 use http::{HeaderMap, HeaderName};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
+use subtle::Choice;
 
 /// A prepared scheme.
 #[derive(Debug)]
@@ -68,6 +69,11 @@ impl Scheme {
     /// What can be said before the body is read.
     pub(super) fn precheck(&self, headers: &HeaderMap) -> Result<(), Refused> {
         self.elements.precheck(headers)?;
+        self.precheck_covered(headers)
+    }
+
+    /// The same of what a signature covers.
+    fn precheck_covered(&self, headers: &HeaderMap) -> Result<(), Refused> {
         let time = self.timestamp.as_ref().map(|timestamp| &timestamp.place);
         let named = self.named_headers.as_ref().map(|named| &named.place);
         for needed in [time, named].into_iter().flatten() {
@@ -91,8 +97,11 @@ impl Scheme {
         now_ms: u64,
         remember: bool,
     ) -> Result<Proven, Refused> {
-        self.precheck(request.headers)?;
         let values = self.elements.values(request)?;
+        self.precheck_covered(request.headers)?;
+        if values.is_empty() {
+            return Err(Refused::Missing);
+        }
         let elements = self.elements.split(&values)?;
         let claims = self.elements.claims(&elements);
         // Who claims nothing is refused before anything is computed for it; what a claim looks like is no secret.
@@ -128,9 +137,11 @@ impl Scheme {
                 .filter(|signed_ms| timestamp::is_fresh(config, *signed_ms, now_ms))
                 .ok_or(Refused::Stale)?;
         }
+        let signed = remember.then(|| identity(&pieces)).into_iter().collect();
+        drop(pieces);
         Ok(Proven {
             secret: Arc::clone(&key.name),
-            signed: remember.then(|| identity(&pieces)).into_iter().collect(),
+            signed,
             carried: Vec::new(),
             body: super::rewritten(stringified),
         })
@@ -154,8 +165,7 @@ impl Scheme {
         } else {
             Vec::new()
         };
-        let mut tried = Vec::with_capacity(self.keys.len());
-        let mut matches = Vec::with_capacity(self.keys.len());
+        let mut tried: Few<(&Key, Choice)> = Few::new();
         let fits = |key: &Key, claim: &Claim<'_>| may_be(key, named.as_deref().or(claim.key_id));
         for key in self.keys.iter().filter(|key| key.secret.is_valid(now_ms)) {
             let mut claims = claims.iter().filter(|claim| fits(key, claim)).peekable();
@@ -165,12 +175,12 @@ impl Scheme {
             }
             let expected = key.expects(pieces);
             for claim in claims {
-                tried.push(key);
-                matches.push(expected.matches(&message, &claim.signature));
+                tried.push((key, expected.matches(&message, &claim.signature)));
             }
         }
-        let place = place(matches.into_iter()).ok_or(Refused::Bad)?;
-        Ok(tried[place])
+        let matches = tried.iter().map(|(_, matches)| *matches);
+        let place = place(matches).ok_or(Refused::Bad)?;
+        Ok(tried[place].0)
     }
 
     /// The timestamp as it was sent, which must be there once.

@@ -3,7 +3,7 @@
 
 use super::mac::equal;
 use super::request::{Request, only};
-use super::{Proven, Refused, place};
+use super::{Few, Proven, Refused, place};
 use crate::config::{
     Secret,
     verify::{Token, TokenForm},
@@ -95,10 +95,9 @@ impl Scheme {
 
     /// Which secret the request carries.
     pub(super) fn verify(&self, request: Request<'_>, now_ms: u64) -> Result<Proven, Refused> {
-        self.precheck(request.headers)?;
-        let value = request.once(&self.field).ok_or(Refused::Missing)?;
+        let value = request.needed(&self.field)?;
         let digest = self.claimed(&value).ok_or(Refused::Bad)?;
-        let valid: Vec<&Key> = self
+        let valid: Few<&Key> = self
             .keys
             .iter()
             .filter(|key| key.secret.is_valid(now_ms))

@@ -20,6 +20,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method,
     header::{CONTENT_TYPE, USER_AGENT},
 };
+use std::borrow::Cow;
 
 /// The event type of a source that has no samples, where the user names none.
 const GENERIC_EVENT: &str = "test.event";
@@ -268,6 +269,7 @@ fn payload(
                 .event_type
                 .text(parts)
                 .filter(|event| fits_header(event))
+                .map(Cow::into_owned)
         });
         return Ok(Payload::Data {
             body,
@@ -347,7 +349,9 @@ fn carries(source: &Source, wanted: &str, found: Option<&str>) -> Result<(), Fai
 /// The event type that the source finds in a request, as far as a header can carry it.
 pub(super) fn type_in(source: &Source, request: &Outgoing) -> Option<String> {
     let event = source.event_type.text(parts(request));
-    event.filter(|event| fits_header(event))
+    event
+        .filter(|event| fits_header(event))
+        .map(Cow::into_owned)
 }
 
 /// What key expressions look at.

@@ -1,5 +1,6 @@
 //! What holds of every scheme: what its sender signs passes, and nothing that differs in a byte does.
 
+use super::filters::decode;
 use super::keys::{public, with_pair};
 use super::*;
 use crate::config::template::Template;
@@ -125,6 +126,20 @@ proptest! {
             prop_assert_eq!(template.to_string(), text);
             prop_assert_eq!(template.to_string().parse::<Template>(), Ok(template));
         }
+    }
+
+    /// Hex is what the library for it says.
+    #[test]
+    fn hex_is_read_as_it_is_written(bytes in any::<Vec<u8>>(), place in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let mut text = hex::encode(&bytes).into_bytes();
+        let read = |text: &[u8]| decode(Encoding::Hex, text);
+        prop_assert_eq!(read(&text.to_ascii_uppercase()), Some(bytes));
+        text.push(b'0');
+        prop_assert_eq!(read(&text), None);
+        let place = place.index(text.len());
+        text.push(b'0');
+        text[place] = byte;
+        prop_assert_eq!(read(&text), hex::decode(&text).ok());
     }
 
     /// A flipped byte in any part of a JSON Web Token.

@@ -248,6 +248,44 @@ fn one_of_several_headers_is_enough() {
     );
 }
 
+/// Signatures in headers come first, then what they cover, then signatures elsewhere.
+#[test]
+fn of_several_faults_the_first_is_said() {
+    let over_time = |places: &[&str]| {
+        let scheme = Signature {
+            fields: places.iter().map(|place| field(place)).collect(),
+            timestamp: Some(time_in("header:x-time")),
+            ..signing("{timestamp}.{body}")
+        };
+        Door::new(&by(scheme), &secrets(&["key"]))
+    };
+    let timeless = post(BODY);
+    let timed_twice = post(BODY).with("x-time", "1").with("x-time", "1");
+    let twice = |request: &Outgoing| {
+        let request = request.clone();
+        request.with("x-signature", "0").with("x-signature", "0")
+    };
+    table(
+        &over_time(&["header:x-signature", "header:x-second"]),
+        [
+            ("none, no time", timeless.clone(), MISSING),
+            ("none, two times", timed_twice.clone(), MISSING),
+            ("two, no time", twice(&timeless), BAD),
+            ("two, two times", twice(&timed_twice), BAD),
+        ],
+    );
+    table(
+        &over_time(&["query:sig", "header:x-signature"]),
+        [
+            ("none, no time", timeless.clone(), MISSING),
+            ("none, two times", timed_twice.clone(), BAD),
+            ("two, no time", twice(&timeless), BAD),
+            ("malformed, no time", timeless.query("sig=0"), MISSING),
+            ("malformed, two times", timed_twice.query("sig=0"), BAD),
+        ],
+    );
+}
+
 #[test]
 fn a_signature_may_stand_in_any_field_once() {
     let right = tag("key", "9");
