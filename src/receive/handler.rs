@@ -466,5 +466,7 @@ async fn admit(
         ended = timeout_at(deadline, first_ended) => matches!(ended, Ok(Ok(true))),
         () = receive.over() => false,
     };
+    // As where events are sent on: those that are answered now are answered together.
+    tokio::task::yield_now().await;
     Ok(Success::Delivered(id, delivered))
 }

@@ -80,6 +80,8 @@ pub(super) async fn pass(
     } else {
         source.metrics.events.increment("unavailable");
     }
+    // As where events are sent on: those that are answered now are answered together.
+    tokio::task::yield_now().await;
     Ok(Success::FromApp(answered))
 }
 

@@ -100,6 +100,9 @@ impl Link {
         request: Request<Full<Bytes>>,
         answer_bytes: usize,
     ) -> Result<Reply, Lost> {
+        // Whoever else is about to send does so in the same turn: an app on this machine is woken for all of them, and not for
+        // each.
+        tokio::task::yield_now().await;
         self.answered.store(false, Relaxed);
         let response = match self.send(request).await {
             Ok(response) => response,
