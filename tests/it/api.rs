@@ -6,7 +6,7 @@ mod guard;
 mod looking;
 mod steering;
 
-use crate::support::{App, Gate, Request, gate::Home, sender::Connection};
+use crate::support::{App, Gate, Request, free_address, gate::Home, sender::Connection};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -100,9 +100,7 @@ fn raw(gate: &Gate, bytes: &[u8]) -> Option<crate::support::Reply> {
 
 /// A home with a free port for the admin side, so that a command finds it in the file.
 fn with_admin_port(rest: &str, token: &str) -> Home {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = free.local_addr().expect("an address");
-    drop(free);
+    let address = free_address();
     Home::new(&format!(
         "admin: {{ listen: \"{address}\", token: {token} }}\n{rest}"
     ))

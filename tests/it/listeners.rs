@@ -1,6 +1,6 @@
 //! Several listeners, and Unix sockets among them.
 
-use crate::support::{App, Request, gate::Home, sender::Connection};
+use crate::support::{App, Request, free_address, gate::Home, sender::Connection};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
@@ -194,9 +194,7 @@ fn listeners_that_collide_are_told_at_once() {
 #[test]
 fn send_finds_the_address_among_others() {
     let app = App::start();
-    let free = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = free.local_addr().expect("an address");
-    drop(free);
+    let address = free_address();
     let home = Home::new(&config(
         &app,
         &format!(

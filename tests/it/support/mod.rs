@@ -20,10 +20,23 @@ pub(crate) use gate::Gate;
 pub(crate) use hole::Hole;
 pub(crate) use sender::{Reply, Request, hmac_sha256_hex};
 
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// The longest that a test waits for anything that has to happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// An address that nobody listens on, to be named in a file. Each call has a host of its own: on the one that all others
+/// use, whoever binds or connects next may get the port.
+pub(crate) fn free_address() -> SocketAddr {
+    static CALLS: AtomicU16 = AtomicU16::new(1);
+    let [high, low] = CALLS.fetch_add(1, Relaxed).to_be_bytes();
+    let [.., process] = std::process::id().to_be_bytes();
+    let host = Ipv4Addr::new(127, 64 + process % 64, high, low);
+    let free = TcpListener::bind((host, 0)).expect("a port");
+    free.local_addr().expect("an address")
+}
 
 /// Waits until `probe` yields something, and fails the test with `what` when that does not happen in time.
 #[track_caller]
