@@ -391,7 +391,7 @@ fn a_peer_that_answers_no_ping_is_gone() {
 fn a_stop_says_goodbye_and_finishes_what_runs() {
     let app = App::start();
     app.behave(Behaviour::Hold(200));
-    let home = home(&app, "shutdown: { delay: 0s, timeout: 60s }\n");
+    let home = home(&app, "shutdown: { delay: 0s, timeout: 10s }\n");
     let gate = home.start();
     let flags = h2::END_HEADERS | h2::END_STREAM;
     let mut idle = Wire::open(gate.public);
