@@ -244,6 +244,45 @@ async fn calls_at_one_time_have_connections_of_their_own() {
     assert_eq!(client.pool.len(), 2);
 }
 
+/// Whoever is ready first does not wake the app before the other is ready as well.
+#[tokio::test]
+async fn calls_at_one_time_are_sent_in_one_turn() {
+    let app = App::start().await;
+    let url = app.url("/");
+    let client = Client::with(Origin::new(&url), &url, LIMITS, PATIENCE);
+    let script = async {
+        let (mut one, mut two) = (app.accept().await, app.accept().await);
+        one.answer(OK).await;
+        two.answer(OK).await;
+        [one, two]
+    };
+    let ((), (), mut open) = tokio::join!(expect_ok(&client), expect_ok(&client), script);
+    let seen = open.each_mut().map(|open| {
+        let stream = rustix::io::dup(&open.0).expect("another handle");
+        std::net::TcpStream::from(stream)
+    });
+    let second = || {
+        for stream in &seen {
+            let nothing = stream.peek(&mut [0]).expect_err("nothing was sent");
+            assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
+        }
+        HeaderMap::new()
+    };
+    let body = Bytes::from_static(b"body");
+    let script = async {
+        for open in &mut open {
+            open.answer(OK).await;
+        }
+    };
+    let (first, second, ()) = tokio::join!(
+        biased;
+        post(&client),
+        soon(client.post(second, &body, 100)),
+        script
+    );
+    assert!(first.is_ok() && second.is_ok());
+}
+
 #[tokio::test]
 async fn a_reused_connection_that_dies_unanswered_is_replaced_once() {
     let app = App::start().await;
