@@ -92,14 +92,22 @@ fn checksum_at(bytes: &[u8], at: usize) -> Checksum {
     Checksum(word(bytes, at), word(bytes, at + 4))
 }
 
+fn salts_at(bytes: &[u8], at: usize) -> Option<[u8; 8]> {
+    bytes.get(at..).and_then(|rest| rest.first_chunk()).copied()
+}
+
 /// A log, frame by frame.
 #[derive(Debug)]
 struct Frames<R> {
     log: R,
     order: Order,
-    salts: [u8; 8],
+    /// Of this round of the log. Where the header is damaged nobody knows them before the first frame that goes on from
+    /// what goes before it: that one has them.
+    salts: Option<[u8; 8]>,
     /// Stored with the frame before.
     before: Checksum,
+    /// What should be stored with a damaged header: what is stored may be what is wrong.
+    counted: Option<Checksum>,
     /// Whether the header is as it was written.
     header_is_whole: bool,
     buffer: Vec<u8>,
@@ -126,8 +134,6 @@ impl<R: Read> Frames<R> {
         } else {
             Order::Little
         };
-        let mut salts = [0; 8];
-        salts.copy_from_slice(&header[16..24]);
         // A flipped byte may be in the order, too: then that of this machine, which wrote the log, is the likely one.
         let native = if cfg!(target_endian = "big") {
             Order::Big
@@ -138,12 +144,15 @@ impl<R: Read> Frames<R> {
             Some(_) => word(&header, 8) as usize,
             None => page_bytes,
         };
+        let order = right.unwrap_or(native);
+        let header_is_whole = right == Some(said) && magic & !1 == MAGIC;
         Ok(Some(Self {
             log,
-            order: right.unwrap_or(native),
-            salts,
+            order,
+            salts: salts_at(&header, 16).filter(|_| header_is_whole),
             before: stored,
-            header_is_whole: right == Some(said) && magic & !1 == MAGIC,
+            counted: (!header_is_whole).then(|| Checksum(0, 0).over(&header[..24], order)),
+            header_is_whole,
             buffer: vec![0; FRAME_HEADER_BYTES + page_bytes.min(PAGE_BYTES_MAX)],
         }))
     }
@@ -156,16 +165,24 @@ impl<R: Read> Frames<R> {
             Err(e) => return Err(e),
         }
         let stored = checksum_at(&self.buffer, 16);
-        let counted = self
-            .before
-            .over(&self.buffer[..8], self.order)
-            .over(&self.buffer[FRAME_HEADER_BYTES..], self.order);
+        let goes_on_from = |before: Checksum| {
+            let sum = before
+                .over(&self.buffer[..8], self.order)
+                .over(&self.buffer[FRAME_HEADER_BYTES..], self.order);
+            sum == stored
+        };
+        let counted = self.counted.take();
+        let chained = goes_on_from(self.before) || counted.is_some_and(goes_on_from);
+        let salts = salts_at(&self.buffer, 8);
+        if self.salts.is_none() && chained {
+            self.salts = salts;
+        }
         self.before = stored;
         Ok(Some(Frame {
             page_number: word(&self.buffer, 0),
             commit_pages: word(&self.buffer, 4),
-            chained: counted == stored,
-            of_this_round: self.buffer[8..16] == self.salts,
+            chained,
+            of_this_round: salts == self.salts,
         }))
     }
 
@@ -288,10 +305,7 @@ pub(super) fn apply(log: &Path, database: &mut File, page_bytes: usize) -> io::R
     };
     let (mut number, mut last_commit) = (0_u64, None);
     while let Some(frame) = frames.next()? {
-        if frame.chained
-            && frame.commit_pages != 0
-            && (frame.of_this_round || number == 0 || !frames.header_is_whole)
-        {
+        if frame.chained && frame.commit_pages != 0 && (frame.of_this_round || number == 0) {
             last_commit = Some((number, frame.commit_pages));
         }
         number += 1;
@@ -304,7 +318,7 @@ pub(super) fn apply(log: &Path, database: &mut File, page_bytes: usize) -> io::R
         && let Some(frame) = frames.next()?
     {
         applied.frames += 1;
-        let is_good = frame.chained && (frame.of_this_round || !frames.header_is_whole);
+        let is_good = frame.chained && frame.of_this_round;
         applied.damaged += u64::from(!is_good);
         if (1..=pages).contains(&frame.page_number) {
             let at = u64::from(frame.page_number - 1) * page_bytes as u64;
@@ -326,8 +340,9 @@ mod tests {
     const PAGE_BYTES: usize = 4096;
     const FRAME_BYTES: usize = FRAME_HEADER_BYTES + PAGE_BYTES;
 
-    /// A database with a log of a few commits in it, as a crash leaves them.
-    fn crashed(rounds: u32) -> (TempDir, PathBuf, Vec<u8>) {
+    /// A database with a log as a crash leaves them: so many new rows a round of the log, a commit each, and where there are
+    /// none a change of one, which is one frame. Returns where the database and its log are, and the log.
+    fn crashed(rounds: &[u32]) -> (TempDir, PathBuf, PathBuf, Vec<u8>) {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("a.db");
         let connection = Connection::open(&path).expect("opened");
@@ -336,21 +351,50 @@ mod tests {
                 "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; CREATE TABLE t (n, b)",
             )
             .expect("made");
-        for n in 0..rounds {
-            if n == rounds / 2 {
+        for (round, rows) in rounds.iter().enumerate() {
+            if round > 0 {
                 connection
                     .execute_batch("PRAGMA wal_checkpoint(RESTART)")
                     .expect("started over");
             }
-            connection
-                .execute("INSERT INTO t VALUES (?1, randomblob(3000))", [n])
-                .expect("written");
+            for n in 0..*rows {
+                connection
+                    .execute("INSERT INTO t VALUES (?1, randomblob(3000))", [n])
+                    .expect("written");
+            }
+            if *rows == 0 {
+                connection
+                    .execute("UPDATE t SET n = -1 WHERE rowid = 1", [])
+                    .expect("written");
+            }
         }
-        let copy = directory.path().join("crashed.db-wal");
-        std::fs::copy(directory.path().join("a.db-wal"), &copy).expect("copied");
-        let bytes = std::fs::read(&copy).expect("read");
+        // Copied while it is open: the last connection to close would write the log's pages into the database.
+        let database = directory.path().join("crashed.db");
+        let log = directory.path().join("crashed.db-wal");
+        std::fs::copy(&path, &database).expect("copied");
+        std::fs::copy(directory.path().join("a.db-wal"), &log).expect("copied");
+        let bytes = std::fs::read(&log).expect("read");
         drop(connection);
-        (directory, copy, bytes)
+        (directory, database, log, bytes)
+    }
+
+    /// What becomes of a copy of the database, with this log laid over it.
+    fn laid_over(directory: &TempDir, database: &Path, log: &[u8]) -> (Applied, Vec<u8>) {
+        let [copy, laid] = ["copy.db", "laid.db-wal"].map(|name| directory.path().join(name));
+        std::fs::copy(database, &copy).expect("copied");
+        std::fs::write(&laid, log).expect("written");
+        let mut file = File::options().write(true).open(&copy).expect("opened");
+        let applied = apply(&laid, &mut file, PAGE_BYTES).expect("applied");
+        (applied, std::fs::read(&copy).expect("read"))
+    }
+
+    /// The rows of a database.
+    fn rows(directory: &TempDir, database: &[u8]) -> i64 {
+        let path = directory.path().join("rows.db");
+        std::fs::write(&path, database).expect("written");
+        Connection::open(&path)
+            .and_then(|copy| copy.query_row("SELECT count(*) FROM t", [], |row| row.get(0)))
+            .expect("read")
     }
 
     /// Frames of this round: the rest is of an earlier one.
@@ -364,7 +408,7 @@ mod tests {
 
     #[test]
     fn a_log_that_was_only_cut_short_is_never_damaged() {
-        let (_directory, _, bytes) = crashed(20);
+        let (_directory, _, _, bytes) = crashed(&[10, 10]);
         let whole = HEADER_BYTES + current(&bytes) * FRAME_BYTES;
         for length in (0..whole).step_by(509).chain([whole, bytes.len()]) {
             let verdict = judge(&bytes[..length], PAGE_BYTES).expect("read");
@@ -380,7 +424,7 @@ mod tests {
 
     #[test]
     fn a_flipped_byte_before_the_last_commit_is_damage() {
-        let (_directory, _, bytes) = crashed(20);
+        let (_directory, _, _, bytes) = crashed(&[10, 10]);
         let frames = current(&bytes);
         assert!(frames > 10, "{frames}");
         let commits: Vec<usize> = (0..frames)
@@ -412,17 +456,86 @@ mod tests {
 
     #[test]
     fn a_damaged_log_is_laid_over_a_copy_nevertheless() {
-        let (directory, log, mut bytes) = crashed(20);
+        let (directory, database, _, mut bytes) = crashed(&[10, 10]);
         let frames = current(&bytes) as u64;
         bytes[HEADER_BYTES + 3 * FRAME_BYTES + FRAME_HEADER_BYTES + 4000] ^= 1;
-        std::fs::write(&log, &bytes).expect("written");
-        let copy = directory.path().join("a.db");
-        let mut file = File::options().write(true).open(&copy).expect("opened");
-        let applied = apply(&log, &mut file, PAGE_BYTES).expect("applied");
+        let (applied, copy) = laid_over(&directory, &database, &bytes);
         assert_eq!(applied, Applied { frames, damaged: 1 });
-        let rows: i64 = Connection::open(&copy)
-            .and_then(|copy| copy.query_row("SELECT count(*) FROM t", [], |row| row.get(0)))
-            .expect("read");
-        assert_eq!(rows, 20);
+        assert_eq!(rows(&directory, &copy), 20);
+    }
+
+    /// Each byte of a log's header, flipped.
+    fn flipped_headers(log: &[u8]) -> impl Iterator<Item = (usize, Vec<u8>)> {
+        (0..HEADER_BYTES).map(|at| {
+            let mut flipped = log.to_vec();
+            flipped[at] ^= 1 << (at % 8);
+            (at, flipped)
+        })
+    }
+
+    #[test]
+    fn nothing_of_an_earlier_round_is_laid_over_whatever_the_header_says() {
+        for rounds in [&[20, 8, 3][..], &[20, 0], &[3, 20]] {
+            let (directory, database, _, bytes) = crashed(rounds);
+            let whole = Applied {
+                frames: current(&bytes) as u64,
+                damaged: 0,
+            };
+            assert_eq!(whole.frames == 1, rounds.ends_with(&[0]), "{whole:?}");
+            let (applied, expected) = laid_over(&directory, &database, &bytes);
+            assert_eq!(applied, whole);
+            let written: u32 = rounds.iter().sum();
+            assert_eq!(rows(&directory, &expected), i64::from(written));
+            for (at, flipped) in flipped_headers(&bytes) {
+                let (applied, copy) = laid_over(&directory, &database, &flipped);
+                assert_eq!(applied, whole, "byte {at} of {rounds:?}");
+                assert!(copy == expected, "byte {at} of {rounds:?}");
+            }
+        }
+
+        // The first sector is gone, and the salts of the first frame with it.
+        let (directory, database, _, mut bytes) = crashed(&[20, 8, 3]);
+        let frames = current(&bytes) as u64;
+        bytes[..512].iter_mut().for_each(|byte| *byte = !*byte);
+        let (applied, _) = laid_over(&directory, &database, &bytes);
+        // The second does not go on from it.
+        assert_eq!(applied, Applied { frames, damaged: 2 });
+    }
+
+    #[test]
+    fn a_damaged_header_hides_no_commit_even_of_one_frame() {
+        let (_directory, _, _, mut bytes) = crashed(&[20, 0]);
+        assert_eq!(current(&bytes), 1);
+        bytes.truncate(HEADER_BYTES + FRAME_BYTES);
+        for (at, flipped) in flipped_headers(&bytes) {
+            let verdict = judge(&flipped[..], PAGE_BYTES).expect("read");
+            assert_eq!(verdict, Verdict::Damaged { frame: 0 }, "byte {at}");
+        }
+    }
+
+    /// A header that a new round has begun with, and no frame of it yet: what lies behind is in the database already.
+    #[test]
+    fn an_earlier_round_alone_changes_nothing() {
+        let (directory, database, _, mut bytes) = crashed(&[3, 20]);
+        let frames = current(&bytes);
+        bytes.truncate(HEADER_BYTES + frames * FRAME_BYTES);
+        let (_, checkpointed) = laid_over(&directory, &database, &bytes);
+        std::fs::write(&database, &checkpointed).expect("written");
+        bytes[16..24].fill(7);
+        let order = if cfg!(target_endian = "big") {
+            Order::Big
+        } else {
+            Order::Little
+        };
+        let Checksum(one, two) = Checksum(0, 0).over(&bytes[..24], order);
+        bytes[24..28].copy_from_slice(&one.to_be_bytes());
+        bytes[28..32].copy_from_slice(&two.to_be_bytes());
+        let (applied, copy) = laid_over(&directory, &database, &bytes);
+        assert_eq!(applied, Applied::default());
+        assert!(copy == checkpointed);
+        for (at, flipped) in flipped_headers(&bytes) {
+            let (_, copy) = laid_over(&directory, &database, &flipped);
+            assert!(copy == checkpointed, "byte {at}");
+        }
     }
 }
