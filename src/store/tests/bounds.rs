@@ -202,8 +202,10 @@ async fn the_log_is_bounded_under_a_writer_that_never_pauses() {
 async fn an_idle_log_is_emptied() {
     let place = Place::new(&["app"]);
     let running = place.start();
+    let reader = place.reader();
     running.admit(1, b"{}").await;
     assert!(log_bytes(&place) > 0);
+    drop(reader);
     let until = Instant::now() + PATIENCE;
     let mut tick = tokio::time::interval(Duration::from_millis(20));
     while log_bytes(&place) > 0 {

@@ -25,6 +25,7 @@ use crate::verify::{Surroundings, Verifier};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use parking_lot::Condvar;
+use std::io::Read as _;
 use std::time::Instant;
 use tempfile::TempDir;
 
@@ -80,6 +81,41 @@ impl Place {
 
     fn database(&self) -> std::path::PathBuf {
         self.store.path.join("hookgate.db")
+    }
+
+    /// A place with the same settings, and in it the files of the store as they are at this moment: as a crash leaves them.
+    fn crashed(&self) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = config::Store {
+            path: directory.path().join("data"),
+            ..self.store.clone()
+        };
+        std::fs::create_dir(&store.path).expect("made");
+        for entry in std::fs::read_dir(&self.store.path).expect("a directory") {
+            let entry = entry.expect("an entry");
+            // Never closed: closing a descriptor of the file would drop SQLite's locks. Nor is it another process that copies:
+            // until its exec it has the descriptors of this one, and the lock of whichever store is closed meanwhile.
+            let file: &mut std::fs::File =
+                Box::leak(Box::new(std::fs::File::open(entry.path()).expect("opened")));
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes).expect("read");
+            std::fs::write(store.path.join(entry.file_name()), bytes).expect("written");
+        }
+        Self {
+            directory,
+            store,
+            sources: self.sources.clone(),
+            targets: self.targets.clone(),
+        }
+    }
+
+    /// A reader that sees what is there now. As long as it is there the log keeps every frame from now on: it is neither
+    /// emptied nor does it start over.
+    fn reader(&self) -> rusqlite::Connection {
+        let reader = self.shell();
+        reader.execute_batch("BEGIN").expect("begun");
+        count(&reader, "SELECT count(*) FROM events");
+        reader
     }
 
     /// An operator's shell. Only while the store is closed, or for what an operator could do meanwhile.
