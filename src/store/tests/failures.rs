@@ -246,6 +246,7 @@ async fn a_shell_that_holds_the_lock_is_waited_for() {
     let first = running.admit(1, b"{}").await;
     let shell = place.shell();
     shell.execute_batch("BEGIN IMMEDIATE").expect("begun");
+    let started = Instant::now();
     running.store.settle(Settlement {
         target: running.target("app"),
         seq: first,
@@ -256,10 +257,9 @@ async fn a_shell_that_holds_the_lock_is_waited_for() {
         lane: None,
         attempt: None,
     });
-    let started = Instant::now();
     let refused = running.try_admit(running.request(2, b"{}")).await;
     assert_eq!(refused, Err(NotStored::Unavailable));
-    assert!(started.elapsed() >= Duration::from_secs(4), "it has waited");
+    assert!(started.elapsed() >= recovery::BUSY_TIMEOUT, "it has waited");
     assert!(!running.store.is_poisoned());
     shell.execute_batch("ROLLBACK").expect("ended");
     running
