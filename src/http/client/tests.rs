@@ -119,8 +119,9 @@ const LIMITS: Limits = Limits {
     connection_max_age: Duration::MAX,
 };
 
+/// One that keeps connections for as long as anything may take.
 fn client_of(url: &Uri) -> Client {
-    Client::new(url, LIMITS)
+    Client::with(Origin::new(url), url, LIMITS, PATIENCE)
 }
 
 /// One that keeps no connection.
@@ -248,8 +249,7 @@ async fn calls_at_one_time_have_connections_of_their_own() {
 #[tokio::test]
 async fn calls_at_one_time_are_sent_in_one_turn() {
     let app = App::start().await;
-    let url = app.url("/");
-    let client = Client::with(Origin::new(&url), &url, LIMITS, PATIENCE);
+    let client = client_of(&app.url("/"));
     let script = async {
         let (mut one, mut two) = (app.accept().await, app.accept().await);
         one.answer(OK).await;
@@ -585,7 +585,7 @@ async fn https_goes_to_who_proves_the_name() {
     let mut roots = RootCertStore::empty();
     roots.add(certificate()).expect("a root");
     let trusting = Origin::with(&url, Some(Arc::new(origin::tls_with(roots))));
-    let client = Client::with(trusting, &url, LIMITS, REUSE_WITHIN);
+    let client = Client::with(trusting, &url, LIMITS, PATIENCE);
     let script = async {
         let session = soon(acceptor().accept(app.accept().await.0)).await;
         let mut raw = Raw(session.expect("a session"));
