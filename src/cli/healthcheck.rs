@@ -148,7 +148,7 @@ mod tests {
     use super::*;
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
-        net::TcpListener,
+        net::{TcpListener, TcpSocket},
     };
 
     async fn answered(answer: &'static str) -> anyhow::Result<()> {
@@ -185,9 +185,11 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_there() {
-        let free = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
-        let address = free.local_addr().expect("bound");
-        drop(free);
+        // Bound, so that nobody else gets the port, and never listened on.
+        let silent = TcpSocket::new_v4().expect("a socket");
+        let loopback = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        silent.bind(loopback).expect("loopback");
+        let address = silent.local_addr().expect("bound");
         let url = format!("http://{address}/readyz").parse().expect("a URL");
         let error = ask(&url).await.expect_err("nobody listens");
         assert!(

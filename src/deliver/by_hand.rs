@@ -109,7 +109,7 @@ mod tests {
     use http::{HeaderName, HeaderValue, header};
     use std::net::SocketAddr;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpSocket};
 
     async fn app() -> (TcpListener, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -194,8 +194,12 @@ mod tests {
 
     #[tokio::test]
     async fn an_attempt_says_why_there_was_no_answer() {
-        let (listener, address) = app().await;
-        drop(listener);
+        // Bound, so that nobody else gets the port, and never listened on.
+        let silent = TcpSocket::new_v4().expect("a socket");
+        silent
+            .bind(SocketAddr::from(([127, 0, 0, 1], 0)))
+            .expect("bound");
+        let address = silent.local_addr().expect("bound");
         let event = fixture::event(7);
         let to = url(&format!("http://{address}/"));
         let deliver = deliver();

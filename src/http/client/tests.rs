@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::future::Future;
 use std::net::SocketAddr;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// Long enough for anything that is meant to happen.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -56,6 +56,16 @@ impl App {
             .await
             .is_err()
     }
+}
+
+/// An address that refuses connections: bound, so that nobody else gets the port, and never listened on.
+fn refusing() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket
+        .bind(SocketAddr::from(([127, 0, 0, 1], 0)))
+        .expect("a port");
+    let address = socket.local_addr().expect("an address");
+    (socket, address)
 }
 
 /// A connection as the app sees it.
@@ -522,21 +532,20 @@ async fn a_dropped_call_closes_its_connection() {
 
 #[tokio::test]
 async fn failures_to_connect_are_told_apart() {
-    let unresolved = post(&client_of(&Uri::from_static(
-        "http://no-such-host.invalid/",
-    )))
-    .await;
+    // A label that is too long (RFC 1035 2.3.4): the system's resolver says so by itself, and asks no name server.
+    let name = format!("{}.invalid", "a".repeat(64));
+    let url = format!("http://{name}/").parse().expect("a URL");
+    let unresolved = post(&client_of(&url)).await;
     assert!(
-        matches!(&unresolved, Err(ClientError::Dns { host, .. }) if host == "no-such-host.invalid"),
+        matches!(&unresolved, Err(ClientError::Dns { host, .. }) if *host == name),
         "{unresolved:?}"
     );
 
-    let app = App::start().await;
-    let (url, address) = (app.url("/"), app.address.to_string());
-    drop(app);
+    let (_bound, address) = refusing();
+    let url = format!("http://{address}/").parse().expect("a URL");
     let refused = post(&client_of(&url)).await;
     assert!(
-        matches!(&refused, Err(ClientError::Connect { address: at, .. }) if *at == address),
+        matches!(&refused, Err(ClientError::Connect { address: at, .. }) if *at == address.to_string()),
         "{refused:?}"
     );
 

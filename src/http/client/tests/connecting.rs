@@ -4,7 +4,6 @@ use super::*;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
-use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
 
 /// Shorter than anything that is waited for, long enough for loopback.
@@ -133,10 +132,7 @@ async fn a_name_that_fails_is_asked_again_by_the_next_call() {
 #[tokio::test]
 async fn an_address_that_answers_nothing_does_not_hold_up_the_others() {
     let (hole, app) = (Hole::dig().await, App::start().await);
-    let refused = {
-        let gone = App::start().await;
-        gone.address
-    };
+    let (_bound, refused) = refusing();
     for addresses in [
         vec![hole.address, app.address],
         vec![refused, hole.address, hole.address, app.address],
