@@ -66,27 +66,29 @@ async fn reaches(client: &Client, app: &App) -> Raw<TcpStream> {
     tokio::join!(expect_ok(client), script).1
 }
 
+/// Puts the clock on.
+async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
 #[tokio::test]
 async fn a_new_address_is_found_once_the_connection_is_old() {
     let (old, new) = (App::start().await, App::start().await);
     let zone = zone(&[old.address]);
     let limits = Limits {
-        connection_max_age: Duration::from_secs(30),
+        connection_max_age: Duration::from_mins(50),
         ..LIMITS
     };
     let client = named(&zone, limits);
     let mut kept = reaches(&client, &old).await;
     *zone.lock() = vec![new.address];
 
-    let age = |by| async move {
-        tokio::time::pause();
-        tokio::time::advance(Duration::from_secs(by)).await;
-        tokio::time::resume();
-    };
     // Still young: used again, wherever the name leads.
-    age(29).await;
+    pass(Duration::from_secs(2_900)).await;
     tokio::join!(expect_ok(&client), kept.answer(OK));
-    age(1).await;
+    pass(Duration::from_secs(100)).await;
     reaches(&client, &new).await;
     kept.closed().await;
     assert!(old.is_left_alone().await);
