@@ -155,13 +155,14 @@ async fn an_address_that_answers_nothing_does_not_hold_up_the_others() {
 
 #[tokio::test]
 async fn the_time_limit_names_the_step_that_it_ended() {
+    // An address in the URL: no time goes into looking it up.
+    let hole = Hole::dig().await;
     let limits = Limits {
         connect_timeout: SOON,
         ..LIMITS
     };
-    let hole = Hole::dig().await;
-    let client = named(&zone(&[hole.address]), limits);
-    let late = post(&client).await;
+    let url = format!("http://{}/", hole.address).parse().expect("a URL");
+    let late = post(&Client::new(&url, limits)).await;
     assert!(
         matches!(&late, Err(error @ ClientError::Connect { .. }) if error.is_timeout()),
         "{late:?}"
@@ -169,8 +170,19 @@ async fn the_time_limit_names_the_step_that_it_ended() {
 
     // A port that takes the connection and never begins TLS.
     let app = App::start().await;
-    let client = Client::new(&https(&app), limits);
-    let (late, _open) = tokio::join!(post(&client), app.accept());
+    let client = client_of(&https(&app));
+    let body = Bytes::from_static(b"body");
+    // The clock is put on by more than what is waited for elsewhere.
+    let patient = |call| tokio::time::timeout(PATIENCE * 4, call);
+    let script = async {
+        let mut raw = app.accept().await;
+        soon(raw.0.read_u8()).await.expect("the client begins it");
+        pass(PATIENCE).await;
+        raw
+    };
+    let call = patient(client.post(HeaderMap::new, &body, 100));
+    let (late, _open) = tokio::join!(call, script);
+    let late = late.expect("an end");
     assert!(
         matches!(&late, Err(error @ ClientError::Tls { .. }) if error.is_timeout()),
         "{late:?}"
@@ -178,14 +190,16 @@ async fn the_time_limit_names_the_step_that_it_ended() {
 
     // It is not the time limit of the answer.
     let app = App::start().await;
-    let client = Client::new(&app.url("/"), limits);
+    let client = client_of(&app.url("/"));
     let script = async {
         let mut raw = app.accept().await;
         raw.request().await;
-        tokio::time::sleep(SOON * 2).await;
+        pass(PATIENCE * 2).await;
         raw.send(OK).await;
     };
-    tokio::join!(expect_ok(&client), script);
+    let call = patient(client.post(HeaderMap::new, &body, 100));
+    let (reply, ()) = tokio::join!(call, script);
+    assert_eq!(reply.expect("an end").expect("a reply").body, "ok");
 }
 
 #[tokio::test]
