@@ -141,6 +141,7 @@ fn a_store_in_use_and_a_store_of_another_program_exit_74() {
     let app = App::start();
     let home = Home::new(&config(&app));
     let gate = home.start();
+    wait_until("ready", || gate.admin_get("/readyz").status == 200);
     let (status, log) = home.try_start().err().expect("the store is taken");
     assert_eq!(status.code(), Some(74), "{log}");
     assert!(log.contains("in use"), "{log}");

@@ -35,7 +35,7 @@ fn during_the_delay_events_are_taken_unready_and_with_close() {
     let app = App::start();
     let home = Home::new(&config(&app, "shutdown: { delay: 10m }\n"));
     let gate = home.start();
-    assert_eq!(gate.admin_get("/readyz").status, 200);
+    wait_until("ready", || gate.admin_get("/readyz").status == 200);
     let mut kept = Connection::open(gate.public);
     assert_eq!(
         kept.send(&event(1)).header("connection"),

@@ -26,6 +26,7 @@ fn a_token_guards_the_api_and_nothing_else() {
         config(&app)
     ));
     let gate = home.start();
+    wait_until("ready", || gate.admin_get("/readyz").status == 200);
     let status = |method: &str, path: &str, headers: &[&str]| {
         let headers = [&["Host: gate.example.com"], headers].concat();
         let reply = raw(&gate, &request(method, path, &headers, b"")).expect("an answer");
@@ -122,6 +123,7 @@ fn connections_that_say_nothing_keep_readiness_away_only_for_seconds() {
     );
     let home = Home::new(&text);
     let gate = home.start();
+    wait_until("ready", || gate.admin_get("/readyz").status == 200);
     let idle: Vec<Connection> = (0..64).map(|_| Connection::open(gate.admin)).collect();
     assert_eq!(gate.admin_get("/readyz").status, 200);
     drop(idle);
@@ -545,6 +547,7 @@ fn probes_and_metrics_are_answered_under_any_name_and_the_api_is_not() {
             config(&app)
         ));
         let gate = home.start();
+        wait_until("ready", || gate.admin_get("/readyz").status == 200);
         for host in ["10.1.2.3:9444", "gate.monitoring.svc", "evil.example.com"] {
             let host = format!("Host: {host}");
             let status = |path: &str| {
