@@ -4,12 +4,16 @@ use crate::support::{App, Behaviour, Gate, gate::Home, sender::Connection, wait_
 use crate::support::{Request, app::Got};
 use std::collections::{BTreeMap, HashSet};
 
-fn home(app: &App, target: &str) -> Home {
-    Home::new(&format!(
+fn config(app: &App, target: &str) -> String {
+    format!(
         "sources:\n  chat: {{ verify: none, forward: app }}\n\
          targets:\n  app: {{ url: {}, order_by: json:/key, {target} }}\n",
         app.url()
-    ))
+    )
+}
+
+fn home(app: &App, target: &str) -> Home {
+    Home::new(&config(app, target))
 }
 
 /// A failed attempt is made again soon, and a failing app is not left alone for long.
@@ -89,10 +93,9 @@ fn events_of_one_key_arrive_one_after_the_other_while_others_go_on() {
 #[test]
 fn a_poisoned_event_holds_its_own_key_until_it_is_dead() {
     let app = App::start();
-    let home = home(
-        &app,
-        "retry: { first: 20ms, max: 100ms, give_up_after: 3s }",
-    );
+    let patient =
+        |time: &str| format!("retry: {{ first: 20ms, max: 100ms, give_up_after: {time} }}");
+    let home = home(&app, &patient("1h"));
     let gate = home.start();
     app.choose(|got| match of(got) {
         (key, 0) if key == "poisoned" => Behaviour::Status(422),
@@ -103,6 +106,9 @@ fn a_poisoned_event_holds_its_own_key_until_it_is_dead() {
         let taken = taken(&app);
         taken.len() == 2 && taken.values().all(|numbers| numbers.len() == 20)
     });
+    // Its next attempt is its last.
+    home.configure(&config(&app, &patient("1ms")));
+    gate.reloaded();
     wait_until("it was given up, and the rest of its key taken", || {
         taken(&app).get("poisoned").map_or(0, Vec::len) == 19
     });
