@@ -5,8 +5,8 @@
 //! Latencies of the good traffic are shown and not asserted: what else the machine does is in them.
 
 use crate::support::{
-    App, Gate, Request, gate::Home, process::resident_kib, sender::Connection, tools, torture,
-    wait_until,
+    App, Gate, PATIENCE, Request, eventually, gate::Home, process::resident_kib,
+    sender::Connection, tools, torture, wait_until,
 };
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -24,13 +24,35 @@ const WORK_KIB: u64 = 48 * KIB;
 /// Bodies in flight.
 const IN_FLIGHT_KIB: u64 = 8 * KIB;
 
+/// Of whoever sends nothing.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// Connections that wait in the kernel while the gateway stands still: its queue has room for 128.
+const AT_ONCE: usize = 100;
+
+/// Good events go to `open`; `flooded` is for bodies that fill all that one source may hold at a time.
 fn home(app: &App, connections: usize) -> Home {
     Home::new(&format!(
-        "limits: {{ header_timeout: 2s, body_timeout: 2s, idle_timeout: 2s, connections: {connections}, \
-         in_flight_bytes: 8MiB, in_flight_per_source: 100%, failures_per_client: off }}\n\
-         sources:\n  open: {{ verify: none, forward: app }}\ntargets:\n  app: {{ url: {} }}\n",
+        "limits: {{ header_timeout: {TIMEOUT:?}, body_timeout: {TIMEOUT:?}, idle_timeout: {TIMEOUT:?}, \
+         connections: {connections}, in_flight_bytes: 8MiB, failures_per_client: off }}\n\
+         sources:\n  open: {{ verify: none, forward: app }}\n  flooded: {{ verify: none, forward: app }}\n\
+         targets:\n  app: {{ url: {} }}\n",
         app.url()
     ))
+}
+
+/// The answer to a request on a connection of its own; on another one if this thread got no processor for so long that the
+/// gateway may have seen nothing come in time.
+fn answered(gate: &Gate, request: &Request) -> u16 {
+    eventually("a request is sent within the gateway's time", || {
+        let begun = Instant::now();
+        let mut connection = Connection::open(gate.public);
+        let written = connection.try_write(&request.bytes());
+        if begun.elapsed() >= TIMEOUT {
+            return None;
+        }
+        written.expect("the connection stands");
+        Some(connection.reply().status)
+    })
 }
 
 /// Runs `attack` while good events are sent one after the other; each must be taken, and delivered. Returns what the attack
@@ -48,12 +70,11 @@ fn withstand<T>(
     let over = AtomicBool::new(false);
     let (attacked, (mut took, most_kib)) = std::thread::scope(|scope| {
         let good = scope.spawn(|| {
-            let mut connection = Connection::open(gate.public);
             let (mut took, mut most_kib) = (Vec::new(), 0);
             while !over.load(Ordering::SeqCst) || took.is_empty() {
                 let request = Request::new("/hooks/open", format!("{{\"{name}\":{}}}", took.len()));
                 let begun = Instant::now();
-                assert_eq!(connection.send(&request).status, 200, "{name}");
+                assert_eq!(answered(gate, &request), 200, "{name}");
                 took.push(begun.elapsed());
                 most_kib = most_kib.max(resident_kib(gate.pid()));
                 std::thread::sleep(Duration::from_millis(1));
@@ -98,17 +119,25 @@ impl Drop for Ended<'_> {
     }
 }
 
-/// As many connections as asked for, each with these bytes written.
+/// As many connections as asked for, each with these bytes written, which the kernel has room for: who has sent nothing in
+/// time gets no answer, so they are all there when the gateway sees the connection.
 fn connections(gate: &Gate, count: usize, bytes: &[u8]) -> Vec<TcpStream> {
-    let open = |_| {
+    let open = || {
         let mut stream = TcpStream::connect(gate.public).expect("the gateway takes connections");
-        stream
-            .set_read_timeout(Some(crate::support::PATIENCE))
-            .expect("a TCP socket");
+        for timeout in [TcpStream::set_read_timeout, TcpStream::set_write_timeout] {
+            timeout(&stream, Some(PATIENCE)).expect("a TCP socket");
+        }
         stream.write_all(bytes).expect("the connection stands");
         stream
     };
-    (0..count).map(open).collect()
+    let mut opened = Vec::new();
+    while opened.len() < count {
+        let more = AT_ONCE.min(count - opened.len());
+        gate.while_stopped(|| opened.extend((0..more).map(|_| open())));
+        // Who comes after them is answered, so the queue is empty.
+        assert_eq!(answered(gate, &Request::new("/nowhere", "")), 404);
+    }
+    opened
 }
 
 /// What comes until the end; a reset is one.
@@ -162,6 +191,7 @@ fn idle_connections_cost_little_and_end() {
 #[test]
 fn heads_that_never_end_are_cut_off() {
     const COUNT: usize = 300;
+    const FIRST: usize = 40 * 1024;
     let app = App::start();
     let home = home(&app, COUNT + 100);
     let gate = home.start();
@@ -184,20 +214,19 @@ fn heads_that_never_end_are_cut_off() {
         ("heads of too many lines", &too_many, "431"),
     ] {
         let hostile_kib = COUNT as u64 * CONNECTION_KIB;
+        // As much of it as is too large already.
+        let (first, later) = head.split_at(head.len().min(FIRST));
         let answers = withstand(name, &gate, &app, hostile_kib, || {
-            let to = gate.public;
+            let opened = connections(&gate, COUNT, first.as_bytes());
             std::thread::scope(|scope| {
-                // Each begins as soon as it is connected: who has sent nothing in time gets no answer.
-                let send = |_| {
+                let send = |mut stream: TcpStream| {
                     scope.spawn(move || {
-                        let mut stream =
-                            TcpStream::connect(to).expect("the gateway takes connections");
                         // Refused on the way, the rest may not be taken any more.
-                        let _ = stream.write_all(head.as_bytes());
+                        let _ = stream.write_all(later.as_bytes());
                         rest(stream)
                     })
                 };
-                let sending: Vec<_> = (0..COUNT).map(send).collect();
+                let sending: Vec<_> = opened.into_iter().map(send).collect();
                 sending
                     .into_iter()
                     .map(|sent| sent.join().expect("read to its end"))
@@ -237,7 +266,7 @@ fn bodies_of_100_mb_are_refused_before_they_are_held() {
         ),
     ] {
         let hostile_kib = COUNT as u64 * CONNECTION_KIB + IN_FLIGHT_KIB;
-        let head = format!("POST /hooks/open HTTP/1.1\r\nHost: a\r\n{line}\r\n\r\n");
+        let head = format!("POST /hooks/flooded HTTP/1.1\r\nHost: a\r\n{line}\r\n\r\n");
         let ends = withstand(name, &gate, &app, hostile_kib, || {
             let flood = || {
                 let mut stream = TcpStream::connect(gate.public).expect("taken");
@@ -265,7 +294,7 @@ fn bodies_of_100_mb_are_refused_before_they_are_held() {
             );
         }
     }
-    let refused = r#"hookgate_requests_rejected_total{source="open",reason="too_large"}"#;
+    let refused = r#"hookgate_requests_rejected_total{source="flooded",reason="too_large"}"#;
     assert!(gate.metric(refused) > 0.0, "by their size");
 }
 
@@ -303,7 +332,7 @@ fn pipelines_whose_answers_nobody_reads_are_cut_off() {
                 scope.spawn(|| {
                     let mut stream = TcpStream::connect(gate.public).expect("taken");
                     stream
-                        .set_write_timeout(Some(crate::support::PATIENCE))
+                        .set_write_timeout(Some(PATIENCE))
                         .expect("a TCP socket");
                     // Goes on until the gateway has had enough. A timeout of ours is a failure.
                     let ended = loop {
@@ -336,17 +365,25 @@ fn slowhttptest_finds_the_service_available_and_no_connection_open() {
     let gate = home.start();
     let url = format!("http://{}/hooks/open", gate.public);
     let connections = COUNT.to_string();
-    for (name, args, all_closed) in [
-        ("slow headers (-H)", &["-H", "-t", "POST"][..], true),
-        ("slow bodies (-B)", &["-B", "-s", "4096"], true),
+    // It ends with its last connection; the seconds given are where it would be cut off before.
+    let (cut_s, patience_s) = (2 * PATIENCE.as_secs(), PATIENCE.as_secs().to_string());
+    for (name, args, seconds, all_closed) in [
+        ("slow headers (-H)", &["-H", "-t", "POST"][..], cut_s, true),
+        ("slow bodies (-B)", &["-B", "-s", "4096"], cut_s, true),
         // It reads what was answered long after the gateway has closed, and so never sees that.
-        ("slow reading (-X)", &["-X", "-k", "5", "-t", "POST"], false),
+        (
+            "slow reading (-X)",
+            &["-X", "-k", "5", "-t", "POST"],
+            8,
+            false,
+        ),
     ] {
         let said = withstand(name, &gate, &app, COUNT as u64 * CONNECTION_KIB, || {
             let output = Command::new("slowhttptest")
                 .args(args)
                 .args(["-c", &connections, "-r", &connections, "-u", &url])
-                .args(["-i", "1", "-x", "24", "-p", "5", "-l", "8", "-v", "1"])
+                .args(["-i", "1", "-x", "24", "-v", "1"])
+                .args(["-p", &patience_s, "-l", &seconds.to_string()])
                 .current_dir(home.path())
                 .output()
                 .expect("just run");
