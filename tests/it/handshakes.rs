@@ -11,11 +11,12 @@ use crate::support::{
 
 const SECRET: &str = "a-secret-of-32-characters-or-more";
 
-/// A gateway with one source of this preset, and an app behind it.
+/// A gateway with one source of this preset, and an app behind it. The few seconds that some vendors wait may be too few
+/// on a busy machine.
 fn source(provider: &str, more: &str) -> (App, Home, Gate) {
     let app = App::start();
     let home = Home::new(&format!(
-        "sources:\n  {provider}:\n    provider: {provider}\n    secret: {SECRET}\n{more}    forward: app\ntargets:\n  app: {{ url: {} }}\n",
+        "sources:\n  {provider}:\n    provider: {provider}\n    secret: {SECRET}\n    sender_timeout: 5m\n{more}    forward: app\ntargets:\n  app: {{ url: {} }}\n",
         app.url()
     ));
     let gate = home.start();

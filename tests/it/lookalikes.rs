@@ -194,8 +194,9 @@ fn two_of_a_kind_are_what_the_vendor_means() {
     for case in CASES {
         let Case { what, provider, .. } = case;
         let app = App::start();
+        // The few seconds that some of them wait may be too few on a busy machine.
         let home = Home::new(&format!(
-            "sources:\n  {provider}:\n    provider: {provider}\n    secret: {SECRET}\n    \
+            "sources:\n  {provider}:\n    provider: {provider}\n    secret: {SECRET}\n    sender_timeout: 5m\n    \
              respond: {{ status: 200, body: null }}\n    forward: app\ntargets:\n  app: {{ url: {} }}\n",
             app.url()
         ));

@@ -22,6 +22,9 @@ const PRESETS: [(&str, &str); 12] = [
     ("meta", "s3cret"),
 ];
 
+/// The few seconds that some vendors wait may be too few on a busy machine.
+const PATIENT: &str = "sender_timeout: 5m";
+
 fn config(app: &App) -> String {
     let source = |(name, secret): (&str, &str)| {
         let params = match name {
@@ -29,7 +32,7 @@ fn config(app: &App) -> String {
             _ => "",
         };
         format!(
-            "  {name}: {{ provider: {name}, secret: \"{secret}\", forward: app, {params}\
+            "  {name}: {{ provider: {name}, {PATIENT}, secret: \"{secret}\", forward: app, {params}\
              public_url: \"https://hooks.example.com/{name}\" }}\n"
         )
     };
@@ -86,7 +89,7 @@ fn a_vendor_with_a_private_key_is_played_with_a_pair_of_the_users_own() {
         let app = App::start();
         let file = |secret: &str| {
             format!(
-                "sources:\n  {name}: {{ provider: {name}, secret: {secret:?}, forward: \"{}\" }}\n",
+                "sources:\n  {name}: {{ provider: {name}, {PATIENT}, secret: {secret:?}, forward: \"{}\" }}\n",
                 app.url()
             )
         };
@@ -192,7 +195,7 @@ fn vendors_get_the_answers_that_they_want() {
         .iter()
         .map(|(name, params)| {
             format!(
-                "  {name}: {{ provider: {name}, secret: 9f1c2d3e4b5a69788796a5b4c3d2e1f0, {params}forward: app, \
+                "  {name}: {{ provider: {name}, {PATIENT}, secret: 9f1c2d3e4b5a69788796a5b4c3d2e1f0, {params}forward: app, \
                  public_url: \"https://hooks.example.com/{name}\" }}\n"
             )
         })

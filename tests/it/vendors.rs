@@ -107,12 +107,13 @@ const VENDORS: [Vendor; 5] = [
     },
 ];
 
+/// All of them. The few seconds that one waits may be too few on a busy machine.
 fn configuration(app: &App) -> String {
     let mut text = String::from("sources:\n");
     for vendor in &VENDORS {
         let Vendor { name, extra, .. } = vendor;
         text += &format!(
-            "  {name}:\n    provider: {name}\n{extra}    secrets: [\"{SECRET}\", {{ name: next, value: \"{SECOND}\" }}]\n    forward: app\n"
+            "  {name}:\n    provider: {name}\n{extra}    sender_timeout: 5m\n    secrets: [\"{SECRET}\", {{ name: next, value: \"{SECOND}\" }}]\n    forward: app\n"
         );
     }
     text + &format!("targets:\n  app: {{ url: {} }}\n", app.url())
@@ -320,15 +321,11 @@ fn chatplugify_webhook_id_and_vowchat_id_swallow_nothing() {
             r#"{{"event":"conversation_status_changed","id":789,"status":"{status}","account":{{"id":11}}}}"#
         )
     };
+    // Signed at another second each, as things that a person does one after the other are.
+    let now = now_seconds();
     for (n, text) in [(0, "resolved"), (1, "open"), (2, "resolved")] {
-        // Signed at another second each, as things that a person does one after the other are.
         let request = Request::new("/hooks/vowchat", status(text));
-        let reply = gate.send(&vowchat(
-            request,
-            SECRET,
-            now_seconds() - n,
-            &format!("delivery-{n}"),
-        ));
+        let reply = gate.send(&vowchat(request, SECRET, now - n, &format!("delivery-{n}")));
         assert!(!reply.is_duplicate(), "{n}: {reply:?}");
     }
     let got = app.wait_for(6);
@@ -345,12 +342,8 @@ fn a_captured_vowchat_request_is_caught_under_another_delivery_id() {
     let home = Home::new(&configuration(&app));
     let gate = home.start();
     let body = r#"{"event":"message_created","id":"123","content":"Hi"}"#;
-    let captured = vowchat(
-        Request::new("/hooks/vowchat", body),
-        SECRET,
-        now_seconds(),
-        "real",
-    );
+    let now = now_seconds();
+    let captured = vowchat(Request::new("/hooks/vowchat", body), SECRET, now, "real");
     let id = gate.send(&captured).id();
     let mut replayed = captured;
     replayed
@@ -387,7 +380,7 @@ fn a_captured_vowchat_request_is_caught_under_another_delivery_id() {
     let later = vowchat(
         Request::new("/hooks/vowchat", body),
         SECRET,
-        now_seconds() - 2,
+        now - 2,
         "later",
     );
     assert!(!gate.send(&later).is_duplicate());
@@ -395,7 +388,7 @@ fn a_captured_vowchat_request_is_caught_under_another_delivery_id() {
     let stale = vowchat(
         Request::new("/hooks/vowchat", body),
         SECRET,
-        now_seconds() - 400,
+        now - 400,
         "stale",
     );
     let reply = gate.send(&stale);

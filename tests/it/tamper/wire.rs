@@ -39,10 +39,10 @@ fn home(all: &[Played]) -> Home {
         .map(|played| {
             let secret = String::from_utf8(played.source.secrets[0].expose().to_vec());
             let secret = secret.expect("made of text");
-            (
-                played.name.to_owned(),
-                yaml(played.name, &[(&secret, None)]),
-            )
+            let mut source = yaml(played.name, &[(&secret, None)]);
+            // The few seconds that some vendors wait may be too few on a busy machine.
+            source["sender_timeout"] = "5m".into();
+            (played.name.to_owned(), source)
         })
         .collect();
     Home::new(&format!(
