@@ -112,7 +112,9 @@ fn a_clock_that_jumps_an_hour_neither_storms_nor_stalls_nor_gives_up() {
             (gateway_seconds(&gate) - expected).abs() < 300.0
         });
         // More than the few seconds after which any clock is read again.
-        quick.wait_for(quick.count() + 100);
+        for _ in 0..10 {
+            quick.wait_for(quick.count() + 10);
+        }
         assert_eq!(patient.count(), PATIENT, "no storm after {jump_s} s");
         assert_eq!(dead(&gate), 0.0, "none is given up after {jump_s} s");
     }
@@ -142,7 +144,9 @@ fn a_clock_that_was_not_set_at_the_start_loses_nothing() {
     let gate = home.start();
     wait_until("it is said", || gate.log().contains("a time before 2026"));
     send(&gate, "/hooks/quick", 1);
-    quick.wait_for(quick.count() + 20);
+    for _ in 0..2 {
+        quick.wait_for(quick.count() + 10);
+    }
     // The key of the first one is not forgotten.
     let again = gate.send(&Request::new("/hooks/quick", r#"{"n":0}"#));
     assert!(again.is_duplicate(), "{again:?}");
@@ -150,7 +154,9 @@ fn a_clock_that_was_not_set_at_the_start_loses_nothing() {
     wait_until("it is set", || {
         gate.log().contains("times are right from now on")
     });
-    quick.wait_for(quick.count() + 20);
+    for _ in 0..2 {
+        quick.wait_for(quick.count() + 10);
+    }
     assert_eq!(dead(&gate), 0.0);
     assert_eq!(patient.count(), 1);
     quick.behave(Behaviour::Status(200));
