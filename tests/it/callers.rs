@@ -7,8 +7,12 @@ use crate::support::{
 };
 use serde_json::json;
 use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
 
 const SECRET: &str = "the-secret-of-erp";
+/// After so long there is room for one more, where there is for 20 a minute: a machine may be so busy that a second one
+/// comes after that, which then proves nothing and is tried anew.
+const ONE_OF_20_A_MINUTE: Duration = Duration::from_secs(3);
 const REFUSED: &str = r#"{"error":"invalid signature"}"#;
 
 /// `top` stands at the top of the file, `source` at the source `erp`; a second source, `crm`, has nothing beside its
@@ -216,13 +220,20 @@ fn a_flood_of_forgeries_from_one_address_holds_nobody_else_up() {
 
 #[test]
 fn a_good_sender_behind_the_forgers_address_comes_again_and_is_taken() {
-    let app = App::start();
     let top = "trusted_proxies: 127.0.0.1\nlimits: { failures_per_client: 20/m }";
-    let home = home(&app, top, "");
-    let gate = home.start();
     let shared = |request| from("198.51.100.1", request);
-    assert_eq!(gate.send(&shared(forged(1))).status, 401);
-    assert_comes_again(&gate.send(&shared(event(2))), 1..=3);
+    let (app, _home, gate) = eventually("the second comes soon after the first", || {
+        let app = App::start();
+        let home = home(&app, top, "");
+        let gate = home.start();
+        let begun = Instant::now();
+        assert_eq!(gate.send(&shared(forged(1))).status, 401);
+        let second = gate.send(&shared(event(2)));
+        (begun.elapsed() < ONE_OF_20_A_MINUTE).then(|| {
+            assert_comes_again(&second, 1..=3);
+            (app, home, gate)
+        })
+    });
     assert_is_taken_as_new(&gate, &shared(event(2)));
     for n in 3..20 {
         assert_eq!(gate.send(&shared(event(n))).status, 200);
@@ -245,17 +256,24 @@ fn forgeries_by_way_of_a_proxy_that_is_not_listed_hold_nobody_up() {
 
 #[test]
 fn a_source_takes_as_many_events_as_its_rate_allows_and_loses_none() {
-    let app = App::start();
-    let home = home(&app, "", "limits: { rate: 20/m }");
-    let gate = home.start();
-    assert_eq!(
-        unavailable(&gate, "rate"),
-        0.0,
-        "it is there from the start"
-    );
-    let first = gate.send(&event(1));
-    assert_eq!(first.status, 200);
-    assert_comes_again(&gate.send(&event(2)), 1..=3);
+    let (app, home, gate, first) = eventually("the second comes soon after the first", || {
+        let app = App::start();
+        let home = home(&app, "", "limits: { rate: 20/m }");
+        let gate = home.start();
+        assert_eq!(
+            unavailable(&gate, "rate"),
+            0.0,
+            "it is there from the start"
+        );
+        let begun = Instant::now();
+        let first = gate.send(&event(1));
+        assert_eq!(first.status, 200);
+        let second = gate.send(&event(2));
+        (begun.elapsed() < ONE_OF_20_A_MINUTE).then(|| {
+            assert_comes_again(&second, 1..=3);
+            (app, home, gate, first)
+        })
+    });
     // What came before is answered, and takes no place.
     for _ in 0..5 {
         let again = gate.send(&event(1));
