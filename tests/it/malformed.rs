@@ -6,6 +6,7 @@ use crate::support::{
     gate::{Home, find_series},
     hmac_sha256_hex,
     sender::Connection,
+    wait_until,
 };
 
 const SECRET: &str = "strict-secret";
@@ -629,6 +630,8 @@ fn requests_for_no_source_are_counted_and_have_no_other_series() {
     ] {
         let code = format!(r#"hookgate_http_requests_total{{source="",code="{code}"}}"#);
         let reason = format!(r#"hookgate_requests_rejected_total{{source="",reason="{reason}"}}"#);
+        // Counted a little after the connection is closed.
+        wait_until("they are counted", || gate.metric(&code) >= count);
         assert_eq!(
             (gate.metric(&code), gate.metric(&reason)),
             (count, count),
