@@ -10,7 +10,16 @@ pub(crate) fn resident_kib(pid: u32) -> u64 {
 
 /// Processor time that it has used, in ticks of 10 ms.
 pub(crate) fn ticks(pid: u32) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it is alive");
+    ticks_in(&format!("/proc/{pid}/stat"))
+}
+
+/// The same of the calling thread.
+pub(crate) fn own_ticks() -> u64 {
+    ticks_in("/proc/thread-self/stat")
+}
+
+fn ticks_in(file: &str) -> u64 {
+    let stat = std::fs::read_to_string(file).expect("it is alive");
     // After the name, which may hold anything, the 12th and 13th field are times in user and in system mode.
     let (_, fields) = stat.rsplit_once(')').expect("a name");
     let fields: Vec<&str> = fields.split_whitespace().collect();
