@@ -70,10 +70,11 @@ fn settled(gate: &Gate) -> bool {
 #[test]
 fn deliveries_follow_a_name_that_moves_fails_and_comes_back() {
     let Some(names) = Names::new() else { return };
-    let one = App::start();
-    let two = App::start_at(&format!("127.0.0.2:{}", one.port()));
+    let one = App::start_at("127.0.0.1:0");
+    let port = one.address().port();
+    let two = App::start_at(&format!("127.0.0.2:{port}"));
     names.lead_to(&["127.0.0.1"]);
-    let home = names.home(one.port(), "connection_max_age: 100ms");
+    let home = names.home(port, "connection_max_age: 100ms");
     let gate = home.start();
     let mut sent = 0;
     let mut send = || {
@@ -125,11 +126,12 @@ fn deliveries_follow_a_name_that_moves_fails_and_comes_back() {
 #[test]
 fn of_several_addresses_one_that_answers_nothing_is_passed_over() {
     let Some(names) = Names::new() else { return };
-    let app = App::start();
-    let _hole = Hole::dig(&format!("127.0.0.2:{}", app.port()));
+    let app = App::start_at("127.0.0.1:0");
+    let port = app.address().port();
+    let _hole = Hole::dig(&format!("127.0.0.2:{port}"));
     // Whichever the resolver puts first.
     names.lead_to(&["127.0.0.2", "127.0.0.1", "127.0.0.3"]);
-    let home = names.home(app.port(), "connection_max_age: 0s");
+    let home = names.home(port, "connection_max_age: 0s");
     let gate = home.start();
     for n in 0..5 {
         assert_eq!(gate.send(&event(n)).status, 200);

@@ -89,9 +89,9 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// An app that answers 200.
+    /// An app that answers 200, on a host of its own: nobody else gets its port while it goes down and comes back.
     pub(crate) fn start() -> Self {
-        Self::start_with("127.0.0.1:0", None)
+        Self::start_with(&format!("{}:0", super::own_host()), None)
     }
 
     /// The same at an address of the test's own.
@@ -101,7 +101,8 @@ impl App {
 
     /// The same, one that remembers nothing: `observe` sees each request, with what it is answered.
     pub(crate) fn observed(observe: impl Fn(&Got) + Send + Sync + 'static) -> Self {
-        Self::start_with("127.0.0.1:0", Some(Arc::new(observe)))
+        let address = format!("{}:0", super::own_host());
+        Self::start_with(&address, Some(Arc::new(observe)))
     }
 
     fn start_with(address: &str, observe: Option<Arc<Observe>>) -> Self {
@@ -131,8 +132,8 @@ impl App {
         }
     }
 
-    pub(crate) fn port(&self) -> u16 {
-        self.address.port()
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     pub(crate) fn url(&self) -> String {

@@ -27,14 +27,18 @@ use std::time::{Duration, Instant};
 /// The longest that a test waits for anything that has to happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// An address that nobody listens on, to be named in a file. Each call has a host of its own: on the one that all others
-/// use, whoever binds or connects next may get the port.
-pub(crate) fn free_address() -> SocketAddr {
+/// A host of this machine that each call has for itself: on the one that all others use, whoever binds or connects next may
+/// get a port that is free for a moment.
+pub(crate) fn own_host() -> Ipv4Addr {
     static CALLS: AtomicU16 = AtomicU16::new(1);
     let [high, low] = CALLS.fetch_add(1, Relaxed).to_be_bytes();
     let [.., process] = std::process::id().to_be_bytes();
-    let host = Ipv4Addr::new(127, 64 + process % 64, high, low);
-    let free = TcpListener::bind((host, 0)).expect("a port");
+    Ipv4Addr::new(127, 64 + process % 64, high, low)
+}
+
+/// An address that nobody listens on, to be named in a file.
+pub(crate) fn free_address() -> SocketAddr {
+    let free = TcpListener::bind((own_host(), 0)).expect("a port");
     free.local_addr().expect("an address")
 }
 
