@@ -110,6 +110,8 @@ struct Frames<R> {
     counted: Option<Checksum>,
     /// Whether the header is as it was written.
     header_is_whole: bool,
+    /// Whether it is nothing but zeros, as where nothing was ever written.
+    header_is_blank: bool,
     buffer: Vec<u8>,
 }
 
@@ -120,15 +122,16 @@ impl<R: Read> Frames<R> {
         log.by_ref()
             .take(HEADER_BYTES as u64)
             .read_to_end(&mut header)?;
-        if header.len() < HEADER_BYTES || header.iter().all(|byte| *byte == 0) {
+        if header.len() < HEADER_BYTES {
             return Ok(None);
         }
         let stored = checksum_at(&header, 24);
-        let orders = [Order::Big, Order::Little];
-        let right = orders
-            .into_iter()
-            .find(|order| Checksum(0, 0).over(&header[..24], *order) == stored);
         let magic = word(&header, 0);
+        // The checksum of nothing but zeros is zero.
+        let orders = [Order::Big, Order::Little];
+        let right = orders.into_iter().find(|order| {
+            magic & !1 == MAGIC && Checksum(0, 0).over(&header[..24], *order) == stored
+        });
         let said = if magic & 1 == 1 {
             Order::Big
         } else {
@@ -145,7 +148,7 @@ impl<R: Read> Frames<R> {
             None => page_bytes,
         };
         let order = right.unwrap_or(native);
-        let header_is_whole = right == Some(said) && magic & !1 == MAGIC;
+        let header_is_whole = right == Some(said);
         Ok(Some(Self {
             log,
             order,
@@ -153,6 +156,7 @@ impl<R: Read> Frames<R> {
             before: stored,
             counted: (!header_is_whole).then(|| Checksum(0, 0).over(&header[..24], order)),
             header_is_whole,
+            header_is_blank: header.iter().all(|byte| *byte == 0),
             buffer: vec![0; FRAME_HEADER_BYTES + page_bytes.min(PAGE_BYTES_MAX)],
         }))
     }
@@ -172,14 +176,17 @@ impl<R: Read> Frames<R> {
             sum == stored
         };
         let counted = self.counted.take();
-        let chained = goes_on_from(self.before) || counted.is_some_and(goes_on_from);
+        // No page has the number 0, but zeros go on from zeros.
+        let page_number = word(&self.buffer, 0);
+        let chained =
+            page_number != 0 && (goes_on_from(self.before) || counted.is_some_and(goes_on_from));
         let salts = salts_at(&self.buffer, 8);
         if self.salts.is_none() && chained {
             self.salts = salts;
         }
         self.before = stored;
         Ok(Some(Frame {
-            page_number: word(&self.buffer, 0),
+            page_number,
             commit_pages: word(&self.buffer, 4),
             chained,
             of_this_round: salts == self.salts,
@@ -245,6 +252,10 @@ fn judge(log: impl Read, page_bytes: usize) -> io::Result<Verdict> {
     let mut has_ended = bad.is_some();
     let mut pages = HashSet::new();
     while let Some(frame) = frames.next()? {
+        // SQLite syncs the header before it writes the first frame: no crash leaves frames without one.
+        if frames.header_is_blank && frames.buffer.iter().any(|byte| *byte != 0) {
+            return Ok(Verdict::Damaged { frame: 0 });
+        }
         // Salts are in no checksum: a frame that chains is of this round whatever it says, unless old ones go before.
         let of_this_round = frame.of_this_round || !frames.header_is_whole;
         match bad {
@@ -277,6 +288,7 @@ fn judge(log: impl Read, page_bytes: usize) -> io::Result<Verdict> {
         number += 1;
     }
     Ok(match bad {
+        Some(_) if frames.header_is_blank => Verdict::Whole,
         Some((frame, true)) => Verdict::Torn { frame },
         Some((_, false)) | None => Verdict::Whole,
     })
@@ -530,6 +542,40 @@ mod tests {
         for (at, flipped) in flipped_headers(&bytes) {
             let verdict = judge(&flipped[..], PAGE_BYTES).expect("read");
             assert_eq!(verdict, Verdict::Damaged { frame: 0 }, "byte {at}");
+        }
+    }
+
+    #[test]
+    fn frames_behind_a_header_of_zeros_are_no_empty_log() {
+        for (rounds, zeros, damaged) in [
+            (&[20, 8, 3][..], HEADER_BYTES, Some(1)),
+            (&[20, 8, 3], 512, Some(2)),
+            // An only frame goes on from nothing that is left: it can't be told from chance.
+            (&[20, 0], HEADER_BYTES, None),
+            (&[20, 0], 512, None),
+        ] {
+            let (directory, database, _, mut bytes) = crashed(rounds);
+            let frames = current(&bytes);
+            bytes.truncate(HEADER_BYTES + frames * FRAME_BYTES);
+            let (_, whole) = laid_over(&directory, &database, &bytes);
+            bytes[..zeros].fill(0);
+            let verdict = judge(&bytes[..], PAGE_BYTES).expect("read");
+            assert_eq!(verdict, Verdict::Damaged { frame: 0 }, "{rounds:?}");
+            let (applied, copy) = laid_over(&directory, &database, &bytes);
+            let expected = damaged.map_or(Applied::default(), |damaged| Applied {
+                frames: frames as u64,
+                damaged,
+            });
+            assert_eq!(applied, expected, "{rounds:?}");
+            // The page of the first frame comes again in a later one.
+            assert_eq!(copy == whole, damaged.is_some(), "{rounds:?}");
+        }
+
+        // A file that was made longer before anything was written to it.
+        for frames in [0, 1, 5] {
+            let zeros = vec![0; HEADER_BYTES + frames * FRAME_BYTES];
+            let verdict = judge(&zeros[..], PAGE_BYTES).expect("read");
+            assert_eq!(verdict, Verdict::Whole);
         }
     }
 
