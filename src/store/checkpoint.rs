@@ -34,9 +34,14 @@ pub(super) struct Bounds {
 
 impl Bounds {
     /// The log counts for `max_size`: a small store has a small one. Where a disk is full the log grows into `min_free`, and
-    /// the database has to find room there too: a log that took all of it could never be moved, and nothing be settled.
+    /// the database has to find room there too: a log that took all of it could never be moved, and nothing be settled. So it
+    /// starts over at half of that; where nothing is to stay free there is nothing to keep.
     pub(super) fn of(max_size_bytes: u64, min_free_bytes: u64) -> Self {
-        let pause_bytes = (max_size_bytes / 8).clamp(PAUSE_BYTES_MIN, PAUSE_BYTES);
+        let most = match min_free_bytes {
+            0 => PAUSE_BYTES,
+            free => (free / 2).clamp(PAUSE_BYTES_MIN, PAUSE_BYTES),
+        };
+        let pause_bytes = (max_size_bytes / 8).clamp(PAUSE_BYTES_MIN, most);
         let reserve_bytes = (min_free_bytes / 4).max(PASSIVE_BYTES_MIN);
         Self {
             passive_bytes: PASSIVE_BYTES.min(pause_bytes / 4).min(reserve_bytes),
@@ -183,7 +188,8 @@ mod tests {
             (80 * MIB, 256 * MIB, (5 * MIB / 2, 10 * MIB)),
             (MIB, 256 * MIB, (MIB / 4, MIB)),
             // Most of what stays free is left for the database.
-            (10 * 1024 * MIB, 4 * MIB, (MIB, 64 * MIB)),
+            (10 * 1024 * MIB, 4 * MIB, (MIB / 2, 2 * MIB)),
+            (10 * 1024 * MIB, MIB / 1024, (MIB / 4, MIB)),
             (10 * 1024 * MIB, 0, (MIB / 4, 64 * MIB)),
         ];
         for (max_size, min_free, expected) in cases {

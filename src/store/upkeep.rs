@@ -107,7 +107,7 @@ impl Upkeep {
         space.refresh(connection)?;
         let is_idle = self.committed_at.elapsed() >= IDLE;
         if (is_idle || room_is_wanted) && space.log_bytes() > 0 {
-            return self.empty(connection, space);
+            self.empty(connection, space)?;
         }
         let log = checkpoint::run(connection, Mode::Look)?;
         let frame_bytes = space.page_bytes() + FRAME_HEADER_BYTES;
