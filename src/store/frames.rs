@@ -61,6 +61,15 @@ enum Order {
     Little,
 }
 
+impl Order {
+    /// That of this machine.
+    const NATIVE: Self = if cfg!(target_endian = "big") {
+        Self::Big
+    } else {
+        Self::Little
+    };
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Checksum(u32, u32);
 
@@ -138,16 +147,11 @@ impl<R: Read> Frames<R> {
             Order::Little
         };
         // A flipped byte may be in the order, too: then that of this machine, which wrote the log, is the likely one.
-        let native = if cfg!(target_endian = "big") {
-            Order::Big
-        } else {
-            Order::Little
-        };
+        let order = right.unwrap_or(Order::NATIVE);
         let page_bytes = match right {
             Some(_) => word(&header, 8) as usize,
             None => page_bytes,
         };
-        let order = right.unwrap_or(native);
         let header_is_whole = right == Some(said);
         Ok(Some(Self {
             log,
@@ -356,8 +360,8 @@ mod tests {
     const FRAME_BYTES: usize = FRAME_HEADER_BYTES + PAGE_BYTES;
 
     /// A database with a log as a crash leaves them: so many new rows a round of the log, a commit each, and where there are
-    /// none a change of one, which is one frame. Returns where the database and its log are, and the log.
-    fn crashed(rounds: &[u32]) -> (TempDir, PathBuf, PathBuf, Vec<u8>) {
+    /// none a change of one, which is one frame. Returns where the database is, and the log.
+    fn crashed(rounds: &[u32]) -> (TempDir, PathBuf, Vec<u8>) {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("a.db");
         let connection = Connection::open(&path).expect("opened");
@@ -385,12 +389,10 @@ mod tests {
         }
         // Copied while it is open: the last connection to close would write the log's pages into the database.
         let database = directory.path().join("crashed.db");
-        let log = directory.path().join("crashed.db-wal");
         std::fs::copy(&path, &database).expect("copied");
-        std::fs::copy(directory.path().join("a.db-wal"), &log).expect("copied");
-        let bytes = std::fs::read(&log).expect("read");
+        let log = std::fs::read(directory.path().join("a.db-wal")).expect("read");
         drop(connection);
-        (directory, database, log, bytes)
+        (directory, database, log)
     }
 
     /// What becomes of a copy of the database, with this log laid over it.
@@ -423,7 +425,7 @@ mod tests {
 
     #[test]
     fn a_log_that_was_only_cut_short_is_never_damaged() {
-        let (_directory, _, _, bytes) = crashed(&[10, 10]);
+        let (_directory, _, bytes) = crashed(&[10, 10]);
         let whole = HEADER_BYTES + current(&bytes) * FRAME_BYTES;
         for length in (0..whole).step_by(509).chain([whole, bytes.len()]) {
             let verdict = judge(&bytes[..length], PAGE_BYTES).expect("read");
@@ -439,7 +441,7 @@ mod tests {
 
     #[test]
     fn a_flipped_byte_before_the_last_commit_is_damage() {
-        let (_directory, _, _, bytes) = crashed(&[10, 10]);
+        let (_directory, _, bytes) = crashed(&[10, 10]);
         let frames = current(&bytes);
         assert!(frames > 10, "{frames}");
         let commits: Vec<usize> = (0..frames)
@@ -471,7 +473,7 @@ mod tests {
 
     #[test]
     fn a_damaged_log_is_laid_over_a_copy_nevertheless() {
-        let (directory, database, _, mut bytes) = crashed(&[10, 10]);
+        let (directory, database, mut bytes) = crashed(&[10, 10]);
         let frames = current(&bytes) as u64;
         bytes[HEADER_BYTES + 3 * FRAME_BYTES + FRAME_HEADER_BYTES + 4000] ^= 1;
         let (applied, copy) = laid_over(&directory, &database, &bytes);
@@ -481,7 +483,7 @@ mod tests {
 
     #[test]
     fn a_commit_whose_salts_are_damaged_is_laid_over() {
-        let (directory, database, _, bytes) = crashed(&[20, 3]);
+        let (directory, database, bytes) = crashed(&[20, 3]);
         let frames = current(&bytes);
         let (_, expected) = laid_over(&directory, &database, &bytes);
         for frame in 0..frames {
@@ -508,7 +510,7 @@ mod tests {
     #[test]
     fn nothing_of_an_earlier_round_is_laid_over_whatever_the_header_says() {
         for rounds in [&[20, 8, 3][..], &[20, 0], &[3, 20]] {
-            let (directory, database, _, bytes) = crashed(rounds);
+            let (directory, database, bytes) = crashed(rounds);
             let whole = Applied {
                 frames: current(&bytes) as u64,
                 damaged: 0,
@@ -526,7 +528,7 @@ mod tests {
         }
 
         // The first sector is gone, and the salts of the first frame with it.
-        let (directory, database, _, mut bytes) = crashed(&[20, 8, 3]);
+        let (directory, database, mut bytes) = crashed(&[20, 8, 3]);
         let frames = current(&bytes) as u64;
         bytes[..512].iter_mut().for_each(|byte| *byte = !*byte);
         let (applied, _) = laid_over(&directory, &database, &bytes);
@@ -536,7 +538,7 @@ mod tests {
 
     #[test]
     fn a_damaged_header_hides_no_commit_even_of_one_frame() {
-        let (_directory, _, _, mut bytes) = crashed(&[20, 0]);
+        let (_directory, _, mut bytes) = crashed(&[20, 0]);
         assert_eq!(current(&bytes), 1);
         bytes.truncate(HEADER_BYTES + FRAME_BYTES);
         for (at, flipped) in flipped_headers(&bytes) {
@@ -554,7 +556,7 @@ mod tests {
             (&[20, 0], HEADER_BYTES, None),
             (&[20, 0], 512, None),
         ] {
-            let (directory, database, _, mut bytes) = crashed(rounds);
+            let (directory, database, mut bytes) = crashed(rounds);
             let frames = current(&bytes);
             bytes.truncate(HEADER_BYTES + frames * FRAME_BYTES);
             let (_, whole) = laid_over(&directory, &database, &bytes);
@@ -582,18 +584,13 @@ mod tests {
     /// A header that a new round has begun with, and no frame of it yet: what lies behind is in the database already.
     #[test]
     fn an_earlier_round_alone_changes_nothing() {
-        let (directory, database, _, mut bytes) = crashed(&[3, 20]);
+        let (directory, database, mut bytes) = crashed(&[3, 20]);
         let frames = current(&bytes);
         bytes.truncate(HEADER_BYTES + frames * FRAME_BYTES);
         let (_, checkpointed) = laid_over(&directory, &database, &bytes);
         std::fs::write(&database, &checkpointed).expect("written");
         bytes[16..24].fill(7);
-        let order = if cfg!(target_endian = "big") {
-            Order::Big
-        } else {
-            Order::Little
-        };
-        let Checksum(one, two) = Checksum(0, 0).over(&bytes[..24], order);
+        let Checksum(one, two) = Checksum(0, 0).over(&bytes[..24], Order::NATIVE);
         bytes[24..28].copy_from_slice(&one.to_be_bytes());
         bytes[28..32].copy_from_slice(&two.to_be_bytes());
         let (applied, copy) = laid_over(&directory, &database, &bytes);
